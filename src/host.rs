@@ -1,0 +1,114 @@
+//! How the machine is that usher runs on.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::shutdown::Shutdown;
+
+const EVERY: Duration = Duration::from_secs(10);
+
+/// One look at the machine. What could not be read is `None`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Host {
+    pub name: String,
+    pub load_15m_per_core: Option<f64>,
+    /// Share of the memory, 0 to 1.
+    pub memory_available: Option<f64>,
+    /// Share of the disk that holds the state, 0 to 1.
+    pub disk_available: Option<f64>,
+}
+
+/// Looks at the machine until shutdown.
+pub async fn watch(state_dir: PathBuf, host: watch::Sender<Host>, mut shutdown: Shutdown) {
+    loop {
+        host.send_replace(Host::now(&state_dir));
+        tokio::select! {
+            biased;
+            () = shutdown.begun() => return,
+            () = sleep(EVERY) => {}
+        }
+    }
+}
+
+impl Host {
+    pub fn now(state_dir: &Path) -> Self {
+        Self {
+            name: name(),
+            load_15m_per_core: fs::read_to_string("/proc/loadavg")
+                .ok()
+                .and_then(|text| load_15m(&text))
+                .map(|load| load / cores()),
+            memory_available: fs::read_to_string("/proc/meminfo")
+                .ok()
+                .and_then(|text| memory_available(&text)),
+            disk_available: disk_available(state_dir),
+        }
+    }
+}
+
+/// The name other machines know this one by; in a container, the container's.
+pub fn name() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn cores() -> f64 {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    f64::from(u32::try_from(cores).unwrap_or(u32::MAX))
+}
+
+fn load_15m(text: &str) -> Option<f64> {
+    text.split_whitespace().nth(2)?.parse().ok()
+}
+
+fn memory_available(text: &str) -> Option<f64> {
+    let value = |key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+        line.split_whitespace().next()?.parse::<f64>().ok()
+    };
+    let total = value("MemTotal:")?;
+    (total > 0.0).then_some(value("MemAvailable:")? / total)
+}
+
+fn disk_available(path: &Path) -> Option<f64> {
+    let stat = rustix::fs::statvfs(path).ok()?;
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a share needs no more than 53 bits"
+    )]
+    let share = stat.f_bavail as f64 / stat.f_blocks as f64;
+    (stat.f_blocks > 0).then_some(share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_texts_are_understood() {
+        assert_eq!(load_15m("0.31 0.42 1.50 2/345 6789\n"), Some(1.5));
+        let meminfo = "MemTotal:       1000 kB\nMemFree:  10 kB\nMemAvailable:    620 kB\n";
+        assert_eq!(memory_available(meminfo), Some(0.62));
+        assert_eq!(memory_available(""), None);
+    }
+
+    #[test]
+    fn this_machine_tells_everything() {
+        let host = Host::now(Path::new("/"));
+        assert!(!host.name.is_empty());
+        for share in [host.memory_available, host.disk_available] {
+            assert!(
+                share.is_some_and(|share| share > 0.0 && share <= 1.0),
+                "{host:?}"
+            );
+        }
+        assert!(host.load_15m_per_core.is_some());
+    }
+}

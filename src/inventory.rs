@@ -1,0 +1,104 @@
+//! What the engine shows: stacks, their services, and every container or process of them.
+//!
+//! A listing is whole and true at the moment it was made. Nothing here is a wish, and nothing in
+//! here was decided by usher.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use crate::names::{ReplicaId, ServiceName, StackName};
+
+/// One complete listing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Inventory {
+    pub stacks: BTreeMap<StackName, Stack>,
+    /// Networks that usher joined for the sake of a stack, and may leave again.
+    pub joined: Vec<Network>,
+}
+
+/// One Compose project, or one set of child processes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stack {
+    pub services: BTreeMap<ServiceName, Vec<Unit>>,
+    /// By the name the stack itself uses: where the volume is, seen from usher.
+    pub volumes: BTreeMap<String, Volume>,
+}
+
+/// One container or process.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unit {
+    pub id: ReplicaId,
+    /// As the engine calls it: `congress_web_1`.
+    pub name: String,
+    pub image: String,
+    pub phase: Phase,
+    /// When this life began.
+    pub since: SystemTime,
+    pub reach: Reach,
+    /// Ids of the networks it is attached to.
+    pub networks: Vec<String>,
+    /// Ports the image declares, TCP only, sorted.
+    pub ports: Vec<u16>,
+    /// What the engine's own health check says, where there is one.
+    pub health: Option<bool>,
+    pub origin: Origin,
+}
+
+/// Where a container is in its life.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Phase {
+    Created,
+    Exited {
+        code: i64,
+    },
+    /// Told to stop by somebody; still running.
+    Leaving,
+    /// Stopped from within the engine: paused, restarting, dead.
+    Other,
+    Running,
+}
+
+impl Phase {
+    /// Whether its process exists.
+    pub fn is_alive(self) -> bool {
+        matches!(self, Self::Leaving | Self::Running)
+    }
+}
+
+/// How usher gets to it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Reach {
+    At(IpAddr),
+    /// On loopback at a port of its own.
+    Loopback(u16),
+    /// On none of usher's networks. `joinable` are those usher could join.
+    Unreachable {
+        why: String,
+        joinable: Vec<Network>,
+    },
+}
+
+/// A network of the engine.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Network {
+    pub id: String,
+    pub name: String,
+}
+
+/// Who made it.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Origin {
+    /// The operator; the number is Compose's.
+    Declared { number: u32 },
+    /// usher. Sorts last, and leaves first.
+    Added { number: u32 },
+}
+
+/// Where a volume's files are.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Volume {
+    At(PathBuf),
+    Invisible { why: String },
+}

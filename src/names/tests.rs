@@ -1,0 +1,113 @@
+use super::*;
+
+fn host(text: &str) -> Hostname {
+    text.parse().expect(text)
+}
+
+#[test]
+fn a_host_is_the_same_name_however_it_is_spelled() {
+    for spelling in [
+        "Congress.Example.ORG",
+        "congress.example.org.",
+        "congress.example.org",
+    ] {
+        assert_eq!(host(spelling).as_str(), "congress.example.org");
+    }
+}
+
+#[test]
+fn parsing_a_canonical_host_changes_nothing() {
+    for text in [
+        "a",
+        "a-b.example",
+        "xn--bcher-kva.example",
+        "my_stack.example",
+        "10.0.0.1",
+    ] {
+        assert_eq!(host(text).as_str().parse::<Hostname>(), Ok(host(text)));
+    }
+}
+
+#[test]
+fn what_is_no_host_is_refused() {
+    let label = "a".repeat(64);
+    let long = vec!["a".repeat(60); 5].join(".");
+    for text in [
+        "",
+        ".",
+        "a..b",
+        "a b",
+        "a/b",
+        "user@a",
+        "[::1]",
+        "bücher.example",
+        "a\0",
+        &label,
+        &long,
+    ] {
+        assert!(text.parse::<Hostname>().is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn an_authority_splits_into_host_and_port() {
+    let split = |text| Hostname::from_authority(text).map(|(h, p)| (h.as_str().to_owned(), p));
+    assert_eq!(
+        split("A.example:8443"),
+        Ok(("a.example".into(), Some(8443)))
+    );
+    assert_eq!(split("a.example:"), Ok(("a.example".into(), None)));
+    assert_eq!(split("a.example"), Ok(("a.example".into(), None)));
+    for text in [
+        "a:b", "a:123456", "a:65536", "a:+80", "a:80:80", ":80", "u@a:80",
+    ] {
+        assert!(split(text).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn only_public_names_are_for_a_public_authority() {
+    for text in ["congress.example.org", "a.co.uk"] {
+        assert!(host(text).is_public(), "{text}");
+    }
+    for text in [
+        "localhost",
+        "a.localhost",
+        "nas.local",
+        "10.0.0.1",
+        "web",
+        "x.home.arpa",
+        "a.test",
+    ] {
+        assert!(!host(text).is_public(), "{text}");
+    }
+}
+
+#[test]
+fn a_wildcard_is_not_its_own_name() {
+    assert_eq!(
+        "*.Example.org".parse(),
+        Ok(Domain::Below(host("example.org")))
+    );
+    assert!("*.*.org".parse::<Domain>().is_err());
+    assert!("a.*.org".parse::<Domain>().is_err());
+}
+
+#[test]
+fn simple_names_keep_to_the_alphabet_of_compose() {
+    for text in ["congress", "2026_b", "a-b"] {
+        assert_eq!(text.parse::<InstanceName>().expect(text).as_str(), text);
+    }
+    for text in ["", "-a", "a/b", "a.b", "a b", "ä", &"a".repeat(64)] {
+        assert!(text.parse::<StackName>().is_err(), "{text:?}");
+    }
+    assert!("a.b".parse::<ServiceName>().is_ok());
+}
+
+#[test]
+fn a_restarted_container_is_another_replica() {
+    let first = ReplicaId::new("0123456789abcdef", 1);
+    let again = ReplicaId::new("0123456789abcdef", 2);
+    assert_ne!(first, again);
+    assert_eq!(first.to_string(), "0123456789ab");
+}

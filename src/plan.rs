@@ -1,0 +1,396 @@
+//! The two values that cross between the planes.
+//!
+//! The control plane says with a [`Plan`] what should be served; the data plane answers with a
+//! [`Report`] what is being served. Both are whole, plain values: losing one costs an interval,
+//! never correctness, and a process boundary could run between the planes tomorrow.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::names::{Domain, Generation, Hostname, InstanceName, ReplicaId, ServiceName};
+
+/// What should be served. Numbered and immutable; an unchanged instance keeps its `Arc`.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    pub generation: Generation,
+    pub edge: Arc<EdgePolicy>,
+    pub instances: BTreeMap<InstanceName, Arc<InstancePlan>>,
+}
+
+/// What holds for every connection, whoever it is for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct EdgePolicy {
+    /// Peers whose `X-Forwarded-*` fields are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// From the first byte of a request head to its last, where no instance says otherwise.
+    pub header_timeout: Duration,
+}
+
+impl Default for EdgePolicy {
+    fn default() -> Self {
+        Self {
+            trusted_proxies: Vec::new(),
+            header_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// One tenant, as it is to be served now.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct InstancePlan {
+    pub name: InstanceName,
+    /// As declared; shared between plans until the declaration changes.
+    pub site: Arc<Site>,
+    pub condition: Condition,
+    /// In no order; the router sorts.
+    pub routes: Vec<Route>,
+    /// The services that a route may name.
+    pub services: BTreeMap<ServiceName, ServicePlan>,
+}
+
+/// What an instance promises its visitors, whatever its replicas do.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Site {
+    pub domains: Vec<Domain>,
+    /// Names that only redirect to the first domain.
+    pub redirect_from: Vec<Hostname>,
+    pub https: Https,
+    /// The value of `Strict-Transport-Security`, sent over TLS only.
+    pub hsts: Option<String>,
+    /// Added to every answer.
+    pub headers: Vec<(String, String)>,
+    /// When not empty, only these may ask.
+    pub allow: Vec<IpNet>,
+    pub deny: Vec<IpNet>,
+    pub limits: Limits,
+    /// The code of the close frame that ends a drained websocket (RFC 6455 §7.4).
+    pub close_code: u16,
+}
+
+impl Site {
+    /// Whether a client at this address may ask at all.
+    pub fn admits(&self, client: IpAddr) -> bool {
+        let listed = |list: &[IpNet]| list.iter().any(|net| net.contains(&client));
+        !listed(&self.deny) && (self.allow.is_empty() || listed(&self.allow))
+    }
+}
+
+/// Which of the two schemes an instance speaks.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Https {
+    /// Both, without a redirect.
+    Both,
+    /// TLS refused with `unrecognized_name`; plain HTTP is served.
+    Off,
+    /// Plain HTTP answers 503 once there is a certificate.
+    Only,
+    /// Plain HTTP redirects once there is a certificate.
+    #[default]
+    Redirect,
+}
+
+/// Ceilings and deadlines of one instance.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Bytes of a request body; `None` is unlimited.
+    pub max_body: Option<u64>,
+    pub connections: u32,
+    pub sessions: u32,
+    pub requests_in_flight: u32,
+    /// Sessions one replica may hold; a full one gets no more.
+    pub sessions_hard: u32,
+    pub header_timeout: Duration,
+    /// From the last byte of the request to the first of the answer.
+    pub request_timeout: Duration,
+    /// Nothing in either direction, pings included.
+    pub websocket_idle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_body: Some(100 << 20),
+            connections: 16_384,
+            sessions: 16_384,
+            requests_in_flight: 2_000,
+            sessions_hard: 250,
+            header_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(60),
+            websocket_idle: Duration::from_secs(600),
+        }
+    }
+}
+
+/// Whether an instance is to be served at all.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Condition {
+    Serving,
+    /// Declared and known, starts nothing, answers with its own page.
+    Standby,
+}
+
+/// Which requests go where.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Route {
+    pub prefix: String,
+    /// Any case, and the prefix need not end at a path segment.
+    pub loose: bool,
+    /// When not empty, only these may ask.
+    pub allow: Vec<IpNet>,
+    pub cache_control: Option<String>,
+    pub target: Target,
+}
+
+/// Who answers a route.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Target {
+    /// One file for every path below the prefix.
+    File(FileRoot),
+    /// A folder; the path below the prefix names the file.
+    Files(FileRoot),
+    Service(ServiceName),
+    /// This instance's own counts in nginx's stub-status form.
+    StubStatus,
+}
+
+/// A place on disk, or why there is none.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum FileRoot {
+    At {
+        /// Opened once; nothing outside it is ever reached.
+        root: PathBuf,
+        /// Below `root`.
+        path: PathBuf,
+    },
+    /// Answered with 503; the text goes to the status, not to the visitor.
+    Missing(String),
+}
+
+/// The replicas of one service that the data plane may use.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ServicePlan {
+    pub endpoints: Vec<EndpointPlan>,
+    /// Replicas run, but on no network that usher reaches.
+    pub stranded: bool,
+}
+
+/// One replica as the data plane uses it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct EndpointPlan {
+    pub id: ReplicaId,
+    pub name: Arc<str>,
+    pub address: SocketAddr,
+    pub usage: Usage,
+}
+
+/// How one endpoint is to be used. A level, not a command: repeating it changes nothing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Usage {
+    /// Takes new requests.
+    Serve,
+    /// Nothing new; what is inside may end by itself.
+    Drain,
+    /// End what is inside, spread over this time.
+    Cut { over: Duration },
+}
+
+/// What is being served.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The newest plan in force: what it drains takes nothing new any more.
+    pub applied: Generation,
+    pub edge: EdgeReport,
+    pub instances: BTreeMap<InstanceName, InstanceReport>,
+}
+
+/// Counts that belong to no instance.
+#[derive(Clone, Debug, Default)]
+pub struct EdgeReport {
+    /// Open client connections.
+    pub connections: u64,
+    pub accepted_total: u64,
+    pub handshakes: BTreeMap<Handshake, u64>,
+    /// Requests for names nobody declared, and what could not be parsed.
+    pub unrouted_total: u64,
+    /// Lines of the access log that were dropped because the disk was too slow.
+    pub log_lines_dropped: u64,
+}
+
+/// How a TLS handshake ended.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Handshake {
+    Failed,
+    Full,
+    Resumed,
+    /// A name nobody declared or that has no certificate.
+    UnknownName,
+}
+
+/// Live counts and totals of one instance.
+#[derive(Clone, Debug, Default)]
+pub struct InstanceReport {
+    pub connections: u32,
+    /// Connections counted since the start.
+    pub accepted_connections: u64,
+    pub websockets: u32,
+    pub streams: u32,
+    pub in_flight: u32,
+    pub requests: RequestTotals,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub services: BTreeMap<ServiceName, SessionTotals>,
+    pub endpoints: BTreeMap<ReplicaId, EndpointReport>,
+}
+
+/// Requests answered since the start.
+#[derive(Clone, Debug, Default)]
+pub struct RequestTotals {
+    /// By the first digit of the status code, 1xx to 5xx.
+    pub by_class: [u64; 5],
+    /// Durations: how many took at most `DURATION_BUCKETS[i]` seconds and longer than the bucket
+    /// before; the last counts the rest. Sessions are left out.
+    pub durations: [u64; DURATION_BUCKETS.len() + 1],
+    pub duration_sum: Duration,
+}
+
+impl RequestTotals {
+    /// All requests answered.
+    pub fn total(&self) -> u64 {
+        self.by_class.iter().sum()
+    }
+}
+
+/// Upper bounds in seconds of the request duration histogram.
+pub const DURATION_BUCKETS: [f64; 11] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// Sessions of one service since the start.
+#[derive(Clone, Debug, Default)]
+pub struct SessionTotals {
+    pub opened: u64,
+    pub closed: [u64; Ending::ALL.len()],
+}
+
+/// Who or what ended a session.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Ending {
+    Client,
+    Drain,
+    Error,
+    Idle,
+    Limit,
+    Stop,
+    Upstream,
+}
+
+impl Ending {
+    pub const ALL: [Self; 7] = [
+        Self::Client,
+        Self::Drain,
+        Self::Error,
+        Self::Idle,
+        Self::Limit,
+        Self::Stop,
+        Self::Upstream,
+    ];
+
+    /// The word of the metrics and the access log.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Drain => "drain",
+            Self::Error => "error",
+            Self::Idle => "idle",
+            Self::Limit => "limit",
+            Self::Stop => "stop",
+            Self::Upstream => "upstream",
+        }
+    }
+}
+
+/// One endpoint as the data plane sees it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct EndpointReport {
+    /// It takes nothing new: what is counted here can only become less.
+    pub closed: bool,
+    /// Everything inside: requests, streams, websockets and handshakes not yet answered.
+    pub inside: u32,
+    pub websockets: u32,
+    pub streams: u32,
+}
+
+impl EndpointReport {
+    /// Requests that are no sessions.
+    pub fn requests(self) -> u32 {
+        self.inside.saturating_sub(self.websockets + self.streams)
+    }
+}
+
+/// Names that one certificate should cover.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct WantedCertificate {
+    pub instance: InstanceName,
+    /// The first is the one the pair is stored under.
+    pub names: Vec<Hostname>,
+    /// Names below which every host is meant. Never ordered: only DNS could prove them.
+    pub wildcards: Vec<Hostname>,
+    /// Serve this pair from disk and order nothing.
+    pub pinned: Option<String>,
+    /// Contact of the account, where it is not everybody's.
+    pub email: Option<String>,
+}
+
+/// What the certificate room says about one wanted certificate.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CertificateReport {
+    pub instance: InstanceName,
+    pub names: Vec<Hostname>,
+    pub state: CertificateState,
+    pub source: CertificateSource,
+    pub not_after: Option<std::time::SystemTime>,
+    pub next_attempt: Option<std::time::SystemTime>,
+    pub last_error: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CertificateState {
+    Expired,
+    /// None yet, and none is coming.
+    Missing,
+    /// None yet; an order is due or under way.
+    Pending,
+    Valid,
+}
+
+impl CertificateState {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Missing => "missing",
+            Self::Pending => "pending",
+            Self::Valid => "valid",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CertificateSource {
+    Acme,
+    /// Put there by somebody else; never replaced by an order while it is valid.
+    File,
+}
+
+impl CertificateSource {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Acme => "acme",
+            Self::File => "file",
+        }
+    }
+}
