@@ -1,0 +1,322 @@
+//! What the program believes about the operator's wishes: nothing left to interpret.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::pattern::Pattern;
+use crate::names::{InstanceName, ServiceName, StackName};
+use crate::plan::Site;
+
+/// The whole configuration. The global part applies whole or not at all; each instance alone.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub state_dir: PathBuf,
+    pub listen: Listen,
+    pub admin: Admin,
+    pub engine: EngineChoice,
+    pub certs: Certs,
+    /// Without it no certificate is ordered.
+    pub acme: Option<Acme>,
+    pub log: Log,
+    pub thresholds: Thresholds,
+    /// From TERM to the exit, paced closes included.
+    pub stop_within: Duration,
+    /// From the first byte of a request head to its last, while no instance is known.
+    pub header_timeout: Duration,
+    pub instances: BTreeMap<InstanceName, Arc<Instance>>,
+    /// Entries that name no single stack.
+    pub patterns: Vec<Arc<Pattern>>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Listen {
+    pub http: Vec<SocketAddr>,
+    pub https: Vec<SocketAddr>,
+    pub max_connections: u32,
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Admin {
+    /// Loopback only.
+    pub listen: SocketAddr,
+    pub socket: PathBuf,
+    pub allow: Vec<IpNet>,
+}
+
+/// Who runs the replicas.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum EngineChoice {
+    Docker {
+        /// `None`: `DOCKER_HOST`, else the usual sockets.
+        endpoint: Option<String>,
+        networks: Networks,
+    },
+    /// Nobody: only fixed addresses are served.
+    None,
+    Processes,
+}
+
+/// How containers are reached.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Networks {
+    /// Join when usher has a network namespace of its own, else reach.
+    #[default]
+    Auto,
+    Join,
+    None,
+    Reach,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Certs {
+    pub dir: PathBuf,
+    /// Whether a name nobody declared gets `default.crt` instead of an alert.
+    pub default_for_unknown: bool,
+    pub min_version: TlsVersion,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum TlsVersion {
+    #[default]
+    Tls12,
+    Tls13,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Acme {
+    pub email: Option<String>,
+    /// Tried in this order.
+    pub directories: Vec<Directory>,
+    /// Names that no public authority can know are kept from it.
+    pub preflight: bool,
+}
+
+/// One certificate authority.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Directory {
+    pub name: String,
+    pub url: String,
+    /// PEM that signs the directory's own TLS.
+    pub ca_bundle: Option<PathBuf>,
+    pub external_account: Option<ExternalAccount>,
+    pub profile: Option<String>,
+}
+
+/// External account binding (RFC 8555 §7.3.4).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ExternalAccount {
+    pub kid: String,
+    pub key_file: PathBuf,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Log {
+    pub format: LogFormat,
+    pub access: bool,
+    pub addresses: Addresses,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum LogFormat {
+    #[default]
+    Json,
+    Text,
+}
+
+/// How much of a client's address the access log tells.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Addresses {
+    #[default]
+    Full,
+    /// The last 8 bits of IPv4 and the last 80 of IPv6 are zero.
+    Masked,
+    Off,
+}
+
+impl Addresses {
+    /// The address as it may be written.
+    pub fn shown(self, client: IpAddr) -> Option<IpAddr> {
+        match (self, client) {
+            (Self::Full, _) => Some(client),
+            (Self::Off, _) => None,
+            (Self::Masked, IpAddr::V4(v4)) => {
+                let [a, b, c, _] = v4.octets();
+                Some(IpAddr::from([a, b, c, 0]))
+            }
+            (Self::Masked, IpAddr::V6(v6)) => {
+                let [a, b, c, ..] = v6.segments();
+                Some(IpAddr::from([a, b, c, 0, 0, 0, 0, 0]))
+            }
+        }
+    }
+}
+
+/// Where a measure becomes a warning and where critical.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Thresholds {
+    pub load_per_core: Threshold,
+    pub memory_available: Threshold,
+    pub disk_available: Threshold,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Threshold {
+    pub warning: f64,
+    pub critical: f64,
+}
+
+/// One tenant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instance {
+    pub name: InstanceName,
+    /// The file that declares it.
+    pub file: Arc<str>,
+    pub stack: StackName,
+    pub site: Arc<Site>,
+    /// Starts nothing, orders nothing.
+    pub standby: bool,
+    /// The pair under `certs` to serve instead of the one named like the domain.
+    pub certificate: Option<String>,
+    pub acme_email: Option<String>,
+    pub drain: Drain,
+    pub scale: ScalePolicy,
+    pub services: BTreeMap<ServiceName, Service>,
+    /// What each service needs, for the status.
+    pub depends: BTreeMap<ServiceName, Vec<ServiceName>>,
+    pub routes: Vec<Route>,
+}
+
+/// How a replica that leaves is emptied.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Drain {
+    /// Sessions end by themselves; then paced closes while others have room.
+    pub natural: Duration,
+    /// Then paced closes regardless.
+    pub at_most: Duration,
+    /// From the stop signal to the kill.
+    pub stop: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScalePolicy {
+    pub sessions_per_replica: u32,
+    pub down_after: Duration,
+    pub mode: ScaleMode,
+}
+
+/// How far the autoscaler may go.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ScaleMode {
+    #[default]
+    Auto,
+    /// Keeps what there is.
+    Hold,
+    /// Touches nothing, not even a drain.
+    Off,
+    /// Says what it would do.
+    Recommend,
+}
+
+impl ScaleMode {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Hold => "hold",
+            Self::Off => "off",
+            Self::Recommend => "recommend",
+        }
+    }
+}
+
+/// A named part of a stack.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Service {
+    pub role: Role,
+    /// `None`: the only port the image exposes, else 80.
+    pub port: Option<u16>,
+    /// `None`: running is ready.
+    pub probe: Option<Probe>,
+    /// Replicas that no engine manages.
+    pub addresses: Vec<SocketAddr>,
+    /// How the process engine starts a replica; `{port}` stands for its port.
+    pub command: Vec<String>,
+    /// Named in the instance's own entry, so that its absence is worth a word.
+    pub expected: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Role {
+    /// Shown, probed, routed to if a route says so, never scaled.
+    Fixed,
+    /// Never routed to; follows another service.
+    Ratio {
+        of: ServiceName,
+        ratio: f64,
+        bounds: Bounds,
+    },
+    /// Carries traffic, scaled by its sessions.
+    Sessions { bounds: Bounds },
+}
+
+impl Role {
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Ratio { .. } => "ratio",
+            Self::Sessions { .. } => "sessions",
+        }
+    }
+
+    /// How few and how many replicas there may be; `None` where usher does not scale.
+    pub fn bounds(&self) -> Option<Bounds> {
+        match self {
+            Self::Fixed => None,
+            Self::Ratio { bounds, .. } | Self::Sessions { bounds } => Some(*bounds),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Bounds {
+    pub min: u32,
+    pub max: u32,
+}
+
+/// What proves that a replica is ready.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Probe {
+    /// Any answer below 500 to a GET of this path.
+    Http { path: String },
+    /// An accepted connection, on the service's port or this one.
+    Tcp { port: Option<u16> },
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Route {
+    pub prefix: String,
+    pub loose: bool,
+    pub allow: Vec<IpNet>,
+    pub cache_control: Option<String>,
+    pub target: RouteTarget,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum RouteTarget {
+    File(FileSource),
+    Files(FileSource),
+    Service(ServiceName),
+    StubStatus,
+}
+
+/// Where files come from; control finds out where that is on this machine.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum FileSource {
+    Dir { dir: PathBuf, path: PathBuf },
+    Volume { volume: String, path: PathBuf },
+}

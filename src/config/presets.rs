@@ -1,0 +1,43 @@
+//! Entries that ship with usher. Each is a file under `config/presets/` that operators can read,
+//! copy and override key by key.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::issue::{Issue, Source};
+use super::raw::RawInstance;
+use super::reader;
+
+const ALL: [(&str, &str, &str); 1] = [(
+    "openslides",
+    "config/presets/openslides.toml",
+    include_str!("../../config/presets/openslides.toml"),
+)];
+
+/// The entry of this name, or `None` if there is none.
+pub(super) fn find(name: &str) -> Option<RawInstance> {
+    let (_, file, text) = ALL.iter().find(|(known, _, _)| *known == name)?;
+    let issues: RefCell<Vec<Issue>> = RefCell::default();
+    let source = Arc::new(Source::new((*file).to_owned(), (*text).to_owned()));
+    let preset = reader::parse(&source, &issues).map(|table| table.read(RawInstance::read));
+    debug_assert!(issues.borrow().is_empty(), "{file}: {issues:?}");
+    preset
+}
+
+/// The names there are, for a message about one that is none.
+pub(super) fn names() -> String {
+    ALL.map(|(name, _, _)| name).join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_can_be_read() {
+        for (name, _, _) in ALL {
+            // In tests a preset with any issue panics in `find`.
+            assert!(find(name).is_some(), "{name}");
+        }
+    }
+}

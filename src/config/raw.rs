@@ -1,0 +1,488 @@
+//! The shape of the files: what was written, where, and nothing about what it means.
+//!
+//! A field that no one lowers is a dead field, and the compiler says so.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::issue::{At, Issue};
+use super::reader::{Field, Reader};
+use super::units::{Size, Span};
+
+type Leaf<T> = Option<Field<T>>;
+
+/// One file: the main one or an included one.
+pub(super) struct RawFile {
+    pub(super) include: Leaf<Vec<String>>,
+    pub(super) state_dir: Leaf<PathBuf>,
+    pub(super) listen: RawListen,
+    pub(super) admin: RawAdmin,
+    pub(super) engine: RawEngine,
+    pub(super) certs: RawCerts,
+    pub(super) acme: Option<RawAcme>,
+    pub(super) log: RawLog,
+    pub(super) status: RawStatus,
+    pub(super) stop_within: Leaf<Span>,
+    pub(super) limits: RawLimits,
+    pub(super) scale: RawScale,
+    pub(super) instances: RawInstances,
+}
+
+/// Each with the issues of its own text.
+pub(super) type RawInstances = Vec<(RawInstance, Vec<Issue>)>;
+
+#[derive(Default)]
+pub(super) struct RawListen {
+    pub(super) http: Leaf<Vec<String>>,
+    pub(super) https: Leaf<Vec<String>>,
+    pub(super) max_connections: Leaf<u32>,
+    pub(super) trusted_proxies: Leaf<Vec<String>>,
+    pub(super) proxy_protocol: Leaf<bool>,
+}
+
+#[derive(Default)]
+pub(super) struct RawAdmin {
+    pub(super) listen: Leaf<String>,
+    pub(super) socket: Leaf<PathBuf>,
+    pub(super) allow: Leaf<Vec<String>>,
+}
+
+#[derive(Default)]
+pub(super) struct RawEngine {
+    pub(super) kind: Leaf<RawEngineKind>,
+    pub(super) endpoint: Leaf<String>,
+    pub(super) networks: Leaf<RawNetworks>,
+    pub(super) names_from_containers: Leaf<String>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawEngineKind {
+    #[default]
+    Docker,
+    None,
+    Processes,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawNetworks {
+    Auto,
+    Join,
+    None,
+    Reach,
+}
+
+#[derive(Default)]
+pub(super) struct RawCerts {
+    pub(super) dir: Leaf<PathBuf>,
+    pub(super) unknown_name: Leaf<RawUnknownName>,
+    pub(super) min_version: Leaf<RawTlsVersion>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawUnknownName {
+    Default,
+    Reject,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) enum RawTlsVersion {
+    #[serde(rename = "1.2")]
+    Tls12,
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
+pub(super) struct RawAcme {
+    pub(super) at: At,
+    pub(super) email: Leaf<String>,
+    pub(super) directories: Leaf<Vec<String>>,
+    pub(super) challenges: Leaf<Vec<String>>,
+    pub(super) dns_hook: Leaf<Vec<String>>,
+    pub(super) preflight: Leaf<bool>,
+    pub(super) directory: Vec<(Field<String>, RawDirectory)>,
+}
+
+pub(super) struct RawDirectory {
+    pub(super) url: Leaf<String>,
+    pub(super) ca_bundle: Leaf<PathBuf>,
+    pub(super) eab: Leaf<RawExternalAccount>,
+    pub(super) profile: Leaf<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct RawExternalAccount {
+    pub(super) kid: String,
+    pub(super) key_file: PathBuf,
+}
+
+#[derive(Default)]
+pub(super) struct RawLog {
+    pub(super) format: Leaf<RawLogFormat>,
+    pub(super) access: Leaf<bool>,
+    pub(super) addresses: Leaf<RawAddresses>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawLogFormat {
+    Json,
+    Text,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawAddresses {
+    Full,
+    Masked,
+    Off,
+}
+
+/// Pairs of warning and critical.
+#[derive(Default)]
+pub(super) struct RawStatus {
+    pub(super) load_per_core: Leaf<[f64; 2]>,
+    pub(super) memory_available: Leaf<[f64; 2]>,
+    pub(super) disk_available: Leaf<[f64; 2]>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct RawLimits {
+    pub(super) max_body: Leaf<Size>,
+    pub(super) connections: Leaf<u32>,
+    pub(super) sessions: Leaf<u32>,
+    pub(super) requests_in_flight: Leaf<u32>,
+    pub(super) sessions_hard: Leaf<u32>,
+    pub(super) header_timeout: Leaf<Span>,
+    pub(super) request_timeout: Leaf<Span>,
+    pub(super) websocket_idle: Leaf<Span>,
+    pub(super) replica_drain: Leaf<Span>,
+    pub(super) replica_drain_max: Leaf<Span>,
+    pub(super) replica_stop: Leaf<Span>,
+    pub(super) close_code: Leaf<u16>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct RawScale {
+    pub(super) sessions_per_replica: Leaf<u32>,
+    pub(super) down_after: Leaf<Span>,
+    pub(super) idle_to_zero: Leaf<String>,
+    pub(super) mode: Leaf<RawScaleMode>,
+    pub(super) weight: Leaf<u32>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawScaleMode {
+    Auto,
+    Hold,
+    Off,
+    Recommend,
+}
+
+/// One `[[instance]]`, or the whole of a preset.
+#[derive(Clone, Debug)]
+pub(super) struct RawInstance {
+    pub(super) at: At,
+    pub(super) name: Leaf<String>,
+    pub(super) matching: Leaf<RawMatch>,
+    pub(super) except: Leaf<Vec<String>>,
+    pub(super) stack: Leaf<String>,
+    pub(super) domains: Leaf<Vec<String>>,
+    pub(super) redirect_from: Leaf<Vec<String>>,
+    pub(super) preset: Leaf<String>,
+    pub(super) https: Leaf<RawHttps>,
+    pub(super) hsts: Leaf<String>,
+    pub(super) standby: Leaf<bool>,
+    pub(super) allow: Leaf<Vec<String>>,
+    pub(super) deny: Leaf<Vec<String>>,
+    pub(super) headers: Leaf<BTreeMap<String, String>>,
+    pub(super) certificate: Leaf<String>,
+    pub(super) acme_email: Leaf<String>,
+    pub(super) limits: RawLimits,
+    pub(super) scale: RawScale,
+    pub(super) services: Vec<(Field<String>, RawService)>,
+    pub(super) depends: Leaf<BTreeMap<String, Vec<String>>>,
+    pub(super) routes: Vec<RawRoute>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawMatch {
+    pub(super) services: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawHttps {
+    Both,
+    Off,
+    Only,
+    Redirect,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct RawService {
+    pub(super) role: Leaf<RawRole>,
+    pub(super) of: Leaf<String>,
+    pub(super) ratio: Leaf<f64>,
+    pub(super) min: Leaf<u32>,
+    pub(super) max: Leaf<u32>,
+    pub(super) port: Leaf<u16>,
+    pub(super) probe: Leaf<String>,
+    pub(super) addresses: Leaf<Vec<String>>,
+    pub(super) command: Leaf<Vec<String>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawRole {
+    Fixed,
+    Ratio,
+    Sessions,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct RawRoute {
+    pub(super) at: At,
+    pub(super) prefix: Leaf<String>,
+    pub(super) loose: Leaf<bool>,
+    pub(super) to: Leaf<String>,
+    pub(super) files: Option<RawFiles>,
+    pub(super) file: Option<RawFiles>,
+    pub(super) stub_status: Leaf<bool>,
+    pub(super) cache_control: Leaf<String>,
+    pub(super) allow: Leaf<Vec<String>>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct RawFiles {
+    pub(super) at: At,
+    pub(super) dir: Leaf<PathBuf>,
+    pub(super) volume: Leaf<String>,
+    pub(super) path: Leaf<PathBuf>,
+}
+
+impl RawFile {
+    pub(super) fn read(table: &mut Reader<'_, '_>) -> Self {
+        Self {
+            include: table.leaf("include"),
+            state_dir: table.table("state", |table| table.leaf("dir")),
+            listen: table.table("listen", RawListen::read),
+            admin: table.table("admin", RawAdmin::read),
+            engine: table.table("engine", RawEngine::read),
+            certs: table.table("certs", RawCerts::read),
+            acme: table.optional_table("acme", RawAcme::read),
+            log: table.table("log", RawLog::read),
+            status: table.table("status", RawStatus::read),
+            stop_within: table.table("stop", |table| table.leaf("within")),
+            limits: table.table("limits", RawLimits::read),
+            scale: table.table("scale", RawScale::read),
+            instances: read_instances(table),
+        }
+    }
+}
+
+/// All that an included file may hold.
+pub(super) fn read_instances(table: &mut Reader<'_, '_>) -> RawInstances {
+    table.tables_apart("instance", RawInstance::read)
+}
+
+impl RawListen {
+    fn read(table: &mut Reader<'_, '_>) -> Self {
+        Self {
+            http: table.leaf("http"),
+            https: table.leaf("https"),
+            max_connections: table.leaf("max-connections"),
+            trusted_proxies: table.leaf("trusted-proxies"),
+            proxy_protocol: table.leaf("proxy-protocol"),
+        }
+    }
+}
+
+impl RawAdmin {
+    fn read(table: &mut Reader<'_, '_>) -> Self {
+        Self {
+            listen: table.leaf("listen"),
+            socket: table.leaf("socket"),
+            allow: table.leaf("allow"),
+        }
+    }
+}
+
+impl RawEngine {
+    fn read(table: &mut Reader<'_, '_>) -> Self {
+        Self {
+            kind: table.leaf("kind"),
+            endpoint: table.leaf("endpoint"),
+            networks: table.leaf("networks"),
+            names_from_containers: table.leaf("names-from-containers"),
+        }
+    }
+}
+
+impl RawCerts {
+    fn read(table: &mut Reader<'_, '_>) -> Self {
+        Self {
+            dir: table.leaf("dir"),
+            unknown_name: table.leaf("unknown-name"),
+            min_version: table.leaf("min-version"),
+        }
+    }
+}
+
+impl RawAcme {
+    fn read(table: &mut Reader<'_, '_>) -> Self {
+        Self {
+            at: table.at().clone(),
+            email: table.leaf("email"),
+            directories: table.leaf("directories"),
+            challenges: table.leaf("challenges"),
+            dns_hook: table.leaf("dns-hook"),
+            preflight: table.leaf("preflight"),
+            directory: table.named("directory", RawDirectory::read),
+        }
+    }
+}
+
+impl RawDirectory {
+    fn read(table: &mut Reader<'_, '_>) -> Self {
+        Self {
+            url: table.leaf("url"),
+            ca_bundle: table.leaf("ca-bundle"),
+            eab: table.leaf("eab"),
+            profile: table.leaf("profile"),
+        }
+    }
+}
+
+impl RawLog {
+    fn read(table: &mut Reader<'_, '_>) -> Self {
+        Self {
+            format: table.leaf("format"),
+            access: table.leaf("access"),
+            addresses: table.leaf("addresses"),
+        }
+    }
+}
+
+impl RawStatus {
+    fn read(table: &mut Reader<'_, '_>) -> Self {
+        Self {
+            load_per_core: table.leaf("load-per-core"),
+            memory_available: table.leaf("memory-available"),
+            disk_available: table.leaf("disk-available"),
+        }
+    }
+}
+
+impl RawLimits {
+    fn read(table: &mut Reader<'_, '_>) -> Self {
+        Self {
+            max_body: table.leaf("max-body"),
+            connections: table.leaf("connections"),
+            sessions: table.leaf("sessions"),
+            requests_in_flight: table.leaf("requests-in-flight"),
+            sessions_hard: table.leaf("sessions-hard"),
+            header_timeout: table.leaf("header-timeout"),
+            request_timeout: table.leaf("request-timeout"),
+            websocket_idle: table.leaf("websocket-idle"),
+            replica_drain: table.leaf("replica-drain"),
+            replica_drain_max: table.leaf("replica-drain-max"),
+            replica_stop: table.leaf("replica-stop"),
+            close_code: table.leaf("close-code"),
+        }
+    }
+}
+
+impl RawScale {
+    fn read(table: &mut Reader<'_, '_>) -> Self {
+        Self {
+            sessions_per_replica: table.leaf("sessions-per-replica"),
+            down_after: table.leaf("down-after"),
+            idle_to_zero: table.leaf("idle-to-zero"),
+            mode: table.leaf("mode"),
+            weight: table.leaf("weight"),
+        }
+    }
+}
+
+impl RawInstance {
+    pub(super) fn read(table: &mut Reader<'_, '_>) -> Self {
+        let name: Leaf<String> = table.leaf("name");
+        if let Some(name) = &name {
+            table.rename(format!("instance.{}", name.value));
+        }
+        Self {
+            at: table.at().clone(),
+            name,
+            matching: table.leaf("match"),
+            except: table.leaf("except"),
+            stack: table.leaf("stack"),
+            domains: table.leaf("domains"),
+            redirect_from: table.leaf("redirect-from"),
+            preset: table.leaf("preset"),
+            https: table.leaf("https"),
+            hsts: table.leaf("hsts"),
+            standby: table.leaf("standby"),
+            allow: table.leaf("allow"),
+            deny: table.leaf("deny"),
+            headers: table.leaf("headers"),
+            certificate: table.leaf("certificate"),
+            acme_email: table.leaf("acme-email"),
+            limits: table.table("limits", RawLimits::read),
+            scale: table.table("scale", RawScale::read),
+            services: table.named("service", RawService::read),
+            depends: table.leaf("depends"),
+            routes: table.tables("route", RawRoute::read),
+        }
+    }
+}
+
+impl RawService {
+    fn read(table: &mut Reader<'_, '_>) -> Self {
+        Self {
+            role: table.leaf("role"),
+            of: table.leaf("of"),
+            ratio: table.leaf("ratio"),
+            min: table.leaf("min"),
+            max: table.leaf("max"),
+            port: table.leaf("port"),
+            probe: table.leaf("probe"),
+            addresses: table.leaf("addresses"),
+            command: table.leaf("command"),
+        }
+    }
+}
+
+impl RawRoute {
+    fn read(table: &mut Reader<'_, '_>) -> Self {
+        Self {
+            at: table.at().clone(),
+            prefix: table.leaf("prefix"),
+            loose: table.leaf("loose"),
+            to: table.leaf("to"),
+            files: table.optional_table("files", RawFiles::read),
+            file: table.optional_table("file", RawFiles::read),
+            stub_status: table.leaf("stub-status"),
+            cache_control: table.leaf("cache-control"),
+            allow: table.leaf("allow"),
+        }
+    }
+}
+
+impl RawFiles {
+    fn read(table: &mut Reader<'_, '_>) -> Self {
+        Self {
+            at: table.at().clone(),
+            dir: table.leaf("dir"),
+            volume: table.leaf("volume"),
+            path: table.leaf("path"),
+        }
+    }
+}

@@ -1,0 +1,473 @@
+use std::path::PathBuf;
+
+use super::model::{FileSource, Probe, RouteTarget, ScaleMode};
+use super::*;
+use crate::plan::Https;
+
+/// Files of one test, in a folder of their own.
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn new(main: &str) -> Self {
+        let files = Self(tempfile::tempdir().expect("a folder"));
+        files.write("usher.toml", main);
+        files
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        // `DIR` stands for the folder, for includes.
+        let text = text.replace("DIR", &self.0.path().display().to_string());
+        fs::write(self.path(name), text).expect("written");
+    }
+
+    fn load(&self, previous: Option<&Config>) -> Loaded {
+        load(&self.path("usher.toml"), previous)
+    }
+}
+
+/// The issues of a text, without the folder's name.
+fn issues(text: &str) -> Vec<String> {
+    let files = Files::new(text);
+    let folder = format!("{}/", files.0.path().display());
+    let loaded = files.load(None);
+    loaded
+        .issues
+        .iter()
+        .map(|issue| issue.to_string().replace(&folder, ""))
+        .collect()
+}
+
+fn good(text: &str) -> Config {
+    let loaded = Files::new(text).load(None);
+    assert_eq!(loaded.issues, [], "{text}");
+    loaded.config.expect("applied")
+}
+
+fn instance(config: &Config, name: &str) -> Arc<Instance> {
+    Arc::clone(&config.instances[name])
+}
+
+const SMALL: &str = r#"
+[[instance]]
+name = "congress"
+domains = ["congress.example.org"]
+[instance.service.web]
+role = "sessions"
+port = 8000
+"#;
+
+#[test]
+fn an_empty_file_is_all_defaults() {
+    let config = good("");
+    assert_eq!(config.listen.https.len(), 2);
+    assert_eq!(config.admin.listen.to_string(), "127.0.0.1:9900");
+    assert_eq!(config.state_dir, PathBuf::from("state"));
+    assert!(config.instances.is_empty() && config.acme.is_none());
+}
+
+#[test]
+fn the_smallest_instance_gets_every_default() {
+    let config = good(SMALL);
+    let congress = instance(&config, "congress");
+    assert_eq!(congress.stack.as_str(), "congress");
+    assert_eq!(congress.site.https, Https::Redirect);
+    assert_eq!(congress.site.hsts.as_deref(), Some("max-age=31536000"));
+    assert_eq!(congress.site.limits.max_body, Some(104_857_600));
+    assert_eq!(congress.site.close_code, 1012);
+    assert_eq!(congress.scale.sessions_per_replica, 150);
+    assert_eq!(congress.scale.mode, ScaleMode::Auto);
+    let routes: Vec<_> = congress
+        .routes
+        .iter()
+        .map(|route| route.prefix.as_str())
+        .collect();
+    assert_eq!(routes, ["/"]);
+}
+
+#[test]
+fn the_starter_that_is_printed_is_good() {
+    good(include_str!("../../config/starter.toml"));
+}
+
+#[test]
+fn the_reference_is_good_and_says_the_defaults() {
+    let config = good(include_str!("../../config/reference.toml"));
+    let bare = good("");
+    assert_eq!(config.listen, bare.listen);
+    assert_eq!(config.admin, bare.admin);
+    assert_eq!(config.certs, bare.certs);
+    assert_eq!(config.log, bare.log);
+    assert_eq!(config.thresholds, bare.thresholds);
+    assert_eq!(config.stop_within, bare.stop_within);
+}
+
+#[test]
+fn the_preset_of_openslides_is_complete() {
+    let config = good(
+        "[[instance]]\nname = \"congress\"\ndomains = [\"a.example.org\"]\npreset = \"openslides\"\n",
+    );
+    let congress = instance(&config, "congress");
+    assert_eq!(congress.site.close_code, 1000);
+    let services: Vec<_> = congress.services.keys().map(|name| name.as_str()).collect();
+    assert_eq!(services, ["postgres", "redis", "web", "worker"]);
+    assert_eq!(
+        congress.services["redis"].probe,
+        Some(Probe::Tcp { port: Some(6379) })
+    );
+    assert!(congress.services.values().all(|service| !service.expected));
+    let last = congress
+        .routes
+        .iter()
+        .find(|route| route.prefix == "/")
+        .expect("a fallback");
+    assert!(
+        matches!(&last.target, RouteTarget::File(FileSource::Volume { volume, .. }) if volume == "staticfiles")
+    );
+}
+
+#[test]
+fn an_instance_overrides_its_preset_key_by_key() {
+    let config = good(
+        r#"
+[limits]
+close-code = 1001
+websocket-idle = "1m"
+[[instance]]
+name = "congress"
+domains = ["a.example.org"]
+preset = "openslides"
+[instance.service.web]
+max = 3
+[[instance.route]]
+prefix = "/static"
+files = { dir = "/srv/{stack}/static" }
+"#,
+    );
+    let congress = instance(&config, "congress");
+    let web = &congress.services["web"];
+    assert_eq!(web.role.bounds().expect("scaled").max, 3);
+    assert_eq!(web.port, Some(8000));
+    // The preset is nearer than the defaults of the file.
+    assert_eq!(congress.site.close_code, 1000);
+    assert_eq!(congress.site.limits.websocket_idle.as_secs(), 60);
+    let statics: Vec<_> = congress
+        .routes
+        .iter()
+        .filter(|route| route.prefix == "/static")
+        .collect();
+    assert_eq!(statics.len(), 1);
+    assert!(matches!(&statics[0].target,
+        RouteTarget::Files(FileSource::Dir { dir, .. }) if dir == &PathBuf::from("/srv/congress/static")));
+}
+
+#[test]
+fn every_mistake_is_found_in_one_reading_with_file_line_and_key() {
+    let found = issues(
+        r#"[listen]
+http = ["80"]
+max-conections = 5
+
+[[instance]]
+name = "congress"
+domains = ["a.example.org", "b c"]
+[instance.limits]
+max-body = "100"
+[instance.service.web]
+role = "session"
+port = "8000"
+"#,
+    );
+    assert_eq!(
+        found,
+        [
+            "usher.toml:3: listen.max-conections: is an unknown key; did you mean `max-connections`?",
+            "usher.toml:2: listen.http: `80` is no address with a port; write for example 127.0.0.1:9000 or [::1]:9000",
+            "usher.toml:9: instance.congress.limits.max-body: `100` is no size; write for example \"100MiB\", or \"unlimited\"",
+            "usher.toml:11: instance.congress.service.web.role: unknown variant `session`, expected one of `fixed`, `ratio`, `sessions`",
+            "usher.toml:12: instance.congress.service.web.port: invalid type: string \"8000\", expected u16",
+            "usher.toml:7: instance.congress.domains: `b c` holds a character that no host name has",
+            "usher.toml:10: instance.congress.service.web: needs a `role`: \"sessions\", \"ratio\" or \"fixed\"",
+        ]
+    );
+}
+
+#[test]
+fn a_key_of_a_later_version_is_not_taken_for_a_typing_error() {
+    let found = issues(&format!("{SMALL}\n[instance.rental]\nfrom = 2026-12-01\n"));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].contains("instance.congress.rental: is not supported by usher"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_value_that_would_not_be_acted_on_is_refused() {
+    for (text, key) in [
+        ("[listen]\nproxy-protocol = true", "listen.proxy-protocol"),
+        (
+            "[engine]\nnames-from-containers = \"open\"",
+            "engine.names-from-containers",
+        ),
+        ("[acme]\nchallenges = [\"tls-alpn-01\"]", "acme.challenges"),
+        ("[scale]\nidle-to-zero = \"30m\"", "scale.idle-to-zero"),
+        ("[admin]\nlisten = \"0.0.0.0:9900\"", "admin.listen"),
+    ] {
+        let found = issues(text);
+        assert_eq!(found.len(), 1, "{text}: {found:?}");
+        assert!(found[0].contains(key), "{text}: {found:?}");
+    }
+}
+
+#[test]
+fn bounds_ratios_and_spans_are_checked() {
+    let service = |text: &str| {
+        issues(&format!(
+            "[[instance]]\nname = \"c\"\ndomains = [\"c.example.org\"]\n[instance.service.web]\nrole = \"sessions\"\n{text}"
+        ))
+        .join("\n")
+    };
+    assert!(service("min = 5\nmax = 2").contains("`max` (2) must be at least `min` (5)"));
+    assert!(service("port = 0").contains("between 1 and 65535"));
+    assert!(service("probe = \"http\"").contains("is no probe"));
+    assert!(service("ratio = 2.0").contains("role ratio"));
+    let ratio = |text: &str| {
+        service(&format!(
+            "[instance.service.worker]\nrole = \"ratio\"\n{text}"
+        ))
+    };
+    assert!(ratio("of = \"web\"\nratio = 0.0").contains("above 0"));
+    assert!(ratio("of = \"postgres\"").contains("no service with the role sessions"));
+    assert!(ratio("").contains("needs `of`"));
+    assert!(service("[instance.limits]\nclose-code = 1006").contains("no code"));
+    assert!(
+        service("[instance.limits]\nreplica-drain = \"2h\"\nreplica-drain-max = \"1h\"")
+            .contains("at least `replica-drain`")
+    );
+}
+
+#[test]
+fn routes_have_one_target_and_never_a_ratio_service() {
+    let route = |text: &str| {
+        issues(&format!("{SMALL}[instance.service.worker]\nrole = \"ratio\"\nof = \"web\"\n[[instance.route]]\n{text}"))
+            .join("\n")
+    };
+    assert_eq!(route("prefix = \"/a\"\nto = \"web\""), "");
+    assert!(route("prefix = \"/a\"").contains("exactly one"));
+    assert!(route("to = \"web\"").contains("needs a `prefix`"));
+    assert!(route("prefix = \"/a\"\nto = \"worker\"").contains("takes no traffic"));
+    assert!(route("prefix = \"/a\"\nto = \"webb\"").contains("it has web, worker"));
+    assert!(route("prefix = \"a\"\nto = \"web\"").contains("begins with `/`"));
+    assert!(
+        route("prefix = \"/a\"\nfiles = { volume = \"v\", path = \"../x\" }").contains("inside")
+    );
+    assert!(
+        route("prefix = \"/a\"\nfiles = { path = \"x\" }").contains("either `dir` or `volume`")
+    );
+}
+
+#[test]
+fn a_half_written_file_changes_nothing() {
+    let loaded =
+        Files::new("[listen]\nhttp = [\"0.0.0.0:80\"\n[[instance]]\nname = \"x\"\n").load(None);
+    assert!(loaded.config.is_none());
+    assert!(
+        loaded
+            .issues
+            .iter()
+            .any(|issue| issue.text.contains("not valid TOML"))
+    );
+}
+
+#[test]
+fn every_cut_of_a_file_is_either_applied_or_refused_with_a_line() {
+    let text = include_str!("../../config/reference.toml");
+    for end in (0..text.len())
+        .filter(|end| text.is_char_boundary(*end))
+        .step_by(7)
+    {
+        let loaded = Files::new(&text[..end]).load(None);
+        let told = loaded.issues.iter().any(|issue| issue.line.is_some());
+        assert!(loaded.config.is_some() || told, "cut at {end}");
+    }
+}
+
+#[test]
+fn a_wrong_instance_costs_itself_and_keeps_its_last_good_form() {
+    let files = Files::new(&format!("{SMALL}{}", SMALL.replace("congress", "assembly")));
+    let before = files.load(None).config.expect("good");
+    files.write(
+        "usher.toml",
+        &format!(
+            "{}{}",
+            SMALL.replace("8000", "0"),
+            SMALL.replace("congress", "assembly")
+        ),
+    );
+    let fresh = files.load(None);
+    assert_eq!(fresh.config.expect("applied").instances.len(), 1);
+    let kept = files.load(Some(&before));
+    let config = kept.config.expect("applied");
+    assert!(Arc::ptr_eq(
+        &config.instances["congress"],
+        &before.instances["congress"]
+    ));
+    assert!(
+        Arc::ptr_eq(&config.instances["assembly"], &before.instances["assembly"]),
+        "unchanged"
+    );
+    assert_eq!(kept.kept.len(), 1);
+}
+
+#[test]
+fn a_wrong_global_key_changes_nothing_at_all() {
+    let loaded = Files::new(&format!("[certs]\nmin-version = \"1.1\"\n{SMALL}")).load(None);
+    assert!(loaded.config.is_none());
+}
+
+#[test]
+fn each_included_file_is_loaded_rejected_and_kept_on_its_own() {
+    let files = Files::new("include = [\"DIR/tenants.d/*.toml\"]\n");
+    fs::create_dir(files.path("tenants.d")).expect("folder");
+    files.write("tenants.d/a.toml", &SMALL.replace("congress", "a"));
+    files.write("tenants.d/b.toml", &SMALL.replace("congress", "b"));
+    let before = files.load(None).config.expect("good");
+    assert_eq!(before.instances.len(), 2);
+
+    files.write("tenants.d/b.toml", "[[instance]\nname = ");
+    files.write("tenants.d/c.toml", &SMALL.replace("congress", "c"));
+    let after = files.load(Some(&before));
+    let config = after.config.expect("applied");
+    let names: Vec<_> = config.instances.keys().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    assert!(after.kept.contains("b"));
+
+    files.write("tenants.d/b.toml", "[listen]\nhttp = []\n");
+    let found = files.load(Some(&before)).issues;
+    assert!(found.iter().any(|issue| issue.key == "listen"), "{found:?}");
+
+    fs::remove_file(files.path("tenants.d/b.toml")).expect("removed");
+    let gone = files.load(Some(&config)).config.expect("applied");
+    assert!(!gone.instances.contains_key("b"));
+}
+
+#[test]
+fn a_domain_belongs_to_one_instance_and_the_live_owner_keeps_it() {
+    let files = Files::new(&SMALL.replace("\"congress\"", "\"zulu\""));
+    let before = files.load(None).config.expect("good");
+    let claimant = SMALL.replace("\"congress\"", "\"alpha\"");
+    files.write(
+        "usher.toml",
+        &format!("{claimant}{}", SMALL.replace("\"congress\"", "\"zulu\"")),
+    );
+
+    let live = files.load(Some(&before));
+    let text = live.issues[0].to_string();
+    assert!(
+        text.contains(
+            "instance.alpha.domains: `congress.example.org` belongs to the instance `zulu`"
+        ),
+        "{text}"
+    );
+    let config = live.config.expect("applied");
+    assert_eq!(
+        config
+            .instances
+            .keys()
+            .map(|name| name.as_str())
+            .collect::<Vec<_>>(),
+        ["zulu"]
+    );
+
+    let first = files.load(None).config.expect("applied");
+    assert_eq!(first.instances.len(), 1);
+}
+
+#[test]
+fn an_entry_for_many_makes_instances_of_stacks() {
+    let config = good(
+        r#"
+[[instance]]
+name = "*"
+match = { services = ["web", "worker"] }
+except = ["portainer"]
+domains = ["{stack}.slides.example.org"]
+preset = "openslides"
+[instance.service.web]
+max = 4
+
+[[instance]]
+name = "named"
+domains = ["named.example.org"]
+"#,
+    );
+    let services: Vec<_> = ["web", "worker", "redis"]
+        .map(|name| name.parse().expect("name"))
+        .into();
+    let made = |stack: &str, services: &[crate::names::ServiceName]| {
+        config.instance_by_pattern(&stack.parse().expect("stack"), services.iter())
+    };
+    let instance = made("saal_1", &services).expect("fits").expect("good");
+    assert_eq!(
+        instance.site.domains[0].to_string(),
+        "saal-1.slides.example.org"
+    );
+    assert_eq!(
+        instance.services["web"].role.bounds().expect("scaled").max,
+        4
+    );
+    assert!(made("portainer", &services).is_none());
+    assert!(made("other", &services[..1]).is_none(), "without a worker");
+    assert!(
+        made("named", &services).is_none(),
+        "has an entry of its own"
+    );
+    let upper = made("Saal", &services)
+        .expect("fits")
+        .expect_err("no DNS label");
+    assert!(
+        upper[0].text.contains("is not filled from the stack name"),
+        "{upper:?}"
+    );
+    // A named entry takes what it does not say from the pattern.
+    let named = &config.instances["named"];
+    assert_eq!(named.services["web"].role.bounds().expect("scaled").max, 4);
+    assert_eq!(named.site.close_code, 1000);
+}
+
+#[test]
+fn an_engine_that_cannot_run_a_service_is_worth_a_word() {
+    let loaded = Files::new(&format!("[engine]\nkind = \"none\"\n{SMALL}")).load(None);
+    assert!(loaded.config.is_some());
+    assert_eq!(loaded.issues.len(), 1);
+    assert_eq!(loaded.issues[0].level, Level::Warning);
+    assert!(
+        loaded.issues[0].text.contains("no `addresses`"),
+        "{}",
+        loaded.issues[0]
+    );
+}
+
+#[test]
+fn a_directory_that_is_not_declared_is_named() {
+    let found = issues("[acme]\ndirectories = [\"company\"]\n");
+    assert!(
+        found[0].contains("declare it as [acme.directory.company]"),
+        "{found:?}"
+    );
+    let config = good(
+        "[acme]\ndirectories = [\"company\", \"letsencrypt\"]\n[acme.directory.company]\nurl = \"https://ca.example.org/dir\"\n",
+    );
+    let names: Vec<_> = config
+        .acme
+        .expect("acme")
+        .directories
+        .into_iter()
+        .map(|dir| dir.name)
+        .collect();
+    assert_eq!(names, ["company", "letsencrypt"]);
+}
