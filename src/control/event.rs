@@ -1,0 +1,57 @@
+//! Everything that can wake the control plane.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::config::watch::Current;
+use crate::engine::Listing;
+use crate::engine::act::Acted;
+use crate::host::Host;
+use crate::names::{InstanceName, ServiceName};
+use crate::plan::{CertificateReport, Report};
+use crate::prober::Outcome;
+
+/// The moment of a step on both clocks: one for intervals, one for people.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    pub at: Instant,
+    pub wall: SystemTime,
+}
+
+#[derive(Debug)]
+pub enum Event {
+    Acted(Acted),
+    Certificates(Arc<[CertificateReport]>),
+    Command(Command),
+    Config(Current),
+    Host(Host),
+    Listing(Listing),
+    Probe(Outcome),
+    Report(Arc<Report>),
+    /// A second has passed.
+    Tick,
+}
+
+/// What an operator asks for, with the place for the answer.
+#[derive(Debug)]
+pub struct Command {
+    pub wish: Wish,
+    /// A sentence: what was done, or why not.
+    pub reply: oneshot::Sender<Result<String, String>>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Wish {
+    /// Overrides end, the autoscaler decides again.
+    Auto { instance: InstanceName },
+    /// So many replicas, for so long or until `Auto`.
+    Scale {
+        instance: InstanceName,
+        service: ServiceName,
+        replicas: u32,
+        span: Option<Duration>,
+    },
+}

@@ -1,0 +1,179 @@
+//! The control plane: one task that decides.
+//!
+//! Events in, one plan out. The loop here is the only place with a clock and channels; everything
+//! it decides with is in [`step::Controller`], which has neither.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tracing::{debug, error};
+
+mod event;
+mod planner;
+mod replica;
+mod service;
+pub mod status;
+pub mod step;
+
+pub use self::event::{Command, Event, Now, Wish};
+pub use self::status::Status;
+pub use self::step::EngineFacts;
+
+use self::step::Controller;
+use crate::config::watch::Current;
+use crate::engine::act::{Acted, Failure};
+use crate::engine::{Action, Listing};
+use crate::host::Host;
+use crate::plan::{CertificateReport, Plan, Report, WantedCertificate};
+use crate::prober;
+use crate::shutdown::Shutdown;
+
+/// The doors of the control plane, all of them.
+#[derive(Debug)]
+pub struct Doors {
+    pub config: watch::Receiver<Current>,
+    pub listings: watch::Receiver<Listing>,
+    pub reports: watch::Receiver<Arc<Report>>,
+    pub certificates: watch::Receiver<Arc<[CertificateReport]>>,
+    pub host: watch::Receiver<Host>,
+    pub outcomes: mpsc::Receiver<prober::Outcome>,
+    pub acted: mpsc::Receiver<Acted>,
+    pub commands: mpsc::Receiver<Command>,
+    pub plans: watch::Sender<Arc<Plan>>,
+    pub targets: watch::Sender<Arc<[prober::Target]>>,
+    pub wanted: watch::Sender<Arc<[WantedCertificate]>>,
+    pub status: watch::Sender<Arc<Status>>,
+    pub actions: mpsc::Sender<Action>,
+}
+
+/// How often time alone is an event.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Runs until shutdown.
+pub async fn run(mut doors: Doors, engine: EngineFacts, mut shutdown: Shutdown) {
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let current = doors.config.borrow_and_update().clone();
+    let mut controller = Controller::new(current, engine, now());
+    loop {
+        let event = tokio::select! {
+            biased;
+            () = shutdown.begun() => return,
+            Some(event) = doors.next() => event,
+            _ = tick.tick() => Event::Tick,
+        };
+        let now = now();
+        controller.take(now, event);
+        // A burst is answered once: ten containers that start together make one plan.
+        while let Some(event) = doors.ready() {
+            controller.take(now, event);
+        }
+        for action in controller.settle(now) {
+            debug!(?action, "ordered");
+            if let Err(refused) = doors.actions.try_send(action) {
+                let action = refused.into_inner();
+                error!(?action, "too many engine actions wait");
+                let failure = Failure {
+                    text: "too many actions wait for the engine".to_owned(),
+                    passing: true,
+                };
+                let result = Err(failure);
+                controller.take(now, Event::Acted(Acted { action, result }));
+            }
+        }
+        if let Some(plan) = controller.plan() {
+            debug!(generation = %plan.generation, "plan");
+            doors.plans.send_replace(plan);
+        }
+        send_if_new(&doors.targets, controller.targets());
+        send_if_new(&doors.wanted, controller.certificates());
+        doors.status.send_replace(Arc::new(controller.status(now)));
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one clock of the control plane"
+)]
+fn now() -> Now {
+    Now {
+        at: Instant::now(),
+        wall: SystemTime::now(),
+    }
+}
+
+fn send_if_new<T: PartialEq + ?Sized>(sender: &watch::Sender<Arc<T>>, value: Arc<T>) {
+    sender.send_if_modified(|known| {
+        let new = *known != value;
+        if new {
+            *known = value;
+        }
+        new
+    });
+}
+
+impl Doors {
+    /// The next event from any door. Cancel safe.
+    async fn next(&mut self) -> Option<Event> {
+        tokio::select! {
+            Ok(()) = self.config.changed() => Some(self.config_event()),
+            Ok(()) = self.listings.changed() => Some(self.listing_event()),
+            Ok(()) = self.reports.changed() => Some(self.report_event()),
+            Ok(()) = self.certificates.changed() => Some(self.certificates_event()),
+            Ok(()) = self.host.changed() => Some(self.host_event()),
+            Some(outcome) = self.outcomes.recv() => Some(Event::Probe(outcome)),
+            Some(acted) = self.acted.recv() => Some(Event::Acted(acted)),
+            Some(command) = self.commands.recv() => Some(Event::Command(command)),
+            else => None,
+        }
+    }
+
+    /// An event that is there already, if any.
+    fn ready(&mut self) -> Option<Event> {
+        let changed = |result: Result<bool, _>| result.unwrap_or(false);
+        if changed(self.config.has_changed()) {
+            return Some(self.config_event());
+        }
+        if changed(self.listings.has_changed()) {
+            return Some(self.listing_event());
+        }
+        if changed(self.reports.has_changed()) {
+            return Some(self.report_event());
+        }
+        if changed(self.certificates.has_changed()) {
+            return Some(self.certificates_event());
+        }
+        if changed(self.host.has_changed()) {
+            return Some(self.host_event());
+        }
+        if let Ok(outcome) = self.outcomes.try_recv() {
+            return Some(Event::Probe(outcome));
+        }
+        if let Ok(acted) = self.acted.try_recv() {
+            return Some(Event::Acted(acted));
+        }
+        self.commands.try_recv().ok().map(Event::Command)
+    }
+
+    fn config_event(&mut self) -> Event {
+        Event::Config(self.config.borrow_and_update().clone())
+    }
+
+    fn listing_event(&mut self) -> Event {
+        Event::Listing(self.listings.borrow_and_update().clone())
+    }
+
+    fn report_event(&mut self) -> Event {
+        Event::Report(Arc::clone(&self.reports.borrow_and_update()))
+    }
+
+    fn host_event(&mut self) -> Event {
+        Event::Host(self.host.borrow_and_update().clone())
+    }
+
+    fn certificates_event(&mut self) -> Event {
+        Event::Certificates(Arc::clone(&self.certificates.borrow_and_update()))
+    }
+}

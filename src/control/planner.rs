@@ -1,0 +1,298 @@
+//! From what is known to what should be: the plan, the probes, the certificates.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::replica::{Replica, State};
+use super::service::ServiceState;
+use super::step::{Controller, Tenant};
+use crate::config::model::{self, FileSource, Probe, Role, RouteTarget, Service};
+use crate::inventory::{Phase, Reach, Stack, Unit, Volume};
+use crate::names::{Domain, ServiceName};
+use crate::plan::{
+    Condition, EdgePolicy, EndpointPlan, FileRoot, Https, InstancePlan, Plan, Route, ServicePlan,
+    Target, Usage, WantedCertificate,
+};
+use crate::prober::{self, Question};
+
+/// What a container serves on when it declares no port.
+const DEFAULT_PORT: u16 = 80;
+
+impl Controller {
+    /// The next plan, or `None` while the last one still says it all.
+    pub fn plan(&mut self) -> Option<Arc<Plan>> {
+        let config = &self.current.config;
+        let edge = EdgePolicy {
+            trusted_proxies: config.listen.trusted_proxies.clone(),
+            header_timeout: config.header_timeout,
+        };
+        let edge = if *self.plan.edge == edge {
+            Arc::clone(&self.plan.edge)
+        } else {
+            Arc::new(edge)
+        };
+        let inventory = self.listing.inventory.as_deref();
+        let mut instances = BTreeMap::new();
+        for (name, tenant) in &self.tenants {
+            let stack = inventory.and_then(|all| all.stacks.get(&tenant.instance.stack));
+            let fresh = tenant.plan(stack);
+            // An unchanged instance keeps its allocation: nothing of it is rebuilt.
+            let kept = self
+                .plan
+                .instances
+                .get(name)
+                .filter(|old| ***old == fresh)
+                .cloned();
+            instances.insert(name.clone(), kept.unwrap_or_else(|| Arc::new(fresh)));
+        }
+        let same = Arc::ptr_eq(&edge, &self.plan.edge)
+            && instances.len() == self.plan.instances.len()
+            && instances.iter().all(|(name, instance)| {
+                self.plan
+                    .instances
+                    .get(name)
+                    .is_some_and(|old| Arc::ptr_eq(old, instance))
+            });
+        if same && self.plan.generation.0 > 0 {
+            return None;
+        }
+        self.plan = Arc::new(Plan {
+            generation: self.plan.generation.next(),
+            edge,
+            instances,
+        });
+        Some(Arc::clone(&self.plan))
+    }
+
+    /// Every replica that has to be asked whether it is ready.
+    pub fn targets(&self) -> Arc<[prober::Target]> {
+        let mut targets = Vec::new();
+        for tenant in self
+            .tenants
+            .values()
+            .filter(|tenant| !tenant.instance.standby)
+        {
+            let host = tenant.first_host();
+            for (name, service) in &tenant.instance.services {
+                for replica in tenant.replicas(name) {
+                    let asked = !matches!(
+                        replica.state(),
+                        State::Stopping { .. } | State::Cutting { .. }
+                    );
+                    let question = question(service, &replica.unit, host);
+                    if let (true, Some((address, question))) = (asked, question) {
+                        targets.push(prober::Target {
+                            replica: replica.unit.id.clone(),
+                            address,
+                            question,
+                        });
+                    }
+                }
+            }
+        }
+        targets.into()
+    }
+
+    /// Every certificate that should be there.
+    pub fn certificates(&self) -> Arc<[WantedCertificate]> {
+        self.tenants
+            .values()
+            .map(|tenant| &tenant.instance)
+            .filter(|instance| !instance.standby && instance.site.https != Https::Off)
+            .map(|instance| {
+                let mut names = Vec::new();
+                let mut wildcards = Vec::new();
+                for domain in &instance.site.domains {
+                    match domain {
+                        Domain::Exact(host) => names.push(host.clone()),
+                        Domain::Below(host) => wildcards.push(host.clone()),
+                    }
+                }
+                names.extend(instance.site.redirect_from.iter().cloned());
+                WantedCertificate {
+                    instance: instance.name.clone(),
+                    names,
+                    wildcards,
+                    pinned: instance.certificate.clone(),
+                    email: instance.acme_email.clone(),
+                }
+            })
+            .collect()
+    }
+}
+
+impl Tenant {
+    fn first_host(&self) -> &str {
+        match self.instance.site.domains.first() {
+            Some(Domain::Exact(host) | Domain::Below(host)) => host.as_str(),
+            None => "localhost",
+        }
+    }
+
+    fn replicas(&self, service: &ServiceName) -> impl Iterator<Item = &Replica> {
+        self.services
+            .get(service)
+            .into_iter()
+            .flat_map(|state| state.replicas.values())
+    }
+
+    fn plan(&self, stack: Option<&Stack>) -> InstancePlan {
+        let instance = &self.instance;
+        let routed = |role: &Role| !matches!(role, Role::Ratio { .. });
+        InstancePlan {
+            name: instance.name.clone(),
+            site: Arc::clone(&instance.site),
+            condition: if instance.standby {
+                Condition::Standby
+            } else {
+                Condition::Serving
+            },
+            routes: instance
+                .routes
+                .iter()
+                .map(|route| lower_route(route, stack))
+                .collect(),
+            services: instance
+                .services
+                .iter()
+                .filter(|(_, service)| routed(&service.role))
+                .map(|(name, service)| {
+                    let state = self.services.get(name);
+                    let plan = state
+                        .map_or_else(ServicePlan::default, |state| service_plan(service, state));
+                    (name.clone(), plan)
+                })
+                .collect(),
+        }
+    }
+}
+
+fn service_plan(service: &Service, state: &ServiceState) -> ServicePlan {
+    // When nobody answers, the least bad is better than nobody: a probe can fail for being slow.
+    let nobody = state.count(|state| state == State::Ready) == 0;
+    let usage = |replica: &Replica| match replica.state() {
+        State::Starting | State::Failed => None,
+        State::Ready => Some(Usage::Serve),
+        State::Unhealthy if nobody => Some(Usage::Serve),
+        State::Unhealthy | State::Draining { .. } | State::Stopping { .. } => Some(Usage::Drain),
+        State::Cutting { over, .. } => Some(Usage::Cut { over }),
+    };
+    let endpoints = state
+        .replicas
+        .values()
+        .filter_map(|replica| {
+            Some(EndpointPlan {
+                id: replica.unit.id.clone(),
+                name: replica.unit.name.as_str().into(),
+                address: address(service, &replica.unit)?,
+                usage: usage(replica)?,
+            })
+        })
+        .collect::<Vec<_>>();
+    let running = state
+        .replicas
+        .values()
+        .filter(|replica| replica.unit.phase == Phase::Running)
+        .collect::<Vec<_>>();
+    ServicePlan {
+        stranded: !running.is_empty() && !running.iter().any(|replica| replica.is_reachable()),
+        endpoints,
+    }
+}
+
+/// Where a replica listens for what routes send it.
+pub(super) fn address(service: &Service, unit: &Unit) -> Option<SocketAddr> {
+    match unit.reach {
+        Reach::At(ip) => {
+            let sole = match unit.ports.as_slice() {
+                [port] => Some(*port),
+                _ => None,
+            };
+            let fixed = service
+                .addresses
+                .iter()
+                .find(|fixed| fixed.to_string() == unit.name);
+            let port = fixed
+                .map(SocketAddr::port)
+                .or(service.port)
+                .or(sole)
+                .unwrap_or(DEFAULT_PORT);
+            Some(SocketAddr::new(ip, port))
+        }
+        Reach::Loopback(port) => Some(SocketAddr::from(([127, 0, 0, 1], port))),
+        Reach::Unreachable { .. } => None,
+    }
+}
+
+/// What to ask a replica, or `None` where running is ready. An address on no shared network is
+/// never asked anything.
+pub(super) fn question(
+    service: &Service,
+    unit: &Unit,
+    host: &str,
+) -> Option<(SocketAddr, Question)> {
+    let probe = match (&service.probe, &service.role) {
+        (Some(probe), _) => probe.clone(),
+        // The engine's own health check stands in for a probe that nobody wrote.
+        (None, Role::Sessions { .. }) if unit.health.is_none() => Probe::Tcp { port: None },
+        (None, Role::Fixed) if !service.addresses.is_empty() => Probe::Tcp { port: None },
+        (None, _) => return None,
+    };
+    let address = address(service, unit)?;
+    Some(match probe {
+        Probe::Tcp { port: None } => (address, Question::Tcp),
+        Probe::Tcp { port: Some(port) } => (SocketAddr::new(address.ip(), port), Question::Tcp),
+        Probe::Http { path } => {
+            let host = host.to_owned();
+            (address, Question::Http { host, path })
+        }
+    })
+}
+
+fn lower_route(route: &model::Route, stack: Option<&Stack>) -> Route {
+    let place = |source: &FileSource| match source {
+        FileSource::Dir { dir, path } => FileRoot::At {
+            root: dir.clone(),
+            path: path.clone(),
+        },
+        FileSource::Volume { volume, path } => volume_root(volume, path.clone(), stack),
+    };
+    Route {
+        prefix: route.prefix.clone(),
+        loose: route.loose,
+        allow: route.allow.clone(),
+        cache_control: route.cache_control.clone(),
+        target: match &route.target {
+            RouteTarget::File(source) => Target::File(place(source)),
+            RouteTarget::Files(source) => Target::Files(place(source)),
+            RouteTarget::Service(name) => Target::Service(name.clone()),
+            RouteTarget::StubStatus => Target::StubStatus,
+        },
+    }
+}
+
+fn volume_root(volume: &str, path: PathBuf, stack: Option<&Stack>) -> FileRoot {
+    let Some(stack) = stack else {
+        return FileRoot::Missing("the stack does not run".to_owned());
+    };
+    match stack.volumes.get(volume) {
+        Some(Volume::At(root)) => FileRoot::At {
+            root: root.clone(),
+            path,
+        },
+        Some(Volume::Invisible { why }) => FileRoot::Missing(why.clone()),
+        None => {
+            let known: Vec<_> = stack.volumes.keys().map(String::as_str).collect();
+            FileRoot::Missing(if known.is_empty() {
+                format!("the stack has no volume `{volume}`")
+            } else {
+                format!(
+                    "the stack has no volume `{volume}`; it has {}",
+                    known.join(", ")
+                )
+            })
+        }
+    }
+}

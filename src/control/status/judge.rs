@@ -1,0 +1,489 @@
+//! The rules: which fact is how bad, and what it does to the whole.
+//!
+//! A part is judged after what it depends on, and a cause is told once with its consequences under
+//! it. Parts that stand in for each other are bad together only: some down is a warning, none left
+//! is critical.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::super::event::Now;
+use super::super::replica::{Replica, State};
+use super::super::service::ServiceState;
+use super::super::step::{Controller, Tenant};
+use super::{InstanceStatus, Level, Memory, NodeStatus, Part, Reason};
+use crate::autoscaler::Limit;
+use crate::config::model::{Role, Service, Threshold};
+use crate::inventory::Reach;
+use crate::names::ServiceName;
+use crate::plan::{CertificateReport, CertificateState, FileRoot, Https, Target};
+
+/// A certificate that ends sooner than this is critical.
+const CERTIFICATE_ENDS_SOON: Duration = Duration::from_secs(7 * 86_400);
+
+/// How one part is; `None` is healthy.
+type Finding = Option<(Level, String)>;
+
+/// What the rules say about one instance.
+pub(super) struct Judged {
+    pub(super) level: Level,
+    pub(super) reasons: Vec<Reason>,
+    pub(super) parts: Vec<Part>,
+}
+
+pub(super) fn above(value: Option<f64>, threshold: Threshold) -> Level {
+    match value {
+        Some(value) if value >= threshold.critical => Level::Critical,
+        Some(value) if value >= threshold.warning => Level::Warning,
+        _ => Level::Healthy,
+    }
+}
+
+pub(super) fn below(value: Option<f64>, threshold: Threshold) -> Level {
+    match value {
+        Some(value) if value <= threshold.critical => Level::Critical,
+        Some(value) if value <= threshold.warning => Level::Warning,
+        _ => Level::Healthy,
+    }
+}
+
+impl Controller {
+    pub(super) fn judge_instance(
+        &self,
+        tenant: &Tenant,
+        certificates: &[&CertificateReport],
+        memory: &mut Memory,
+        now: Now,
+    ) -> Judged {
+        let instance = &tenant.instance;
+        let mut findings: BTreeMap<String, (Finding, Vec<String>)> = BTreeMap::new();
+        for (name, service) in &instance.services {
+            let Some(state) = tenant.services.get(name) else {
+                continue;
+            };
+            let depends: Vec<String> = instance
+                .depends
+                .get(name)
+                .into_iter()
+                .flatten()
+                .map(service_part)
+                .collect();
+            let finding = judge_service(tenant, name, service, state);
+            if let Some(finding) = finding {
+                findings.insert(service_part(name), (finding, depends));
+            }
+        }
+        let present: Vec<String> = findings.keys().cloned().collect();
+        for (_, depends) in findings.values_mut() {
+            depends.retain(|part| present.contains(part));
+        }
+        if instance.site.https != Https::Off {
+            let finding = judge_certificates(certificates, now);
+            findings.insert("certificate".to_owned(), (finding, Vec::new()));
+        }
+        findings.insert("static".to_owned(), (self.judge_static(tenant), Vec::new()));
+        findings.insert(
+            "configuration".to_owned(),
+            (self.judge_kept(tenant), Vec::new()),
+        );
+
+        let mut parts = Vec::new();
+        let mut reasons: Vec<Reason> = Vec::new();
+        for (name, (finding, depends_on)) in &findings {
+            let level = finding.as_ref().map_or(Level::Healthy, |(level, _)| *level);
+            let since = memory.since(&format!("{}/{name}", instance.name), level, now);
+            parts.push(Part {
+                name: name.clone(),
+                status: level,
+                since,
+                depends_on: depends_on.clone(),
+            });
+            if let Some((status, text)) = finding {
+                reasons.push(Reason {
+                    part: name.clone(),
+                    status: *status,
+                    text: text.clone(),
+                    since,
+                    also: Vec::new(),
+                });
+            }
+        }
+        gather_consequences(&mut reasons, &parts);
+        reasons.sort_by_key(|reason| std::cmp::Reverse(reason.status));
+        let level = if instance.standby {
+            Level::Healthy
+        } else {
+            reasons
+                .iter()
+                .map(|reason| reason.status)
+                .max()
+                .unwrap_or(Level::Healthy)
+        };
+        Judged {
+            level,
+            reasons: if instance.standby {
+                Vec::new()
+            } else {
+                reasons
+            },
+            parts,
+        }
+    }
+
+    fn judge_static(&self, tenant: &Tenant) -> Finding {
+        let plan = self.plan.instances.get(&tenant.instance.name)?;
+        plan.routes.iter().find_map(|route| match &route.target {
+            Target::File(FileRoot::Missing(why)) | Target::Files(FileRoot::Missing(why)) => Some((
+                Level::Warning,
+                format!("{} answers 503: {why}", route.prefix),
+            )),
+            _ => None,
+        })
+    }
+
+    /// Whether the file says something about this instance that could not be applied.
+    fn judge_kept(&self, tenant: &Tenant) -> Finding {
+        let key = format!("instance.{}", tenant.instance.name);
+        let about = |issue: &&crate::config::Issue| {
+            issue.key == key || issue.key.starts_with(&format!("{key}."))
+        };
+        self.current
+            .issues
+            .iter()
+            .find(about)
+            .map(|issue| (Level::Warning, issue.to_string()))
+    }
+
+    pub(super) fn judge_whole(
+        &self,
+        instances: &[InstanceStatus],
+        node: &NodeStatus,
+        memory: &mut Memory,
+        now: Now,
+    ) -> (Level, Vec<Reason>) {
+        let mut shared: Vec<(&str, Finding)> = vec![
+            ("engine", self.judge_engine()),
+            ("configuration", self.judge_configuration()),
+            ("host", self.judge_host(node)),
+        ];
+        if let Some((stack, why)) = self.misfits.first_key_value() {
+            shared.push((
+                "stacks",
+                Some((
+                    Level::Warning,
+                    format!("stack {stack} is not served: {why}"),
+                )),
+            ));
+        }
+        let mut reasons = Vec::new();
+        for (part, finding) in shared {
+            let level = finding.as_ref().map_or(Level::Healthy, |(level, _)| *level);
+            let since = memory.since(part, level, now);
+            if let Some((status, text)) = finding {
+                reasons.push(Reason {
+                    part: part.to_owned(),
+                    status,
+                    text,
+                    since,
+                    also: Vec::new(),
+                });
+            }
+        }
+        let shared_critical = reasons
+            .iter()
+            .any(|reason| reason.status == Level::Critical);
+        let counting = instances
+            .iter()
+            .filter(|instance| !instance.standby)
+            .count();
+        let critical = instances
+            .iter()
+            .filter(|instance| instance.status == Level::Critical)
+            .count();
+        for instance in instances {
+            let part = format!("instance:{}", instance.name);
+            let since = memory.since(&part, instance.status, now);
+            if let Some(first) = instance.reasons.first() {
+                reasons.push(Reason {
+                    part,
+                    status: instance.status,
+                    text: first.text.clone(),
+                    since,
+                    also: instance
+                        .reasons
+                        .iter()
+                        .skip(1)
+                        .map(|also| also.text.clone())
+                        .collect(),
+                });
+            }
+        }
+        reasons.sort_by_key(|reason| std::cmp::Reverse(reason.status));
+        let level = if shared_critical || (critical > 0 && critical * 2 >= counting) {
+            Level::Critical
+        } else if reasons.is_empty() {
+            Level::Healthy
+        } else {
+            Level::Warning
+        };
+        (level, reasons)
+    }
+
+    fn judge_engine(&self) -> Finding {
+        let scaling = self.tenants.values().any(|tenant| {
+            let scaled =
+                |service: &Service| service.role.bounds().is_some() && service.addresses.is_empty();
+            !tenant.instance.standby && tenant.instance.services.values().any(scaled)
+        });
+        let level = if scaling {
+            Level::Critical
+        } else {
+            Level::Warning
+        };
+        match (&self.listing.error, &self.listing.inventory) {
+            (Some(error), Some(_)) => Some((
+                level,
+                format!("{error}; what is known is served, nothing is started or stopped"),
+            )),
+            (Some(error), None) => Some((level, error.to_string())),
+            (None, None) => Some((Level::Warning, "the first listing is awaited".to_owned())),
+            (None, Some(_)) => None,
+        }
+    }
+
+    fn judge_configuration(&self) -> Finding {
+        self.current.last_reload.as_ref().err().map(|why| {
+            (
+                Level::Warning,
+                format!("the file is not what is in force: {why}"),
+            )
+        })
+    }
+
+    fn judge_host(&self, node: &NodeStatus) -> Finding {
+        if node.status == Level::Healthy {
+            return None;
+        }
+        let percent = |share: Option<f64>| {
+            share.map_or_else(|| "?".to_owned(), |share| format!("{:.0} %", share * 100.0))
+        };
+        Some((
+            node.status,
+            format!(
+                "load per core {}, memory available {}, disk available {}",
+                node.load_15m_per_core
+                    .map_or_else(|| "?".to_owned(), |load| load.to_string()),
+                percent(node.memory_available),
+                percent(node.disk_available),
+            ),
+        ))
+    }
+}
+
+fn service_part(name: &ServiceName) -> String {
+    format!("service:{name}")
+}
+
+/// `None`: it is no part of this stack, and nobody said it should be.
+fn judge_service(
+    tenant: &Tenant,
+    name: &ServiceName,
+    service: &Service,
+    state: &ServiceState,
+) -> Option<Finding> {
+    if state.replicas.is_empty() {
+        return judge_absent(tenant, name, service, state);
+    }
+    let all = state.replicas.len();
+    let ready = state
+        .replicas
+        .values()
+        .filter(|replica| replica.state() == State::Ready)
+        .count();
+    let leaving = state
+        .replicas
+        .values()
+        .filter(|replica| {
+            matches!(
+                replica.state(),
+                State::Draining { .. } | State::Cutting { .. } | State::Stopping { .. }
+            )
+        })
+        .count();
+    let bad = all - ready - leaving;
+    let worst = state.replicas.values().find(|replica| {
+        matches!(replica.state(), State::Unhealthy | State::Failed) || !replica.is_reachable()
+    });
+    if ready == 0 {
+        if worst.is_none() && state.count(|state| state == State::Starting) > 0 {
+            return Some(Some((Level::Warning, format!("{name} is starting"))));
+        }
+        let why = worst.map_or_else(|| "all are leaving".to_owned(), complaint);
+        return Some(Some((
+            Level::Critical,
+            format!("no replica of {name} is ready: {why}"),
+        )));
+    }
+    if let (true, Some(worst)) = (bad > 0, worst) {
+        let text = format!("{bad} of {all} {name} replicas: {}", complaint(worst));
+        return Some(Some((Level::Warning, text)));
+    }
+    if let Some(trouble) = &state.starts.trouble {
+        let text = format!("no further replica of {name} could be started: {trouble}");
+        return Some(Some((Level::Warning, text)));
+    }
+    let at_max = state.decision.as_ref().filter(|decision| {
+        decision.limited_by == Some(Limit::Max) && decision.wanted > decision.desired
+    });
+    Some(at_max.map(|decision| {
+        (
+            Level::Warning,
+            format!("{name} is at its maximum: {}", decision.reason),
+        )
+    }))
+}
+
+fn judge_absent(
+    tenant: &Tenant,
+    name: &ServiceName,
+    service: &Service,
+    state: &ServiceState,
+) -> Option<Finding> {
+    if !state.ended.is_empty() && state.ended.iter().all(|(_, code)| *code == 0) {
+        // A one-shot service that did its work, or one that its operator stopped in peace.
+        return match service.role {
+            Role::Fixed => Some(None),
+            _ => Some(Some((Level::Critical, format!("{name} was stopped")))),
+        };
+    }
+    if let Some((container, code)) = state.ended.first() {
+        let text = format!("{container} ended with exit code {code}");
+        return Some(Some((Level::Critical, text)));
+    }
+    if let Some(trouble) = &state.starts.trouble {
+        return Some(Some((
+            Level::Critical,
+            format!("{name} does not start: {trouble}"),
+        )));
+    }
+    let needed = tenant
+        .instance
+        .depends
+        .values()
+        .flatten()
+        .any(|needs| needs == name);
+    match (&service.role, service.expected) {
+        (Role::Fixed, false) => None,
+        (Role::Fixed, true) if !needed && tenant.stack_exists => Some(Some((
+            Level::Warning,
+            format!("the stack has no service {name}"),
+        ))),
+        _ if !tenant.stack_exists => Some(Some((
+            Level::Critical,
+            format!("the stack {} does not run", tenant.instance.stack),
+        ))),
+        _ => Some(Some((
+            Level::Critical,
+            format!("the stack has no service {name}"),
+        ))),
+    }
+}
+
+/// What is wrong with one replica, in words.
+fn complaint(replica: &Replica) -> String {
+    let name = &replica.unit.name;
+    if let Reach::Unreachable { why, .. } = &replica.unit.reach {
+        return format!("{name} cannot be reached: {why}");
+    }
+    match replica.health.last_failure() {
+        Some(failure) => format!("{name} does not answer its probe: {failure}"),
+        None if replica.unit.health == Some(false) => {
+            format!("{name} is unhealthy by its own health check")
+        }
+        None => format!("{name} is {}", replica.state().word()),
+    }
+}
+
+fn judge_certificates(certificates: &[&CertificateReport], now: Now) -> Finding {
+    certificates
+        .iter()
+        .filter_map(|certificate| {
+            let name = certificate.names.first()?;
+            let error = certificate.last_error.as_deref();
+            let left = certificate
+                .not_after
+                .map(|end| end.duration_since(now.wall).unwrap_or_default());
+            match certificate.state {
+                CertificateState::Expired => Some((
+                    Level::Critical,
+                    format!("the certificate of {name} has expired"),
+                )),
+                CertificateState::Missing => Some((
+                    Level::Warning,
+                    format!(
+                        "{name} has no certificate: {}",
+                        error.unwrap_or("none is ordered")
+                    ),
+                )),
+                CertificateState::Pending => Some((
+                    Level::Warning,
+                    match error {
+                        Some(error) => format!("{name} has no certificate yet: {error}"),
+                        None => format!("{name} has no certificate yet"),
+                    },
+                )),
+                CertificateState::Valid => {
+                    let days = left.map(|left| left.as_secs() / 86_400);
+                    let soon = left.is_some_and(|left| left < CERTIFICATE_ENDS_SOON);
+                    match (error, soon) {
+                        (Some(error), true) => Some((
+                            Level::Critical,
+                            format!(
+                                "the certificate of {name} ends in {} days: {error}",
+                                days.unwrap_or(0)
+                            ),
+                        )),
+                        (Some(error), false) => Some((
+                            Level::Warning,
+                            format!("the renewal for {name} failed: {error}"),
+                        )),
+                        (None, _) => None,
+                    }
+                }
+            }
+        })
+        .max_by_key(|(level, _)| *level)
+}
+
+/// Moves what follows from a critical part under the reason for that part.
+fn gather_consequences(reasons: &mut Vec<Reason>, parts: &[Part]) {
+    let causes: Vec<Option<usize>> = reasons
+        .iter()
+        .map(|reason| {
+            let part = parts.iter().find(|part| part.name == reason.part)?;
+            reasons.iter().position(|other| {
+                other.status == Level::Critical && part.depends_on.contains(&other.part)
+            })
+        })
+        .collect();
+    // Only a reason without a cause of its own gathers; in a circle everybody speaks for himself.
+    let root = |index: usize| {
+        let cause = causes.get(index).copied().flatten()?;
+        causes
+            .get(cause)
+            .is_some_and(Option::is_none)
+            .then_some(cause)
+    };
+    let texts: Vec<String> = reasons.iter().map(|reason| reason.text.clone()).collect();
+    for (index, text) in texts.into_iter().enumerate() {
+        if let Some(cause) = root(index).and_then(|cause| reasons.get_mut(cause)) {
+            cause.also.push(text);
+        }
+    }
+    let mut index = 0;
+    reasons.retain(|_| {
+        let keep = root(index).is_none();
+        index += 1;
+        keep
+    });
+}

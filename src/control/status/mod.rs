@@ -1,0 +1,412 @@
+//! The read model: how everything is, with the reason and since when.
+//!
+//! One value, built once a second and after every event, that the statistics, the status page, the
+//! command line and the health endpoints all show.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+mod judge;
+
+use super::event::Now;
+use super::replica::{Replica, State};
+use super::service::ServiceState;
+use super::step::{Controller, Tenant};
+use crate::autoscaler::Direction;
+use crate::config::model::{Role, Service};
+use crate::moment::Moment;
+use crate::names::ServiceName;
+use crate::plan::{CertificateReport, InstanceReport};
+
+/// How good something is.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    Healthy,
+    /// Works, wants a look.
+    Warning,
+    /// Does not work, wants a hand.
+    Critical,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    pub version: &'static str,
+    /// This usher among others.
+    pub edge: String,
+    pub started: Moment,
+    pub generation: u64,
+    pub status: Level,
+    pub reasons: Vec<Reason>,
+    pub totals: Totals,
+    pub engine: EngineStatus,
+    pub nodes: Vec<NodeStatus>,
+    pub instances: Vec<InstanceStatus>,
+    /// Whether the files, as they are now, are in force. Part of the metrics.
+    #[serde(skip)]
+    pub last_reload_succeeded: bool,
+    /// Whether a listing has been applied, so that routes are what they should be.
+    #[serde(skip)]
+    pub synced: bool,
+}
+
+/// Why something is not healthy.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Reason {
+    pub part: String,
+    pub status: Level,
+    pub text: String,
+    pub since: Moment,
+    /// What follows from it.
+    pub also: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Totals {
+    pub connections: u64,
+    pub websockets: u64,
+    pub streams: u64,
+    pub requests_in_flight: u64,
+    pub held: u64,
+    pub requests_total: u64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct EngineStatus {
+    pub kind: &'static str,
+    pub connected: bool,
+    pub last_sync: Option<Moment>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct NodeStatus {
+    pub name: String,
+    pub load_15m_per_core: Option<f64>,
+    pub memory_available: Option<f64>,
+    pub disk_available: Option<f64>,
+    pub status: Level,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct InstanceStatus {
+    pub name: String,
+    pub stack: String,
+    pub domains: Vec<String>,
+    pub standby: bool,
+    pub paused: bool,
+    pub status: Level,
+    pub reasons: Vec<Reason>,
+    pub parts: Vec<Part>,
+    pub connections: u32,
+    pub websockets: u32,
+    pub streams: u32,
+    pub requests_in_flight: u32,
+    pub held: u32,
+    pub requests_total: u64,
+    pub limits: LimitsStatus,
+    pub services: Vec<ServiceStatus>,
+    pub certificates: Vec<CertificateStatus>,
+    pub next_event: Option<()>,
+}
+
+/// One thing an instance consists of.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Part {
+    pub name: String,
+    pub status: Level,
+    pub since: Moment,
+    pub depends_on: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct LimitsStatus {
+    pub sessions: u32,
+    pub connections: u32,
+    pub requests_in_flight: u32,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct ServiceStatus {
+    pub name: String,
+    pub role: &'static str,
+    /// What demand asks for; `null` where usher does not scale.
+    pub wanted: Option<u32>,
+    pub desired: Option<u32>,
+    pub limited_by: Option<String>,
+    pub ready: u32,
+    pub min: Option<u32>,
+    pub max: Option<u32>,
+    pub mode: &'static str,
+    pub override_until: Option<Moment>,
+    pub last_decision: Option<DecisionStatus>,
+    pub replicas: Vec<ReplicaStatus>,
+    /// Decisions that changed something, by direction. Part of the metrics.
+    #[serde(skip)]
+    pub changes: BTreeMap<Direction, u64>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct DecisionStatus {
+    pub at: Moment,
+    pub from: u32,
+    pub to: u32,
+    pub reason: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct ReplicaStatus {
+    pub id: String,
+    pub name: String,
+    pub node: String,
+    pub image: String,
+    pub address: Option<String>,
+    pub state: &'static str,
+    pub websockets: u32,
+    pub streams: u32,
+    pub requests_in_flight: u32,
+    pub since: Moment,
+    pub drain_deadline: Option<Moment>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct CertificateStatus {
+    pub names: Vec<String>,
+    pub state: &'static str,
+    pub source: &'static str,
+    pub not_after: Option<Moment>,
+    pub next_renewal: Option<Moment>,
+    pub last_error: Option<String>,
+}
+
+/// What the status remembers between two looks: since when each part is as it is.
+#[derive(Debug)]
+pub(super) struct Memory {
+    started: SystemTime,
+    since: BTreeMap<String, (Level, SystemTime)>,
+}
+
+impl Memory {
+    pub(super) fn new(now: Now) -> Self {
+        Self {
+            started: now.wall,
+            since: BTreeMap::new(),
+        }
+    }
+
+    /// Since when the part is at this level.
+    fn since(&mut self, part: &str, level: Level, now: Now) -> Moment {
+        let entry = self
+            .since
+            .entry(part.to_owned())
+            .or_insert((level, now.wall));
+        if entry.0 != level {
+            *entry = (level, now.wall);
+        }
+        Moment(entry.1)
+    }
+}
+
+impl Controller {
+    /// How everything is at this moment.
+    pub fn status(&mut self, now: Now) -> Status {
+        let mut memory = std::mem::replace(&mut self.memory, Memory::new(now));
+        let instances: Vec<InstanceStatus> = self
+            .tenants
+            .values()
+            .map(|tenant| self.instance_status(tenant, &mut memory, now))
+            .collect();
+        let node = self.node_status();
+        let (status, reasons) = self.judge_whole(&instances, &node, &mut memory, now);
+        let totals = self.totals();
+        let started = Moment(memory.started);
+        self.memory = memory;
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            edge: self.host.name.clone(),
+            started,
+            generation: self.plan.generation.0,
+            status,
+            reasons,
+            totals,
+            engine: EngineStatus {
+                kind: self.engine.kind,
+                connected: self.listing.error.is_none() && self.listing.inventory.is_some(),
+                last_sync: self.listing.last_sync.map(Moment),
+            },
+            nodes: vec![node],
+            instances,
+            last_reload_succeeded: self.current.last_reload.is_ok(),
+            synced: self.listing.inventory.is_some(),
+        }
+    }
+
+    fn totals(&self) -> Totals {
+        let mut totals = Totals {
+            connections: self.report.edge.connections,
+            requests_total: self.report.edge.unrouted_total,
+            ..Totals::default()
+        };
+        for report in self.report.instances.values() {
+            totals.websockets += u64::from(report.websockets);
+            totals.streams += u64::from(report.streams);
+            totals.requests_in_flight += u64::from(report.in_flight);
+            totals.requests_total += report.requests.total();
+        }
+        totals
+    }
+
+    fn instance_status(&self, tenant: &Tenant, memory: &mut Memory, now: Now) -> InstanceStatus {
+        let instance = &tenant.instance;
+        let nothing = InstanceReport::default();
+        let report = self
+            .report
+            .instances
+            .get(&instance.name)
+            .unwrap_or(&nothing);
+        let certificates: Vec<&CertificateReport> = self
+            .certificates
+            .iter()
+            .filter(|certificate| certificate.instance == instance.name)
+            .collect();
+        let judged = self.judge_instance(tenant, &certificates, memory, now);
+        InstanceStatus {
+            name: instance.name.to_string(),
+            stack: instance.stack.to_string(),
+            domains: instance
+                .site
+                .domains
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            standby: instance.standby,
+            paused: false,
+            status: judged.level,
+            reasons: judged.reasons,
+            parts: judged.parts,
+            connections: report.connections,
+            websockets: report.websockets,
+            streams: report.streams,
+            requests_in_flight: report.in_flight,
+            held: 0,
+            requests_total: report.requests.total(),
+            limits: LimitsStatus {
+                sessions: instance.site.limits.sessions,
+                connections: instance.site.limits.connections,
+                requests_in_flight: instance.site.limits.requests_in_flight,
+            },
+            services: instance
+                .services
+                .iter()
+                .filter_map(|(name, service)| {
+                    let state = tenant.services.get(name)?;
+                    Some(self.service_status(tenant, name, service, state))
+                })
+                .collect(),
+            certificates: certificates.into_iter().map(certificate_status).collect(),
+            next_event: None,
+        }
+    }
+
+    fn service_status(
+        &self,
+        tenant: &Tenant,
+        name: &ServiceName,
+        service: &Service,
+        state: &ServiceState,
+    ) -> ServiceStatus {
+        let bounds = service.role.bounds();
+        let decision = state.decision.as_ref();
+        ServiceStatus {
+            name: name.to_string(),
+            role: service.role.word(),
+            wanted: decision.map(|decision| decision.wanted),
+            desired: decision.map(|decision| decision.desired),
+            limited_by: decision
+                .and_then(|decision| decision.limited_by)
+                .map(|limit| limit.to_string()),
+            ready: state.count(|state| state == State::Ready),
+            min: bounds.map(|bounds| bounds.min),
+            max: bounds.map(|bounds| bounds.max),
+            mode: match service.role {
+                Role::Fixed => "off",
+                _ => tenant.instance.scale.mode.word(),
+            },
+            override_until: state
+                .over
+                .and_then(|over| over.until)
+                .map(|until| Moment(until.wall)),
+            last_decision: state.change.as_ref().map(|change| DecisionStatus {
+                at: Moment(change.at),
+                from: change.from,
+                to: change.to,
+                reason: change.reason.clone(),
+            }),
+            replicas: state
+                .replicas
+                .values()
+                .map(|replica| self.replica_status(tenant, service, replica))
+                .collect(),
+            changes: state.changes.clone(),
+        }
+    }
+
+    fn replica_status(
+        &self,
+        tenant: &Tenant,
+        service: &Service,
+        replica: &Replica,
+    ) -> ReplicaStatus {
+        let deadline = match replica.state() {
+            State::Draining { .. } => replica.since().checked_add(tenant.instance.drain.at_most),
+            State::Cutting { over, .. } => replica.since().checked_add(over),
+            _ => None,
+        };
+        ReplicaStatus {
+            id: replica.unit.id.short().to_owned(),
+            name: replica.unit.name.clone(),
+            node: self.host.name.clone(),
+            image: replica.unit.image.clone(),
+            address: super::planner::address(service, &replica.unit)
+                .map(|address| address.to_string()),
+            state: replica.state().word(),
+            websockets: replica.load.websockets,
+            streams: replica.load.streams,
+            requests_in_flight: replica.load.requests(),
+            since: Moment(replica.since()),
+            drain_deadline: deadline.map(Moment),
+        }
+    }
+
+    fn node_status(&self) -> NodeStatus {
+        let thresholds = &self.current.config.thresholds;
+        let levels = [
+            judge::above(self.host.load_15m_per_core, thresholds.load_per_core),
+            judge::below(self.host.memory_available, thresholds.memory_available),
+            judge::below(self.host.disk_available, thresholds.disk_available),
+        ];
+        NodeStatus {
+            name: self.host.name.clone(),
+            load_15m_per_core: self.host.load_15m_per_core.map(hundredths),
+            memory_available: self.host.memory_available.map(hundredths),
+            disk_available: self.host.disk_available.map(hundredths),
+            status: levels.into_iter().max().unwrap_or(Level::Healthy),
+        }
+    }
+}
+
+fn hundredths(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}
+
+fn certificate_status(report: &CertificateReport) -> CertificateStatus {
+    CertificateStatus {
+        names: report.names.iter().map(ToString::to_string).collect(),
+        state: report.state.word(),
+        source: report.source.word(),
+        not_after: report.not_after.map(Moment),
+        next_renewal: report.next_attempt.map(Moment),
+        last_error: report.last_error.clone(),
+    }
+}
