@@ -1,0 +1,169 @@
+use bollard::models::ContainerInspectResponse;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn inspected(change: impl FnOnce(&mut Value)) -> ContainerInspectResponse {
+    let mut value = json!({
+        "Id": "c1".repeat(32),
+        "Name": "/congress_web_2",
+        "State": { "Status": "running", "Running": true, "StartedAt": "2026-11-20T08:00:05.000000007Z" },
+        "Config": {
+            "Image": "openslides:2.3",
+            "ExposedPorts": { "8000/tcp": {}, "53/udp": {} },
+            "Labels": {
+                "com.docker.compose.project": "congress",
+                "com.docker.compose.service": "web",
+                "com.docker.compose.container-number": "2",
+            },
+        },
+        "HostConfig": { "NetworkMode": "congress_back" },
+        "NetworkSettings": { "Networks": {
+            "congress_back": { "NetworkID": "n-back", "IPAddress": "172.18.0.5" },
+            "congress_front": { "NetworkID": "n-front", "IPAddress": "172.19.0.5" },
+        } },
+    });
+    change(&mut value);
+    serde_json::from_value(value).expect("an inspection")
+}
+
+fn attached(ids: &[&str], join: bool) -> Paths {
+    Paths::Attached {
+        ids: ids.iter().map(ToString::to_string).collect(),
+        join,
+    }
+}
+
+#[test]
+fn a_container_is_told_with_its_facts() {
+    let unit = unit(&inspected(|_| {}), false, &Paths::Host).expect("a unit");
+    assert_eq!(unit.name, "congress_web_2");
+    assert_eq!(unit.id.started(), 1_795_161_605_000_000_007);
+    assert_eq!(
+        (unit.phase, unit.ports.as_slice()),
+        (Phase::Running, &[8000][..])
+    );
+    assert_eq!(unit.origin, Origin::Declared { number: 2 });
+    assert_eq!(unit.reach, Reach::At(IpAddr::from([172, 18, 0, 5])));
+}
+
+#[test]
+fn what_usher_made_says_so() {
+    let clone = inspected(|value| value["Config"]["Labels"]["usher.clone-of"] = json!("x"));
+    let unit = unit(&clone, false, &Paths::Host).expect("a unit");
+    assert_eq!(unit.origin, Origin::Added { number: 2 });
+}
+
+#[test]
+fn the_address_is_the_one_on_a_shared_network() {
+    let reach = |paths: &Paths| reach(&inspected(|_| {}), paths);
+    assert_eq!(
+        reach(&attached(&["n-front"], true)),
+        Reach::At(IpAddr::from([172, 19, 0, 5]))
+    );
+    let both = attached(&["n-front", "n-back"], true);
+    assert_eq!(
+        reach(&both),
+        Reach::At(IpAddr::from([172, 18, 0, 5])),
+        "sorted by name"
+    );
+}
+
+#[test]
+fn without_a_shared_network_it_says_what_could_be_joined() {
+    let Reach::Unreachable { joinable, .. } =
+        reach(&inspected(|_| {}), &attached(&["other"], true))
+    else {
+        panic!("reachable");
+    };
+    let names: Vec<_> = joinable
+        .iter()
+        .map(|network| network.name.as_str())
+        .collect();
+    assert_eq!(names, ["congress_back", "congress_front"]);
+    let Reach::Unreachable { joinable, .. } = reach(&inspected(|_| {}), &attached(&[], false))
+    else {
+        panic!("reachable");
+    };
+    assert!(joinable.is_empty(), "reach only");
+    assert!(matches!(
+        reach(&inspected(|_| {}), &Paths::Nowhere),
+        Reach::Unreachable { .. }
+    ));
+}
+
+#[test]
+fn the_routing_mesh_is_no_way_to_a_container() {
+    let meshed = inspected(|value| {
+        value["NetworkSettings"]["Networks"] =
+            json!({ "ingress": { "NetworkID": "i", "IPAddress": "10.0.0.3" } });
+    });
+    assert!(matches!(
+        reach(&meshed, &Paths::Host),
+        Reach::Unreachable { .. }
+    ));
+}
+
+#[test]
+fn the_hosts_network_is_reached_from_the_host_alone() {
+    let host = inspected(|value| value["HostConfig"]["NetworkMode"] = json!("host"));
+    assert_eq!(
+        reach(&host, &Paths::Host),
+        Reach::At(IpAddr::from([127, 0, 0, 1]))
+    );
+    assert!(matches!(
+        reach(&host, &attached(&[], true)),
+        Reach::Unreachable { .. }
+    ));
+}
+
+#[test]
+fn ipv6_is_used_where_there_is_nothing_else() {
+    let six = inspected(|value| {
+        value["NetworkSettings"]["Networks"] =
+            json!({ "six": { "NetworkID": "n", "IPAddress": "", "GlobalIPv6Address": "fd00::5" } });
+    });
+    assert_eq!(
+        reach(&six, &Paths::Host),
+        Reach::At("fd00::5".parse().expect("address"))
+    );
+}
+
+#[test]
+fn phases_and_health_are_the_engines() {
+    let with = |status: &str, code: i64| {
+        inspected(|value| {
+            value["State"] = json!({ "Status": status, "ExitCode": code });
+        })
+    };
+    assert_eq!(phase(&with("exited", 3), false), Phase::Exited { code: 3 });
+    assert_eq!(phase(&with("created", 0), false), Phase::Created);
+    assert_eq!(phase(&with("paused", 0), false), Phase::Other);
+    assert_eq!(phase(&inspected(|_| {}), true), Phase::Leaving);
+    let health_of = |status: &str| {
+        health(&inspected(|value| {
+            value["State"]["Health"] = json!({ "Status": status })
+        }))
+    };
+    assert_eq!(health_of("healthy"), Some(true));
+    assert_eq!(health_of("starting"), Some(false));
+    assert_eq!(health_of("none"), None);
+}
+
+#[test]
+fn a_volume_is_seen_through_the_nearest_mount() {
+    let path = Path::new("/var/lib/docker/volumes/congress_static/_data");
+    assert_eq!(visible(path, None), Volume::At(path.to_owned()));
+    let mounts = [
+        ("/var/lib/docker/volumes", "/volumes"),
+        ("/var/lib/docker/volumes/congress_static/_data", "/static"),
+        ("/var/lib", "/far"),
+    ]
+    .map(|(from, to)| (PathBuf::from(from), PathBuf::from(to)));
+    assert_eq!(visible(path, Some(&mounts)), Volume::At("/static".into()));
+    assert_eq!(
+        visible(path, Some(&mounts[..1])),
+        Volume::At("/volumes/congress_static/_data".into())
+    );
+    assert!(matches!(visible(path, Some(&[])), Volume::Invisible { .. }));
+}

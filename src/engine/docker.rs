@@ -1,0 +1,439 @@
+//! The connection to a Docker engine. The only file that names bollard.
+//!
+//! bollard's typed models drop fields they do not know. Where JSON has to survive a round trip (a
+//! container that is cloned) a small client of our own speaks to the same endpoint.
+
+use std::collections::{HashMap, HashSet};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use bollard::models::{
+    ContainerInspectResponse, ContainerSummary, EndpointSettings, EventMessage,
+    EventMessageTypeEnum, Network, NetworkConnectRequest, NetworkDisconnectRequest, Volume,
+};
+use bollard::query_parameters::{
+    EventsOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptions, ListVolumesOptions,
+    RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
+};
+use bollard::{API_DEFAULT_VERSION, Docker};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+
+use super::EngineError;
+
+/// For everything but a stop, which takes as long as the container's grace.
+const CALL_WITHIN: Duration = Duration::from_secs(60);
+/// No answer of the engine that we read whole is larger.
+const LARGEST_ANSWER: usize = 16 << 20;
+/// The label by which Compose marks everything of a project.
+pub(super) const PROJECT: &str = "com.docker.compose.project";
+
+/// A Docker engine that may come and go.
+#[derive(Debug)]
+pub(super) struct Engine {
+    /// Tried in order until one answers.
+    endpoints: Vec<String>,
+    connected: ArcSwapOption<Connected>,
+    heard: Arc<Mutex<Heard>>,
+}
+
+/// What events have said about containers, by their ids.
+#[derive(Debug, Default)]
+struct Heard {
+    /// Told to stop and not dead yet. No listing shows that.
+    leaving: HashSet<String>,
+    /// Mentioned since the last listing: what is remembered of them is stale.
+    touched: HashSet<String>,
+}
+
+#[derive(Debug)]
+struct Connected {
+    endpoint: String,
+    api: Docker,
+}
+
+impl Engine {
+    pub(super) fn new(endpoints: Vec<String>) -> Self {
+        Self {
+            endpoints,
+            connected: ArcSwapOption::empty(),
+            heard: Arc::default(),
+        }
+    }
+
+    /// Finds the engine anew and agrees on a version of its API.
+    pub(super) async fn connect(&self) -> Result<(), EngineError> {
+        let mut last = None;
+        for endpoint in &self.endpoints {
+            match connect_to(endpoint).await {
+                Ok(api) => {
+                    // What happened while nobody listened is in the next listing.
+                    *lock(&self.heard) = Heard::default();
+                    self.connected.store(Some(Arc::new(Connected {
+                        endpoint: endpoint.clone(),
+                        api,
+                    })));
+                    return Ok(());
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        self.connected.store(None);
+        Err(last.unwrap_or_else(|| self.unreachable("no endpoint is configured")))
+    }
+
+    fn unreachable(&self, why: &str) -> EngineError {
+        EngineError::Unreachable {
+            endpoint: self.endpoints.join(" or "),
+            source: why.into(),
+        }
+    }
+
+    fn connected(&self) -> Result<Arc<Connected>, EngineError> {
+        self.connected
+            .load_full()
+            .ok_or_else(|| self.unreachable("not connected"))
+    }
+
+    /// Events of containers and networks, each a hint. What tells that a container is about to
+    /// stop is remembered, because no listing shows it.
+    pub(super) fn events(&self) -> Result<BoxStream<'static, ()>, EngineError> {
+        let kinds = HashMap::from([("type", vec!["container", "network", "volume"])]);
+        let options = EventsOptionsBuilder::default().filters(&kinds).build();
+        let heard = Arc::clone(&self.heard);
+        let events = self.connected()?.api.events(Some(options));
+        let hints = events
+            .take_while(|event| std::future::ready(event.is_ok()))
+            .filter_map(move |event| {
+                let hint = event.is_ok_and(|event| note(&heard, &event));
+                std::future::ready(hint.then_some(()))
+            });
+        Ok(hints.boxed())
+    }
+
+    pub(super) fn is_leaving(&self, container: &str) -> bool {
+        lock(&self.heard).leaving.contains(container)
+    }
+
+    /// The containers that events have mentioned since this was last asked.
+    pub(super) fn take_touched(&self) -> HashSet<String> {
+        std::mem::take(&mut lock(&self.heard).touched)
+    }
+
+    pub(super) async fn containers(&self) -> Result<Vec<ContainerSummary>, EngineError> {
+        let filters = HashMap::from([("label", vec![PROJECT])]);
+        let options = ListContainersOptionsBuilder::default()
+            .all(true)
+            .filters(&filters)
+            .build();
+        let connected = self.connected()?;
+        let listed = connected.api.list_containers(Some(options)).await;
+        listed.map_err(|error| connected.failed("list its containers", error))
+    }
+
+    /// `None` when the container has gone meanwhile.
+    pub(super) async fn inspect(
+        &self,
+        container: &str,
+    ) -> Result<Option<ContainerInspectResponse>, EngineError> {
+        let connected = self.connected()?;
+        match connected.api.inspect_container(container, None).await {
+            Ok(inspected) => Ok(Some(inspected)),
+            Err(error) if status_of(&error) == Some(404) => Ok(None),
+            Err(error) => Err(connected.failed("inspect a container", error)),
+        }
+    }
+
+    pub(super) async fn networks(&self) -> Result<Vec<Network>, EngineError> {
+        let connected = self.connected()?;
+        let listed = connected
+            .api
+            .list_networks(None::<ListNetworksOptions>)
+            .await;
+        listed.map_err(|error| connected.failed("list its networks", error))
+    }
+
+    pub(super) async fn volumes(&self) -> Result<Vec<Volume>, EngineError> {
+        let connected = self.connected()?;
+        let listed = connected.api.list_volumes(None::<ListVolumesOptions>).await;
+        let listed = listed.map_err(|error| connected.failed("list its volumes", error))?;
+        Ok(listed.volumes.unwrap_or_default())
+    }
+
+    pub(super) async fn start(&self, container: &str) -> Result<(), EngineError> {
+        let connected = self.connected()?;
+        let started = connected.api.start_container(container, None).await;
+        started.map_err(|error| connected.failed("start a container", error))
+    }
+
+    /// A container that has gone or stopped already is as good.
+    pub(super) async fn stop(&self, container: &str, grace: Duration) -> Result<(), EngineError> {
+        let connected = self.connected()?;
+        let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
+        let options = StopContainerOptionsBuilder::default().t(seconds).build();
+        let api = connected.api.clone().with_timeout(grace + CALL_WITHIN);
+        match api.stop_container(container, Some(options)).await {
+            Ok(()) => Ok(()),
+            Err(error) if matches!(status_of(&error), Some(304 | 404)) => Ok(()),
+            Err(error) => Err(connected.failed("stop a container", error)),
+        }
+    }
+
+    /// With its anonymous volumes. Gone already is as good.
+    pub(super) async fn remove(&self, container: &str) -> Result<(), EngineError> {
+        let connected = self.connected()?;
+        let options = RemoveContainerOptionsBuilder::default()
+            .v(true)
+            .force(true)
+            .build();
+        match connected
+            .api
+            .remove_container(container, Some(options))
+            .await
+        {
+            Ok(()) => Ok(()),
+            // 409: the engine is removing it at this moment.
+            Err(error) if matches!(status_of(&error), Some(404 | 409)) => Ok(()),
+            Err(error) => Err(connected.failed("remove a container", error)),
+        }
+    }
+
+    pub(super) async fn join(
+        &self,
+        network: &str,
+        container: &str,
+        settings: EndpointSettings,
+    ) -> Result<(), EngineError> {
+        let connected = self.connected()?;
+        let request = NetworkConnectRequest {
+            container: container.to_owned(),
+            endpoint_config: Some(settings),
+        };
+        let joined = connected.api.connect_network(network, request).await;
+        joined.map_err(|error| connected.failed("attach usher to a network", error))
+    }
+
+    pub(super) async fn leave(&self, network: &str, container: &str) -> Result<(), EngineError> {
+        let connected = self.connected()?;
+        let request = NetworkDisconnectRequest {
+            container: container.to_owned(),
+            force: None,
+        };
+        match connected.api.disconnect_network(network, request).await {
+            Ok(()) => Ok(()),
+            Err(error) if status_of(&error) == Some(404) => Ok(()),
+            Err(error) => Err(connected.failed("detach usher from a network", error)),
+        }
+    }
+
+    /// A GET whose JSON is kept as it is.
+    pub(super) async fn raw_get(&self, path: &str) -> Result<Value, EngineError> {
+        self.raw(Method::GET, path, None).await
+    }
+
+    /// A POST of JSON as it is.
+    pub(super) async fn raw_post(&self, path: &str, body: &Value) -> Result<Value, EngineError> {
+        self.raw(Method::POST, path, Some(body)).await
+    }
+
+    async fn raw(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, EngineError> {
+        let connected = self.connected()?;
+        let what = format!("{method} {path}");
+        let call = connected.raw(method, path, body);
+        let (status, answer) = match timeout(CALL_WITHIN, call).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(source)) => {
+                return Err(EngineError::Unreachable {
+                    endpoint: connected.endpoint.clone(),
+                    source,
+                });
+            }
+            Err(_) => {
+                return Err(EngineError::Refused {
+                    what,
+                    why: format!("no answer within {} s", CALL_WITHIN.as_secs()),
+                });
+            }
+        };
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let why = answer["message"].as_str().unwrap_or("no reason given");
+        Err(EngineError::Refused {
+            what,
+            why: format!("{why} ({status})"),
+        })
+    }
+}
+
+type RawError = Box<dyn std::error::Error + Send + Sync>;
+
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+impl Connected {
+    fn failed(&self, what: &str, error: bollard::errors::Error) -> EngineError {
+        match error {
+            bollard::errors::Error::DockerResponseServerError {
+                status_code,
+                message,
+            } => EngineError::Refused {
+                what: what.to_owned(),
+                why: format!("{message} ({status_code})"),
+            },
+            other => EngineError::Unreachable {
+                endpoint: self.endpoint.clone(),
+                source: other.into(),
+            },
+        }
+    }
+
+    /// One connection for one call: such calls are rare, and a pool would outlive the engine.
+    async fn raw(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(StatusCode, Value), RawError> {
+        let stream: Pin<Box<dyn Duplex>> = match self.endpoint.split_once("://") {
+            Some(("unix", path)) => Box::pin(UnixStream::connect(path).await?),
+            Some((_, address)) => {
+                Box::pin(TcpStream::connect(address.trim_end_matches('/')).await?)
+            }
+            None => return Err("the endpoint has no scheme".into()),
+        };
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let version = self.api.client_version();
+        let uri = format!(
+            "/v{}.{}{path}",
+            version.major_version, version.minor_version
+        );
+        let mut request = Request::builder()
+            .method(method)
+            .uri(uri)
+            .header("host", "docker");
+        let bytes = match body {
+            Some(body) => {
+                request = request.header("content-type", "application/json");
+                Bytes::from(serde_json::to_vec(body)?)
+            }
+            None => Bytes::new(),
+        };
+        let request = request.body(Full::new(bytes))?;
+        let exchange = async {
+            let answer = sender.send_request(request).await?;
+            let status = answer.status();
+            let body = Limited::new(answer.into_body(), LARGEST_ANSWER);
+            let bytes = body.collect().await?.to_bytes();
+            let value = if bytes.is_empty() {
+                Value::Null
+            } else {
+                serde_json::from_slice(&bytes)?
+            };
+            Ok::<_, RawError>((status, value))
+        };
+        // The connection is driven beside the exchange, and dropped with it.
+        tokio::select! {
+            answer = exchange => answer,
+            ended = connection => {
+                ended?;
+                Err("the engine closed the connection".into())
+            }
+        }
+    }
+}
+
+async fn connect_to(endpoint: &str) -> Result<Docker, EngineError> {
+    let unreachable = |source: RawError| EngineError::Unreachable {
+        endpoint: endpoint.to_owned(),
+        source,
+    };
+    let seconds = CALL_WITHIN.as_secs();
+    let api = match endpoint.split_once("://") {
+        Some(("unix", path)) => Docker::connect_with_unix(path, seconds, API_DEFAULT_VERSION),
+        Some((_, address)) => {
+            let address = format!("http://{address}");
+            Docker::connect_with_http(&address, seconds, API_DEFAULT_VERSION)
+        }
+        None => return Err(unreachable("the endpoint has no scheme".into())),
+    };
+    let api = api.map_err(|error| unreachable(error.into()))?;
+    match timeout(Duration::from_secs(5), api.negotiate_version()).await {
+        Ok(Ok(api)) => Ok(api),
+        Ok(Err(error)) => Err(unreachable(error.into())),
+        Err(_) => Err(unreachable("no answer within 5 s".into())),
+    }
+}
+
+fn status_of(error: &bollard::errors::Error) -> Option<u16> {
+    match error {
+        bollard::errors::Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
+        _ => None,
+    }
+}
+
+fn lock(heard: &Mutex<Heard>) -> std::sync::MutexGuard<'_, Heard> {
+    // Sets of ids are whole after every operation, whoever panicked in between.
+    heard
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Takes one event in; whether it may have changed anything.
+fn note(heard: &Mutex<Heard>, event: &EventMessage) -> bool {
+    let action = event.action.as_deref().unwrap_or_default();
+    let actor = event.actor.as_ref();
+    if event.typ != Some(EventMessageTypeEnum::CONTAINER) {
+        return matches!(
+            action,
+            "connect" | "disconnect" | "create" | "destroy" | "mount"
+        );
+    }
+    let Some(id) = actor.and_then(|actor| actor.id.clone()) else {
+        return false;
+    };
+    let mut heard = lock(heard);
+    let changed = match action {
+        "kill" => {
+            let signal = actor
+                .and_then(|actor| actor.attributes.as_ref())
+                .and_then(|attributes| attributes.get("signal"))
+                .map_or("15", String::as_str);
+            // INT, QUIT, KILL and TERM are farewells; a HUP or USR1 is not.
+            let farewell = matches!(signal, "2" | "3" | "9" | "15");
+            farewell && heard.leaving.insert(id.clone())
+        }
+        "die" | "start" | "destroy" => {
+            heard.leaving.remove(&id);
+            true
+        }
+        // Executions, attachments and the like happen inside and change nothing here.
+        _ => {
+            matches!(
+                action,
+                "create" | "pause" | "unpause" | "rename" | "restart"
+            ) || action.starts_with("health_status")
+        }
+    };
+    if changed {
+        heard.touched.insert(id);
+    }
+    changed
+}

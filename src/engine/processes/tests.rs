@@ -1,0 +1,158 @@
+use super::*;
+
+fn slot() -> (StackName, ServiceName) {
+    ("demo".parse().expect("name"), "web".parse().expect("name"))
+}
+
+fn start(script: &str) -> Action {
+    let (stack, service) = slot();
+    Action::Start {
+        stack,
+        service,
+        command: ["sh", "-c", script].map(str::to_owned).into(),
+    }
+}
+
+async fn units(engine: &Processes) -> Vec<Unit> {
+    let (stack, service) = slot();
+    let inventory = engine.list().await.expect("listed");
+    let services = inventory
+        .stacks
+        .get(&stack)
+        .map(|stack| stack.services.clone());
+    services
+        .and_then(|services| services.get(&service).cloned())
+        .unwrap_or_default()
+}
+
+/// Waits until the units look like this, for three times what it may take.
+async fn until(engine: &Processes, what: impl Fn(&[Unit]) -> bool) -> Vec<Unit> {
+    for _ in 0..300 {
+        let units = units(engine).await;
+        if what(&units) {
+            return units;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("last seen: {:?}", units(engine).await);
+}
+
+fn is_alive(pid: i32) -> bool {
+    Pid::from_raw(pid).is_some_and(|pid| test_kill_process_group(pid).is_ok())
+}
+
+fn recorded(folder: &Path) -> Vec<Recorded> {
+    serde_json::from_slice(&fs::read(folder.join("processes.json")).expect("record")).expect("json")
+}
+
+#[tokio::test]
+async fn a_replica_is_a_process_with_a_port_of_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = Processes::open(folder.path()).expect("open");
+    for _ in 0..2 {
+        engine.act(&start("sleep 60")).await.expect("started");
+    }
+    let units = units(&engine).await;
+    let names: Vec<_> = units.iter().map(|unit| unit.name.as_str()).collect();
+    assert_eq!(names, ["demo_web_1", "demo_web_2"]);
+    assert_ne!(units[0].reach, units[1].reach);
+    assert_eq!(recorded(folder.path()).len(), 2);
+    engine.close().await;
+    assert!(recorded(folder.path()).is_empty());
+}
+
+#[tokio::test]
+async fn stopping_gives_time_and_then_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = Processes::open(folder.path()).expect("open");
+    engine
+        .act(&start("trap '' TERM; while :; do sleep 0.05; done"))
+        .await
+        .expect("started");
+    let unit = until(&engine, |units| units.len() == 1).await.remove(0);
+    let pid = recorded(folder.path())[0].pid;
+    let (stack, service) = slot();
+    let stop = Action::Stop {
+        stack,
+        service,
+        replica: unit.id,
+        grace: Duration::from_millis(200),
+    };
+    engine.act(&stop).await.expect("stopped");
+    assert!(!is_alive(pid));
+    assert!(units(&engine).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_process_that_ends_shows_its_exit_code() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = Processes::open(folder.path()).expect("open");
+    let mut hints = engine.subscribe().await.expect("hints");
+    engine.act(&start("exit 7")).await.expect("started");
+    until(&engine, |units| {
+        units
+            .iter()
+            .any(|unit| unit.phase == Phase::Exited { code: 7 })
+    })
+    .await;
+    assert_eq!(hints.next().await, Some(()));
+}
+
+#[tokio::test]
+async fn what_does_not_exist_cannot_be_started_and_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = Processes::open(folder.path()).expect("open");
+    let (stack, service) = slot();
+    let action = Action::Start {
+        stack,
+        service,
+        command: vec!["/does/not/exist".to_owned()],
+    };
+    let error = engine.act(&action).await.expect_err("missing");
+    assert!(error.to_string().contains("/does/not/exist"), "{error}");
+}
+
+#[tokio::test]
+async fn the_next_start_ends_what_a_killed_usher_left() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = Processes::open(folder.path()).expect("open");
+    engine
+        .act(&start("sleep 60 & wait"))
+        .await
+        .expect("started");
+    let pid = recorded(folder.path())[0].pid;
+    // As after a kill: nothing is told, nothing is dropped.
+    std::mem::forget(engine);
+    assert!(is_alive(pid));
+    let again = Processes::open(folder.path()).expect("open");
+    // The child of this test is a zombie until its waiting task has seen it.
+    for _ in 0..300 {
+        if !is_alive(pid) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!is_alive(pid));
+    drop(again);
+}
+
+#[tokio::test]
+async fn a_process_id_that_means_another_process_now_is_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut other = std::process::Command::new("sleep")
+        .arg("60")
+        .spawn()
+        .expect("spawned");
+    let pid = i32::try_from(other.id()).expect("pid");
+    let stranger = Recorded {
+        pid,
+        started: 1,
+        boot: boot_id(),
+        name: "demo_web_1".to_owned(),
+    };
+    write_record(&folder.path().join("processes.json"), &[stranger]).expect("written");
+    let _engine = Processes::open(folder.path()).expect("open");
+    assert!(other.try_wait().expect("waited").is_none(), "it still runs");
+    other.kill().expect("killed");
+    other.wait().expect("waited");
+}

@@ -1,0 +1,156 @@
+//! Asks replicas whether they are ready. Nothing else in usher decides that.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+
+use crate::names::ReplicaId;
+use crate::shutdown::Shutdown;
+
+/// A whole probe, connecting included.
+const PROBE_WITHIN: Duration = Duration::from_secs(5);
+/// While a replica answers.
+const EVERY: Duration = Duration::from_secs(5);
+/// While it does not: quickly at first, because people wait for a newcomer.
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const LAST_RETRY: Duration = Duration::from_secs(1);
+/// Heads of answers are not longer; a body is not read.
+const LONGEST_HEAD: usize = 16 * 1024;
+
+/// One replica to ask, and how.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Target {
+    pub replica: ReplicaId,
+    pub address: SocketAddr,
+    pub question: Question,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Question {
+    /// Is there an answer below 500 to a GET?
+    Http { host: String, path: String },
+    /// Is a connection accepted?
+    Tcp,
+}
+
+/// What one probe found.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub replica: ReplicaId,
+    /// The error completes the sentence "its probe fails: …".
+    pub result: Result<(), String>,
+}
+
+/// Probes the newest set of targets until shutdown, each at its own pace.
+pub async fn run(
+    mut targets: watch::Receiver<Arc<[Target]>>,
+    outcomes: mpsc::Sender<Outcome>,
+    mut shutdown: Shutdown,
+) {
+    let mut running: HashMap<ReplicaId, (Target, AbortHandle)> = HashMap::new();
+    let mut set = JoinSet::new();
+    loop {
+        let wanted = Arc::clone(&targets.borrow_and_update());
+        running.retain(|_, (target, task)| {
+            let keep = wanted.contains(target);
+            if !keep {
+                task.abort();
+            }
+            keep
+        });
+        for target in wanted.iter() {
+            if !running.contains_key(&target.replica) {
+                let task = set.spawn(probe_for_ever(target.clone(), outcomes.clone()));
+                running.insert(target.replica.clone(), (target.clone(), task));
+            }
+        }
+        tokio::select! {
+            biased;
+            () = shutdown.begun() => return,
+            changed = targets.changed() => if changed.is_err() { return },
+            Some(_) = set.join_next() => {}
+        }
+    }
+}
+
+async fn probe_for_ever(target: Target, outcomes: mpsc::Sender<Outcome>) {
+    let mut retry = FIRST_RETRY;
+    loop {
+        let result = match timeout(PROBE_WITHIN, ask(&target)).await {
+            Ok(result) => result,
+            Err(_) => Err(format!("no answer within {} s", PROBE_WITHIN.as_secs())),
+        };
+        let pause = if result.is_ok() {
+            retry = FIRST_RETRY;
+            EVERY
+        } else {
+            let pause = retry;
+            retry = (retry * 3 / 2).min(LAST_RETRY);
+            pause
+        };
+        let outcome = Outcome {
+            replica: target.replica.clone(),
+            result,
+        };
+        if outcomes.send(outcome).await.is_err() {
+            return;
+        }
+        sleep(pause).await;
+    }
+}
+
+async fn ask(target: &Target) -> Result<(), String> {
+    let address = target.address;
+    let mut stream = TcpStream::connect(address)
+        .await
+        .map_err(|error| format!("cannot connect to {address}: {error}"))?;
+    match &target.question {
+        Question::Tcp => Ok(()),
+        Question::Http { host, path } => {
+            let status = http_status(&mut stream, host, path)
+                .await
+                .map_err(|error| format!("GET {path} at {address}: {error}"))?;
+            if status < 500 {
+                Ok(())
+            } else {
+                Err(format!("GET {path} at {address} answers {status}"))
+            }
+        }
+    }
+}
+
+async fn http_status(
+    stream: &mut TcpStream,
+    host: &str,
+    path: &str,
+) -> Result<u16, Box<dyn std::error::Error + Send + Sync>> {
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: usher-probe\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut head = Vec::with_capacity(1024);
+    loop {
+        if stream.read_buf(&mut head).await? == 0 {
+            return Err("the connection was closed without an answer".into());
+        }
+        let mut fields = [httparse::EMPTY_HEADER; 100];
+        let mut answer = httparse::Response::new(&mut fields);
+        let complete = answer.parse(&head)?.is_complete();
+        if let (true, Some(code)) = (complete, answer.code) {
+            return Ok(code);
+        }
+        if head.len() > LONGEST_HEAD {
+            return Err("the head of the answer is too long".into());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
