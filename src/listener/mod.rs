@@ -1,0 +1,408 @@
+//! Client connections: accepted, counted, greeted, guarded, and handed on.
+//!
+//! The only room that spawns a task per connection. Whatever happens to one of them, a panic
+//! included, costs that one.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use listenfd::ListenFd;
+use pingora::apps::ServerApp;
+use pingora::protocols::Stream;
+use pingora::server::ShutdownWatch;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tracing::{debug, warn};
+
+mod connection;
+mod frames;
+mod guard;
+mod head;
+mod hello;
+mod stream;
+
+pub use self::connection::Connection;
+pub use self::stream::{Handshake as WebsocketRequest, Io};
+
+use self::hello::Tls;
+use self::stream::{Downstream, HandBack};
+use crate::certs::Store;
+use crate::config::model::TlsVersion;
+use crate::names::Hostname;
+use crate::plan::{EdgeReport, Handshake};
+use crate::shutdown::Shutdown;
+
+/// As many connections wait for their accept as the kernel allows.
+const BACKLOG: u32 = 4096;
+/// After an accept failed for want of file handles: others have to close first.
+const OUT_OF_HANDLES: Duration = Duration::from_millis(50);
+/// A dead peer is noticed by unanswered probes after about 60 s, by unacknowledged data as well.
+const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(30);
+const USER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What a connection needs to know of its future instance before the first request.
+pub trait Admission: Send + Sync + 'static {
+    /// Deadline for request heads on connections to this host; `None` while no host is known.
+    fn header_timeout(&self, host: Option<&Hostname>) -> Duration;
+
+    /// Takes over a connection that asks to become a websocket. Runs until it has ended.
+    fn websocket(self: &Arc<Self>, request: WebsocketRequest) -> impl Future<Output = ()> + Send;
+}
+
+/// What of the edge does not belong to any instance.
+#[derive(Debug, Default)]
+pub struct EdgeCounters {
+    connections: AtomicU64,
+    accepted: AtomicU64,
+    handshakes: Mutex<BTreeMap<Handshake, u64>>,
+    unrouted: AtomicU64,
+}
+
+impl EdgeCounters {
+    /// A request that no instance answers for.
+    pub fn unrouted(&self) {
+        self.unrouted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn handshake(&self, kind: Handshake) {
+        let mut counts = self
+            .handshakes
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        *counts.entry(kind).or_default() += 1;
+    }
+
+    pub fn report(&self, log_lines_dropped: u64) -> EdgeReport {
+        EdgeReport {
+            connections: self.connections.load(Ordering::Relaxed),
+            accepted_total: self.accepted.load(Ordering::Relaxed),
+            handshakes: self
+                .handshakes
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .clone(),
+            unrouted_total: self.unrouted.load(Ordering::Relaxed),
+            log_lines_dropped,
+        }
+    }
+}
+
+/// Why usher does not listen where it should.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    #[error(
+        "cannot listen on {address}: it is in use; `ss -ltnp 'sport = :{}'` shows by whom",
+        address.port()
+    )]
+    InUse { address: SocketAddr },
+    #[error(
+        "cannot listen on {address}: not permitted; run as root, give the binary CAP_NET_BIND_SERVICE, or use a port from 1024"
+    )]
+    NotPermitted { address: SocketAddr },
+    #[error("cannot listen on {address}")]
+    Other {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Sockets that systemd holds for this process.
+#[derive(Debug, Default)]
+pub struct Inherited(Vec<std::net::TcpListener>);
+
+impl Inherited {
+    /// Takes them from the environment (`LISTEN_FDS`), once.
+    pub fn from_env() -> Self {
+        let mut passed = ListenFd::from_env();
+        let taken = (0..passed.len())
+            .filter_map(|index| passed.take_tcp_listener(index).ok().flatten())
+            .collect();
+        Self(taken)
+    }
+
+    fn take(&mut self, address: SocketAddr) -> Option<TcpListener> {
+        let index = self.0.iter().position(|listener| {
+            listener.local_addr().is_ok_and(|local| {
+                local.port() == address.port() && local.is_ipv6() == address.is_ipv6()
+            })
+        })?;
+        let listener = self.0.remove(index);
+        listener.set_nonblocking(true).ok()?;
+        TcpListener::from_std(listener).ok()
+    }
+}
+
+/// Binds every address, or takes the socket that systemd holds for it.
+///
+/// A host without IPv6 is a warning as long as another address is bound.
+///
+/// # Errors
+/// The first address that is taken or forbidden.
+pub fn bind(
+    addresses: &[SocketAddr],
+    inherited: &mut Inherited,
+) -> Result<Vec<TcpListener>, BindError> {
+    let mut bound = Vec::new();
+    for address in addresses.iter().copied() {
+        if let Some(listener) = inherited.take(address) {
+            bound.push(listener);
+            continue;
+        }
+        match bind_one(address) {
+            Ok(listener) => bound.push(listener),
+            Err(error) if address.is_ipv6() && addresses.len() > 1 && lacks_ipv6(&error) => {
+                warn!(%address, %error, "not listening on IPv6: this host has none");
+            }
+            Err(source) => {
+                return Err(match source.kind() {
+                    io::ErrorKind::AddrInUse => BindError::InUse { address },
+                    io::ErrorKind::PermissionDenied => BindError::NotPermitted { address },
+                    _ => BindError::Other { address, source },
+                });
+            }
+        }
+    }
+    Ok(bound)
+}
+
+fn lacks_ipv6(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let code = error.raw_os_error();
+    [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL]
+        .iter()
+        .any(|errno| code == Some(errno.raw_os_error()))
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv6() {
+        let socket = TcpSocket::new_v6()?;
+        rustix::net::sockopt::set_ipv6_v6only(&socket, true)?;
+        socket
+    } else {
+        TcpSocket::new_v4()?
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Everything that connections share.
+#[derive(Debug)]
+pub struct Acceptors<App, Gate> {
+    app: Arc<App>,
+    gate: Arc<Gate>,
+    store: Arc<Store>,
+    tls: Tls,
+    counters: Arc<EdgeCounters>,
+    permits: Arc<Semaphore>,
+}
+
+impl<App, Gate> Acceptors<App, Gate>
+where
+    App: ServerApp + Send + Sync + 'static,
+    Gate: Admission,
+{
+    /// # Errors
+    /// When the random source of the ticket keys fails.
+    pub fn new(
+        app: Arc<App>,
+        gate: Arc<Gate>,
+        store: Arc<Store>,
+        least: TlsVersion,
+        counters: Arc<EdgeCounters>,
+        max_connections: u32,
+    ) -> Result<Arc<Self>, rustls::Error> {
+        let most = usize::try_from(max_connections).unwrap_or(usize::MAX);
+        Ok(Arc::new(Self {
+            app,
+            gate,
+            tls: Tls::new(Arc::clone(&store), least)?,
+            store,
+            counters,
+            permits: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
+        }))
+    }
+
+    /// Accepts on one socket until `stop`, and then serves what is open until `cut`.
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: TcpListener,
+        tls: bool,
+        mut stop: Shutdown,
+        mut cut: Shutdown,
+    ) {
+        let mut open = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.begun() => break,
+                Some(ended) = open.join_next() => note(ended),
+                accepted = self.accept(&listener) => {
+                    let (tcp, peer, permit) = accepted;
+                    let connection = Arc::clone(&self).serve_one(tcp, peer, tls, stop.clone());
+                    open.spawn(async move {
+                        connection.await;
+                        drop(permit);
+                    });
+                }
+            }
+        }
+        drop(listener);
+        loop {
+            tokio::select! {
+                biased;
+                () = cut.begun() => return,
+                ended = open.join_next() => match ended {
+                    Some(ended) => note(ended),
+                    None => return,
+                }
+            }
+        }
+    }
+
+    /// The next connection that there is room for. Cancel safe.
+    async fn accept(
+        &self,
+        listener: &TcpListener,
+    ) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+        let permit = match Arc::clone(&self.permits).acquire_owned().await {
+            Ok(permit) => permit,
+            // Nobody closes the semaphore.
+            Err(_) => std::future::pending().await,
+        };
+        loop {
+            match listener.accept().await {
+                Ok((tcp, peer)) => return (tcp, peer, permit),
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    warn!(%error, "no connection accepted; raise the limit of open files");
+                    sleep(OUT_OF_HANDLES).await;
+                }
+            }
+        }
+    }
+
+    async fn serve_one(
+        self: Arc<Self>,
+        tcp: TcpStream,
+        peer: SocketAddr,
+        tls: bool,
+        stop: Shutdown,
+    ) {
+        let _open = OpenConnection::count(&self.counters);
+        let Ok(local) = tcp.local_addr() else {
+            return;
+        };
+        if let Err(error) = prepare(&tcp) {
+            debug!(%peer, %error, "socket options");
+        }
+        let (io, server_name) = if tls {
+            match self.tls.greet(tcp).await {
+                Ok(greeted) => {
+                    self.counters.handshake(greeted.kind);
+                    (Io::Tls(greeted.stream), Some(greeted.server_name))
+                }
+                Err(kind) => {
+                    self.counters.handshake(kind);
+                    return;
+                }
+            }
+        } else {
+            (Io::Plain(tcp), None)
+        };
+        let header_timeout = self.gate.header_timeout(server_name.as_ref());
+        let connection = Arc::new(Connection::new(peer, local, server_name));
+        if let Some(request) = self.http(io, connection, header_timeout, stop).await {
+            self.gate.websocket(request).await;
+        }
+    }
+
+    /// Serves requests until the connection ends, or until one asks to become a websocket.
+    async fn http(
+        &self,
+        io: Io,
+        connection: Arc<Connection>,
+        header_timeout: Duration,
+        stop: Shutdown,
+    ) -> Option<WebsocketRequest> {
+        let hand_back = HandBack::default();
+        let back = Arc::clone(&hand_back);
+        let downstream = Downstream::new(io, connection, header_timeout, back);
+        let mut downstream = downstream.ok()?;
+        // The head has its own deadline inside; this one is for the whole of a first request.
+        let first = downstream.first_is_handshake().await.ok()?;
+        if !first {
+            let watch: ShutdownWatch = stop.watch();
+            let stream: Stream = Box::new(downstream);
+            self.app.process_new(stream, &watch).await;
+        } else {
+            drop(downstream);
+        }
+        hand_back
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .take()
+    }
+
+    /// The certificates that handshakes are answered from.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+}
+
+/// Errors that concern the connection that was about to be accepted, and nobody else.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// Sets what makes small messages quick and dead peers known.
+pub fn prepare(tcp: &TcpStream) -> io::Result<()> {
+    use rustix::net::sockopt;
+    tcp.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(tcp, true)?;
+    sockopt::set_tcp_keepidle(tcp, KEEP_ALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(tcp, Duration::from_secs(10))?;
+    sockopt::set_tcp_keepcnt(tcp, 3)?;
+    // Keep-alive does not fire while data lies unacknowledged; this does.
+    let millis = u32::try_from(USER_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
+    sockopt::set_tcp_user_timeout(tcp, millis)?;
+    Ok(())
+}
+
+fn note(ended: Result<(), tokio::task::JoinError>) {
+    if ended.is_err_and(|error| error.is_panic()) {
+        // The panic hook has told and counted it; the connection is gone, nothing else.
+        debug!("a connection ended in a panic");
+    }
+}
+
+/// Counts an open connection on every way out.
+struct OpenConnection<'a>(&'a EdgeCounters);
+
+impl<'a> OpenConnection<'a> {
+    fn count(counters: &'a EdgeCounters) -> Self {
+        counters.accepted.fetch_add(1, Ordering::Relaxed);
+        counters.connections.fetch_add(1, Ordering::Relaxed);
+        Self(counters)
+    }
+}
+
+impl Drop for OpenConnection<'_> {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}

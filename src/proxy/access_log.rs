@@ -1,0 +1,215 @@
+//! One line per request, two per websocket, as JSON or text.
+//!
+//! Lines are gathered in memory and written by a thread of their own; when that thread cannot keep
+//! up, lines are dropped and counted. A request never waits for a disk.
+
+use std::io::Write;
+use std::mem;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use crate::config::model::{Addresses, Log, LogFormat};
+use crate::moment::text;
+
+/// More than this many bytes do not wait to be written.
+const LARGEST_BACKLOG: usize = 4 << 20;
+/// Lines are gathered for this long before they are written together.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// Writes the access log.
+#[derive(Debug)]
+pub struct AccessLog {
+    shared: Arc<Shared>,
+    enabled: bool,
+    format: LogFormat,
+    addresses: Addresses,
+    writer: Option<thread::JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    pending: Mutex<Pending>,
+    wake: Condvar,
+    dropped: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    lines: Vec<u8>,
+    closed: bool,
+}
+
+/// One line. What is `None` is left out.
+#[derive(Debug, Serialize)]
+pub(super) struct Line<'a> {
+    pub(super) time: &'a str,
+    pub(super) kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) instance: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) replica: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) client: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) host: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) method: Option<&'a str>,
+    /// Without its query: attendees' tokens travel there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) path: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) protocol: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) duration_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bytes_in: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bytes_out: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<&'static str>,
+}
+
+impl Line<'_> {
+    pub(super) const EMPTY: Self = Self {
+        time: "",
+        kind: "request",
+        instance: None,
+        replica: None,
+        client: None,
+        host: None,
+        method: None,
+        path: None,
+        protocol: None,
+        status: None,
+        duration_ms: None,
+        bytes_in: None,
+        bytes_out: None,
+        reason: None,
+    };
+}
+
+impl AccessLog {
+    /// Writes to `output` from a thread of its own.
+    pub fn new(log: &Log, output: impl Write + Send + 'static) -> Self {
+        let shared = Arc::new(Shared::default());
+        let writer = log.access.then(|| {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || shared.write_to(output))
+        });
+        Self {
+            shared,
+            enabled: log.access,
+            format: log.format,
+            addresses: log.addresses,
+            writer,
+        }
+    }
+
+    /// Lines that were dropped since the start.
+    pub fn dropped(&self) -> u64 {
+        self.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn write(&self, wall: SystemTime, line: &Line<'_>) {
+        if !self.enabled {
+            return;
+        }
+        let time = text(wall);
+        let line = Line {
+            time: &time,
+            client: line.client.and_then(|client| self.addresses.shown(client)),
+            ..*line
+        };
+        let mut bytes = Vec::with_capacity(256);
+        let written = match self.format {
+            // JSON escapes whatever a client put into its path, line breaks included.
+            LogFormat::Json => serde_json::to_writer(&mut bytes, &line).is_ok(),
+            LogFormat::Text => write_text(&mut bytes, &line).is_ok(),
+        };
+        if !written {
+            return;
+        }
+        bytes.push(b'\n');
+        let mut pending = self.shared.lock();
+        if pending.lines.len() + bytes.len() > LARGEST_BACKLOG {
+            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let was_empty = pending.lines.is_empty();
+        pending.lines.extend_from_slice(&bytes);
+        drop(pending);
+        if was_empty {
+            self.shared.wake.notify_one();
+        }
+    }
+}
+
+fn write_text(out: &mut Vec<u8>, line: &Line<'_>) -> std::io::Result<()> {
+    let or_dash = |text: Option<&str>| text.unwrap_or("-").escape_debug().to_string();
+    let client = line
+        .client
+        .map_or_else(|| "-".to_owned(), |ip| ip.to_string());
+    write!(
+        out,
+        "{} {} {client} {} \"{} {}\" {} {}ms {} {}",
+        line.time,
+        line.kind,
+        or_dash(line.host),
+        or_dash(line.method),
+        or_dash(line.path),
+        line.status.unwrap_or_default(),
+        line.duration_ms.unwrap_or_default(),
+        or_dash(line.replica),
+        line.reason.unwrap_or("-"),
+    )
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        // Bytes of whole lines: good after every operation, whoever panicked in between.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_to(&self, mut output: impl Write) {
+        loop {
+            let mut pending = self.lock();
+            while pending.lines.is_empty() && !pending.closed {
+                pending = self
+                    .wake
+                    .wait(pending)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            let closed = pending.closed;
+            if !closed {
+                drop(pending);
+                thread::sleep(GATHER);
+                pending = self.lock();
+            }
+            let lines = mem::take(&mut pending.lines);
+            drop(pending);
+            // Nowhere to complain to: a closed pipe must not end the service.
+            let _ = output.write_all(&lines).and_then(|()| output.flush());
+            if closed {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for AccessLog {
+    fn drop(&mut self) {
+        self.shared.lock().closed = true;
+        self.shared.wake.notify_one();
+        if let Some(writer) = self.writer.take() {
+            // What is pending is written; a writer that hangs would be the disk's fault.
+            let _ = writer.join();
+        }
+    }
+}

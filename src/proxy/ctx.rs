@@ -1,0 +1,60 @@
+//! What is known of a request while it is served. Its guards count down whatever happens.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use tokio::time::Instant;
+
+use super::decide::Served;
+use super::exchange::Watched;
+use super::failure::Failure;
+use crate::listener::Connection;
+use crate::names::ReplicaId;
+use crate::routing::{Counted, Endpoint, Inside, InstanceTable, Pool};
+
+#[derive(Debug)]
+pub struct Ctx {
+    pub(super) began: Instant,
+    pub(super) connection: Option<Arc<Connection>>,
+    /// Whose it is, as soon as that is known.
+    pub(super) instance: Option<Arc<InstanceTable>>,
+    pub(super) served: Option<Box<Served>>,
+    pub(super) in_flight: Option<Counted>,
+    pub(super) pool: Option<Arc<Pool>>,
+    pub(super) with: Option<With>,
+    /// Replicas that have refused it.
+    pub(super) tried: Vec<ReplicaId>,
+    pub(super) failure: Option<Failure>,
+    /// What was answered, where pingora does not know.
+    pub(super) answered: Option<StatusCode>,
+    pub(super) body_in: u64,
+    pub(super) body_out: u64,
+}
+
+/// The replica a request is with.
+#[derive(Debug)]
+pub(super) struct With {
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) watched: Watched,
+    /// Last, so that nothing outlives the place it holds.
+    pub(super) _inside: Inside,
+}
+
+impl Ctx {
+    pub(super) fn new(began: Instant) -> Self {
+        Self {
+            began,
+            connection: None,
+            instance: None,
+            served: None,
+            in_flight: None,
+            pool: None,
+            with: None,
+            tried: Vec::new(),
+            failure: None,
+            answered: None,
+            body_in: 0,
+            body_out: 0,
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What becomes of a request, before anything is done: the same pure steps for both doors.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Method};
+
+use super::failure::Failure;
+use super::headers::Client;
+use super::local::Answer;
+use crate::certs::Store;
+use crate::certs::challenge::{Challenges, PREFIX};
+use crate::listener::Connection;
+use crate::names::Hostname;
+use crate::plan::{Condition, Https, Route};
+use crate::routing::{InstanceTable, Table, decode};
+
+const LONGEST_TARGET: usize = 8 * 1024;
+const MOST_FIELDS: usize = 100;
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) method: &'a Method,
+    /// `Host`, or `:authority`.
+    pub(super) authority: Option<&'a str>,
+    pub(super) path: &'a str,
+    pub(super) query: Option<&'a str>,
+    pub(super) fields: &'a HeaderMap,
+    pub(super) connection: &'a Connection,
+}
+
+/// What becomes of it.
+#[derive(Debug)]
+pub(super) enum Decision {
+    /// usher answers itself.
+    Answer {
+        answer: Box<Answer>,
+        /// Whose name is on it.
+        instance: Option<Arc<InstanceTable>>,
+    },
+    /// A route answers.
+    Serve(Box<Served>),
+}
+
+/// A request that has a place.
+#[derive(Debug)]
+pub(super) struct Served {
+    pub(super) instance: Arc<InstanceTable>,
+    pub(super) route: Arc<Route>,
+    pub(super) client: Client,
+    pub(super) host: Hostname,
+    pub(super) port: Option<u16>,
+    /// Decoded once.
+    pub(super) path: String,
+}
+
+/// What decisions are made with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known<'a> {
+    pub(super) table: &'a Table,
+    pub(super) store: &'a Store,
+    pub(super) challenges: &'a Challenges,
+    /// Where https is served, for redirects.
+    pub(super) https_port: u16,
+}
+
+impl Known<'_> {
+    pub(super) fn decide(&self, asked: &Asked<'_>) -> Decision {
+        let refuse = |failure| Decision::Answer {
+            answer: Box::new(Answer::failure(failure, None)),
+            instance: None,
+        };
+        if asked.fields.len() > MOST_FIELDS {
+            return refuse(Failure::FieldsTooMany);
+        }
+        if asked.path.len() + asked.query.map_or(0, str::len) > LONGEST_TARGET {
+            return refuse(Failure::TargetTooLong);
+        }
+        let authority = asked.authority.map(Hostname::from_authority);
+        let Some(Ok((host, port))) = authority else {
+            return refuse(Failure::BadHost);
+        };
+        // Before routing, for exactly the token and the host, and never a redirect.
+        if let Some(token) = asked.path.strip_prefix(PREFIX)
+            && let Some(answer) = self.challenges.answer(&host, token)
+        {
+            return Decision::Answer {
+                answer: Box::new(Answer::text(answer)),
+                instance: None,
+            };
+        }
+        let Some(found) = self.table.find(&host) else {
+            let foreign = asked
+                .connection
+                .server_name
+                .as_ref()
+                .is_some_and(|name| *name != host);
+            return refuse(if foreign {
+                Failure::HostDiffersFromSni
+            } else {
+                Failure::UnknownName
+            });
+        };
+        let instance = &found.instance;
+        match self.place(asked, &host, port, instance, found.redirect_to.as_ref()) {
+            Ok(served) => Decision::Serve(Box::new(served)),
+            Err(answer) => Decision::Answer {
+                answer: Box::new(answer),
+                instance: Some(Arc::clone(instance)),
+            },
+        }
+    }
+
+    fn https_authority(&self, host: &Hostname) -> String {
+        match self.https_port {
+            443 => host.to_string(),
+            port => format!("{host}:{port}"),
+        }
+    }
+
+    fn place(
+        &self,
+        asked: &Asked<'_>,
+        host: &Hostname,
+        port: Option<u16>,
+        instance: &Arc<InstanceTable>,
+        redirect_to: Option<&Hostname>,
+    ) -> Result<Served, Answer> {
+        let site = &instance.plan().site;
+        let fail = |failure| Err(Answer::failure(failure, Some(instance.name().as_str())));
+        if let Some(name) = &asked.connection.server_name {
+            // The connection was made for one instance; another's requests do not belong on it.
+            let own = self.table.find(name).map(|found| found.instance.name());
+            if own != Some(instance.name()) && name != host {
+                return fail(Failure::HostDiffersFromSni);
+            }
+        }
+        if *asked.method == Method::TRACE || *asked.method == Method::CONNECT {
+            return fail(Failure::MethodNotAllowed);
+        }
+        if asked.path.starts_with(PREFIX) {
+            // Nobody but an authority asks here, and no tenant may answer one.
+            return fail(Failure::NotFound);
+        }
+        let client = Client::new(
+            asked.connection,
+            asked.fields,
+            &self.table.edge().trusted_proxies,
+        );
+        let has_certificate = self.store.covers(host);
+        let target = || match asked.query {
+            Some(query) => format!("{}?{query}", asked.path),
+            None => asked.path.to_owned(),
+        };
+        if let Some(other) = redirect_to {
+            let secure =
+                client.secure || (site.https == Https::Redirect && self.store.covers(other));
+            let location = if secure {
+                format!("https://{}{}", self.https_authority(other), target())
+            } else {
+                let port = port.map_or_else(String::new, |port| format!(":{port}"));
+                format!("http://{other}{port}{}", target())
+            };
+            return Err(Answer::redirect(asked.method, location));
+        }
+        match site.https {
+            Https::Redirect if !client.secure && has_certificate => {
+                let location = format!("https://{}{}", self.https_authority(host), target());
+                return Err(Answer::redirect(asked.method, location));
+            }
+            Https::Only if !client.secure && has_certificate => return fail(Failure::OnlyHttps),
+            Https::Both | Https::Off | Https::Only | Https::Redirect => {}
+        }
+        if !site.admits(client.ip) {
+            return fail(Failure::Denied);
+        }
+        if instance.plan().condition == Condition::Standby {
+            return fail(Failure::Standby);
+        }
+        let Some(path) = decode(asked.path) else {
+            return fail(Failure::BadPath);
+        };
+        let Some(route) = instance.route(&path) else {
+            return fail(Failure::NoRoute);
+        };
+        if !route.allow.is_empty() && !route.allow.iter().any(|net| net.contains(&client.ip)) {
+            return fail(Failure::Denied);
+        }
+        Ok(Served {
+            instance: Arc::clone(instance),
+            route: Arc::clone(route),
+            client,
+            host: host.clone(),
+            port,
+            path,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

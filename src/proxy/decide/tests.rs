@@ -1,0 +1,332 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::*;
+use crate::names::{Generation, InstanceName, ReplicaId};
+use crate::plan::{EdgePolicy, InstancePlan, Limits, Plan, Site, Target};
+use crate::routing::{Farewell, Routes};
+
+struct Nobody;
+
+impl Farewell for Nobody {
+    fn cut(&self, _: &ReplicaId, _: Duration) {}
+    fn gone(&self, _: &InstanceName) {}
+}
+
+fn instance(name: &str, change: impl FnOnce(&mut InstancePlan, &mut Site)) -> Arc<InstancePlan> {
+    let mut site = Site {
+        domains: vec![format!("{name}.example").parse().expect("domain")],
+        redirect_from: Vec::new(),
+        https: Https::Redirect,
+        hsts: None,
+        headers: Vec::new(),
+        allow: Vec::new(),
+        deny: Vec::new(),
+        limits: Limits::default(),
+        close_code: 1012,
+    };
+    let mut plan = InstancePlan {
+        name: name.parse().expect("name"),
+        site: Arc::new(site.clone()),
+        condition: Condition::Serving,
+        routes: vec![Route {
+            prefix: "/app".to_owned(),
+            loose: false,
+            allow: Vec::new(),
+            cache_control: None,
+            target: Target::StubStatus,
+        }],
+        services: BTreeMap::new(),
+    };
+    change(&mut plan, &mut site);
+    plan.site = Arc::new(site);
+    Arc::new(plan)
+}
+
+struct World {
+    routes: Routes,
+    store: Store,
+    challenges: Challenges,
+}
+
+impl World {
+    fn new(instances: Vec<Arc<InstancePlan>>) -> Self {
+        let plan = Plan {
+            generation: Generation(1),
+            edge: Arc::new(EdgePolicy {
+                trusted_proxies: vec!["10.0.0.0/8".parse().expect("net")],
+                ..EdgePolicy::default()
+            }),
+            instances: instances
+                .into_iter()
+                .map(|plan| (plan.name.clone(), plan))
+                .collect(),
+        };
+        let routes = Routes::default();
+        routes.apply(&plan, &Nobody);
+        Self {
+            routes,
+            store: Store::new(false),
+            challenges: Challenges::default(),
+        }
+    }
+
+    fn with_certificate(self, names: &[&str]) -> Self {
+        self.store.pretend_to_cover(names);
+        self
+    }
+
+    /// The status of what usher answers itself, or 0 where a route answers.
+    fn ask(&self, url: &str) -> (u16, Option<String>) {
+        self.ask_as(url, "203.0.113.5", &Method::GET, &[])
+    }
+
+    fn ask_as(
+        &self,
+        url: &str,
+        peer: &str,
+        method: &Method,
+        fields: &[(&'static str, &str)],
+    ) -> (u16, Option<String>) {
+        let (scheme, rest) = url.split_once("://").expect("scheme");
+        let (authority, target) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target, None),
+        };
+        // `https://sni@host/` for a name in the handshake that is not the host.
+        let (sni, authority) = authority.split_once('@').unwrap_or((authority, authority));
+        let sni =
+            (scheme == "https").then(|| sni.split(':').next().expect("name").parse().expect("sni"));
+        let peer = format!("{peer}:4000").parse().expect("peer");
+        let connection = Connection::new(peer, ([192, 0, 2, 1], 80).into(), sni);
+        let fields = fields
+            .iter()
+            .map(|(name, value)| {
+                (
+                    http::HeaderName::from_static(name),
+                    value.parse().expect("value"),
+                )
+            })
+            .collect();
+        let table = self.routes.load();
+        let known = Known {
+            table: &table,
+            store: &self.store,
+            challenges: &self.challenges,
+            https_port: 443,
+        };
+        let asked = Asked {
+            method,
+            authority: (!authority.is_empty()).then_some(authority),
+            path,
+            query,
+            fields: &fields,
+            connection: &connection,
+        };
+        match known.decide(&asked) {
+            Decision::Serve(_) => (0, None),
+            Decision::Answer { answer, .. } => {
+                let location = answer.fields.iter().find(|(name, _)| *name == "location");
+                (
+                    answer.status.as_u16(),
+                    location.map(|(_, value)| value.clone()),
+                )
+            }
+        }
+    }
+}
+
+fn plain() -> World {
+    World::new(vec![instance("a", |_, _| {}), instance("b", |_, _| {})])
+}
+
+#[test]
+fn names_and_paths_are_answered_as_the_contract_says() {
+    let world = plain();
+    for (url, status) in [
+        ("http://a.example/app", 0),
+        ("http://A.EXAMPLE:80/app/x", 0),
+        ("http://a.example/other", 404),
+        ("http://nobody.example/app", 503),
+        ("http:///app", 400),
+        ("http://a b/app", 400),
+        ("http://a.example/app/../x", 400),
+        ("http://a.example/app/%2e%2e/x", 400),
+        ("http://a.example/app%00", 400),
+    ] {
+        assert_eq!(world.ask(url).0, status, "{url}");
+    }
+    let long = format!("http://a.example/app/{}", "a".repeat(9_000));
+    assert_eq!(world.ask(&long).0, 414);
+}
+
+#[test]
+fn a_connection_made_for_one_instance_serves_no_other() {
+    let world = plain().with_certificate(&["a.example", "b.example"]);
+    assert_eq!(world.ask("https://a.example/app").0, 0);
+    assert_eq!(world.ask("https://a.example@b.example/app").0, 421);
+    assert_eq!(world.ask("https://a.example@nobody.example/app").0, 421);
+}
+
+#[test]
+fn plain_http_is_served_until_there_is_a_certificate() {
+    assert_eq!(plain().ask("http://a.example/app?x=1"), (0, None));
+    let world = plain().with_certificate(&["a.example"]);
+    let to = Some("https://a.example/app?x=1".to_owned());
+    assert_eq!(world.ask("http://a.example/app?x=1"), (301, to.clone()));
+    assert_eq!(
+        world.ask("http://a.example:8080/app?x=1"),
+        (301, to.clone())
+    );
+    let post = world.ask_as(
+        "http://a.example/app?x=1",
+        "203.0.113.5",
+        &Method::POST,
+        &[],
+    );
+    assert_eq!(post, (308, to));
+    assert_eq!(world.ask("http://b.example/app").0, 0, "the other has none");
+}
+
+#[test]
+fn a_trusted_proxy_that_speaks_https_is_not_redirected() {
+    let world = plain().with_certificate(&["a.example"]);
+    let fields = [("x-forwarded-proto", "https")];
+    let ask = |peer| {
+        world
+            .ask_as("http://a.example/app", peer, &Method::GET, &fields)
+            .0
+    };
+    assert_eq!(ask("10.0.0.2"), 0);
+    assert_eq!(ask("203.0.113.5"), 301);
+}
+
+#[test]
+fn the_modes_of_https_differ() {
+    let with = |https| {
+        World::new(vec![instance("a", |_, site| site.https = https)])
+            .with_certificate(&["a.example"])
+    };
+    assert_eq!(with(Https::Both).ask("http://a.example/app").0, 0);
+    assert_eq!(with(Https::Only).ask("http://a.example/app").0, 503);
+    assert_eq!(with(Https::Only).ask("https://a.example/app").0, 0);
+    assert_eq!(with(Https::Off).ask("http://a.example/app").0, 0);
+}
+
+#[test]
+fn an_old_name_redirects_to_the_first_domain() {
+    let world = World::new(vec![instance("a", |_, site| {
+        site.redirect_from = vec!["old.example".parse().expect("host")];
+    })]);
+    let plain = Some("http://a.example/x?y".to_owned());
+    assert_eq!(world.ask("http://old.example/x?y"), (301, plain));
+    let world = world.with_certificate(&["a.example"]);
+    let secure = Some("https://a.example/x?y".to_owned());
+    assert_eq!(world.ask("http://old.example/x?y"), (301, secure));
+}
+
+#[test]
+fn a_challenge_is_answered_before_everything_else_and_only_where_it_was_asked() {
+    let world = plain().with_certificate(&["a.example"]);
+    let host: Hostname = "a.example".parse().expect("host");
+    let _published = world.challenges.publish_for_test(host, "token", "answer");
+    assert_eq!(
+        world
+            .ask("http://a.example/.well-known/acme-challenge/token")
+            .0,
+        200
+    );
+    assert_eq!(
+        world
+            .ask("http://b.example/.well-known/acme-challenge/token")
+            .0,
+        404,
+        "another host"
+    );
+    assert_eq!(
+        world
+            .ask("http://a.example/.well-known/acme-challenge/other")
+            .0,
+        404,
+        "no redirect"
+    );
+    assert_eq!(
+        world
+            .ask("http://nobody.example/.well-known/acme-challenge/token")
+            .0,
+        503
+    );
+}
+
+#[test]
+fn methods_that_nobody_needs_are_refused() {
+    let world = plain();
+    let ask = |method| {
+        world
+            .ask_as("http://a.example/app", "203.0.113.5", &method, &[])
+            .0
+    };
+    assert_eq!(ask(Method::TRACE), 405);
+    assert_eq!(ask(Method::CONNECT), 405);
+}
+
+#[test]
+fn who_is_not_admitted_gets_403() {
+    let world = World::new(vec![instance("a", |plan, site| {
+        site.deny = vec!["203.0.113.0/24".parse().expect("net")];
+        plan.routes[0].allow = vec!["198.51.100.0/24".parse().expect("net")];
+    })]);
+    let ask = |peer| {
+        world
+            .ask_as("http://a.example/app", peer, &Method::GET, &[])
+            .0
+    };
+    assert_eq!(ask("203.0.113.5"), 403);
+    assert_eq!(ask("192.0.2.77"), 403, "not by this route");
+    assert_eq!(ask("198.51.100.5"), 0);
+}
+
+#[test]
+fn standby_answers_with_its_own_page() {
+    let world = World::new(vec![instance("a", |plan, _| {
+        plan.condition = Condition::Standby
+    })]);
+    assert_eq!(world.ask("http://a.example/app").0, 503);
+}
+
+#[test]
+fn more_fields_than_a_browser_sends_are_too_many() {
+    let names: Vec<String> = (0..101).map(|index| format!("x-{index}")).collect();
+    let world = plain();
+    let connection = Connection::new(
+        ([203, 0, 113, 5], 1).into(),
+        ([192, 0, 2, 1], 80).into(),
+        None,
+    );
+    let fields: HeaderMap = names
+        .iter()
+        .map(|name| {
+            (
+                name.parse::<http::HeaderName>().expect("name"),
+                http::HeaderValue::from_static("1"),
+            )
+        })
+        .collect();
+    let table = world.routes.load();
+    let known = Known {
+        table: &table,
+        store: &world.store,
+        challenges: &world.challenges,
+        https_port: 443,
+    };
+    let decision = known.decide(&Asked {
+        method: &Method::GET,
+        authority: Some("a.example"),
+        path: "/app",
+        query: None,
+        fields: &fields,
+        connection: &connection,
+    });
+    assert!(matches!(decision, Decision::Answer { answer, .. } if answer.status.as_u16() == 431));
+}

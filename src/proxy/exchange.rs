@@ -1,0 +1,235 @@
+//! Requests that are with a replica, watched from outside.
+//!
+//! pingora waits for a silent replica as long as it takes, and nothing can wake it. A sweep once in
+//! a while hangs up on what is overdue, and makes a session of what streams for long.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, interval};
+use tracing::info;
+
+use super::dial::Hangup;
+use crate::plan::Ending;
+use crate::routing::{SessionCounter, SessionKind};
+use crate::sessions::{Order, Session, Sessions};
+use crate::shutdown::Shutdown;
+
+const SWEEP_EVERY: Duration = Duration::from_millis(500);
+/// An answer that streams for longer is a session.
+const STREAM_AFTER: Duration = Duration::from_secs(30);
+
+/// All exchanges.
+#[derive(Debug)]
+pub(super) struct Exchanges {
+    next: AtomicU64,
+    open: DashMap<u64, Arc<Exchange>>,
+    sessions: Arc<Sessions>,
+}
+
+/// One request that is with a replica.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    began: Instant,
+    limits: Deadlines,
+    counter: SessionCounter,
+    hangup: OnceLock<Arc<Hangup>>,
+    /// Milliseconds from `began`: when the replica was last owed an answer, and when it last gave
+    /// a part of one. Zero is never.
+    sent: AtomicU64,
+    received: AtomicU64,
+    timed_out: AtomicBool,
+    stream: Mutex<Option<Stream>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadlines {
+    /// From the last byte of the request to the first of the answer.
+    pub(super) first_byte: Duration,
+    /// Nothing from a replica that streams.
+    pub(super) idle: Duration,
+}
+
+/// The session that a long answer has become.
+#[derive(Debug)]
+struct Stream {
+    session: Session,
+    told: oneshot::Receiver<Order>,
+    /// When to end it, and why.
+    end: Option<(Instant, Ending)>,
+}
+
+/// Keeps an exchange registered.
+#[must_use]
+#[derive(Debug)]
+pub(super) struct Watched {
+    id: u64,
+    all: Arc<Exchanges>,
+    exchange: Arc<Exchange>,
+}
+
+impl Exchanges {
+    pub(super) fn new(sessions: Arc<Sessions>) -> Arc<Self> {
+        Arc::new(Self {
+            next: AtomicU64::new(0),
+            open: DashMap::new(),
+            sessions,
+        })
+    }
+
+    pub(super) fn open(
+        self: &Arc<Self>,
+        began: Instant,
+        limits: Deadlines,
+        counter: SessionCounter,
+    ) -> Watched {
+        let exchange = Arc::new(Exchange {
+            began,
+            limits,
+            counter,
+            hangup: OnceLock::new(),
+            sent: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            timed_out: AtomicBool::new(false),
+            stream: Mutex::new(None),
+        });
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        self.open.insert(id, Arc::clone(&exchange));
+        Watched {
+            id,
+            all: Arc::clone(self),
+            exchange,
+        }
+    }
+
+    /// Sweeps until shutdown.
+    pub(super) async fn sweep(self: Arc<Self>, mut shutdown: Shutdown) {
+        let mut tick = interval(SWEEP_EVERY);
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.begun() => return,
+                now = tick.tick() => {
+                    for exchange in &self.open {
+                        exchange.look(now, &self.sessions);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Exchange {
+    fn look(&self, now: Instant, sessions: &Arc<Sessions>) {
+        let age = now.saturating_duration_since(self.began);
+        let sent = Duration::from_millis(self.sent.load(Ordering::Relaxed));
+        let received = Duration::from_millis(self.received.load(Ordering::Relaxed));
+        if received.is_zero() {
+            if !sent.is_zero() && age.saturating_sub(sent) > self.limits.first_byte {
+                self.timed_out.store(true, Ordering::Release);
+                self.hang_up();
+            }
+            return;
+        }
+        let mut stream = self
+            .stream
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if stream.is_none() && age > STREAM_AFTER {
+            let count = self.counter.clone().open(SessionKind::Stream);
+            let at = count.at();
+            info!(
+                target: "usher::session",
+                instance = %at.instance,
+                service = %at.service,
+                replica = %at.replica_name,
+                kind = "stream",
+                "session opened"
+            );
+            let (session, told) = sessions.open(count);
+            *stream = Some(Stream {
+                session,
+                told,
+                end: None,
+            });
+        }
+        if let Some(stream) = stream.as_mut() {
+            if let Ok(order) = stream.told.try_recv() {
+                stream.end = Some((now + order.after, order.why));
+            }
+            if age.saturating_sub(received) > self.limits.idle {
+                stream.end = Some((now, Ending::Idle));
+            }
+            if let Some((_, why)) = stream.end.filter(|(due, _)| *due <= now) {
+                stream.session.ends(why);
+                self.hang_up();
+            }
+        }
+    }
+
+    fn hang_up(&self) {
+        if let Some(hangup) = self.hangup.get() {
+            hangup.hang_up();
+        }
+    }
+}
+
+impl Watched {
+    /// The connection it runs over.
+    pub(super) fn over(&self, hangup: Arc<Hangup>) {
+        // Set once per exchange; a retry opens another.
+        let _ = self.exchange.hangup.set(hangup);
+    }
+
+    fn stamp(&self, slot: &AtomicU64, now: Instant) {
+        let age = now
+            .saturating_duration_since(self.exchange.began)
+            .as_millis();
+        // Never zero, which means never.
+        slot.store(
+            u64::try_from(age).unwrap_or(u64::MAX).max(1),
+            Ordering::Relaxed,
+        );
+    }
+
+    /// A part of the request has gone to the replica.
+    pub(super) fn sent(&self, now: Instant) {
+        self.stamp(&self.exchange.sent, now);
+    }
+
+    /// A part of the answer has come.
+    pub(super) fn received(&self, now: Instant) {
+        self.stamp(&self.exchange.received, now);
+    }
+
+    /// Whether usher hung up because the replica was silent for too long.
+    pub(super) fn timed_out(&self) -> bool {
+        self.exchange.timed_out.load(Ordering::Acquire)
+    }
+
+    /// Whether it has become a session; then also says how that ends.
+    pub(super) fn is_stream(&self, ending: Ending) -> bool {
+        let mut stream = self
+            .exchange
+            .stream
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let Some(stream) = stream.as_mut() else {
+            return false;
+        };
+        if stream.end.is_none() {
+            stream.session.ends(ending);
+        }
+        true
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.all.open.remove(&self.id);
+    }
+}

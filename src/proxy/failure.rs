@@ -1,0 +1,142 @@
+//! Everything that can go wrong with a request, and the one table from there to a status.
+
+use http::StatusCode;
+
+use crate::routing::NoPick;
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Failure {
+    /// `Host` is missing or no name.
+    BadHost,
+    /// The path can be understood in two ways.
+    BadPath,
+    BodyTooLarge,
+    Denied,
+    FieldsTooMany,
+    /// A websocket handshake that is none (RFC 6455 §4.2.1).
+    HandshakeInvalid,
+    HandshakeVersion,
+    HostDiffersFromSni,
+    Internal,
+    MethodNotAllowed,
+    NoReplica,
+    NoRoute,
+    NotFound,
+    OnlyHttps,
+    /// A websocket from a page of another site.
+    OriginRefused,
+    OverLimit,
+    Standby,
+    StaticMissing,
+    /// Replicas run, but on no network that usher reaches.
+    Stranded,
+    TargetTooLong,
+    UnknownName,
+    UpstreamFailed,
+    UpstreamTimedOut,
+}
+
+impl Failure {
+    /// The only place where a failure becomes a status (RFC 9110 §15).
+    pub(super) fn status(self) -> StatusCode {
+        match self {
+            Self::BadHost | Self::BadPath | Self::HandshakeInvalid => StatusCode::BAD_REQUEST,
+            Self::Denied | Self::OriginRefused => StatusCode::FORBIDDEN,
+            Self::NoRoute | Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::HostDiffersFromSni => StatusCode::MISDIRECTED_REQUEST,
+            Self::HandshakeVersion => StatusCode::UPGRADE_REQUIRED,
+            Self::FieldsTooMany => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Stranded | Self::UpstreamFailed => StatusCode::BAD_GATEWAY,
+            Self::NoReplica
+            | Self::OnlyHttps
+            | Self::OverLimit
+            | Self::Standby
+            | Self::StaticMissing
+            | Self::UnknownName => StatusCode::SERVICE_UNAVAILABLE,
+            Self::UpstreamTimedOut => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// The word of the access log.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::BadHost => "bad-host",
+            Self::BadPath => "bad-path",
+            Self::BodyTooLarge => "body-too-large",
+            Self::Denied => "denied",
+            Self::FieldsTooMany => "fields-too-many",
+            Self::HandshakeInvalid => "handshake-invalid",
+            Self::HandshakeVersion => "handshake-version",
+            Self::HostDiffersFromSni => "host-differs-from-sni",
+            Self::Internal => "internal",
+            Self::MethodNotAllowed => "method-not-allowed",
+            Self::NoReplica => "no-replica",
+            Self::NoRoute => "no-route",
+            Self::NotFound => "not-found",
+            Self::OnlyHttps => "only-https",
+            Self::OriginRefused => "origin-refused",
+            Self::OverLimit => "over-limit",
+            Self::Standby => "standby",
+            Self::StaticMissing => "static-missing",
+            Self::Stranded => "stranded",
+            Self::TargetTooLong => "target-too-long",
+            Self::UnknownName => "unknown-name",
+            Self::UpstreamFailed => "upstream-failed",
+            Self::UpstreamTimedOut => "upstream-timed-out",
+        }
+    }
+
+    /// What a visitor is told: headline and sentence.
+    pub(super) fn words_for_visitors(self) -> (&'static str, &'static str) {
+        match self {
+            Self::NoReplica | Self::UnknownName | Self::StaticMissing => (
+                "Not available right now",
+                "This site is starting or being maintained. Please try again in a moment.",
+            ),
+            Self::OverLimit => (
+                "Very busy",
+                "More people are here than this site can serve at once. Please try again in a moment.",
+            ),
+            Self::Standby => ("Not open", "This site is not open at the moment."),
+            Self::Stranded | Self::UpstreamFailed | Self::UpstreamTimedOut | Self::Internal => (
+                "Something went wrong",
+                "The application did not answer. Please try again in a moment.",
+            ),
+            Self::NoRoute | Self::NotFound => ("Not found", "There is nothing at this address."),
+            Self::Denied | Self::OriginRefused => {
+                ("Not allowed", "You may not see this from where you are.")
+            }
+            Self::BodyTooLarge => (
+                "Too large",
+                "What you sent is larger than this site accepts.",
+            ),
+            Self::HostDiffersFromSni => (
+                "Wrong address",
+                "This connection was made for another site. Please reload the page.",
+            ),
+            Self::OnlyHttps => ("Use https", "This site is served over https only."),
+            Self::BadHost
+            | Self::BadPath
+            | Self::FieldsTooMany
+            | Self::HandshakeInvalid
+            | Self::HandshakeVersion
+            | Self::MethodNotAllowed
+            | Self::TargetTooLong => ("Not understood", "This request cannot be answered."),
+        }
+    }
+}
+
+impl From<NoPick> for Failure {
+    fn from(none: NoPick) -> Self {
+        match none {
+            NoPick::Full => Self::OverLimit,
+            NoPick::NoneReady => Self::NoReplica,
+            NoPick::Stranded => Self::Stranded,
+            NoPick::Tried => Self::UpstreamFailed,
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Who a request is from, and what its replica is told about that.
+//!
+//! Everything a client says about itself is removed first, in every spelling that a careless server
+//! would take for it; what remains is what usher saw.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use ipnet::IpNet;
+
+use crate::listener::Connection;
+use crate::names::Hostname;
+
+/// Who asks, as far as it can be believed.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Client {
+    /// The visitor: the peer, or whom a trusted proxy names.
+    pub(super) ip: IpAddr,
+    /// Whether the visitor speaks https, to usher or to a trusted proxy before it.
+    pub(super) secure: bool,
+    /// What the chain of proxies before usher says; empty when the peer is no trusted proxy.
+    chain: Option<String>,
+    host: Option<String>,
+    port: Option<String>,
+}
+
+impl Client {
+    /// Reads the fields of trusted peers, and of nobody else.
+    pub(super) fn new(connection: &Connection, fields: &HeaderMap, trusted: &[IpNet]) -> Self {
+        let peer = connection.peer.ip();
+        let direct = Self {
+            ip: peer,
+            secure: connection.is_tls(),
+            chain: None,
+            host: None,
+            port: None,
+        };
+        let is_trusted = |ip: IpAddr| trusted.iter().any(|net| net.contains(&ip));
+        if !is_trusted(peer) {
+            return direct;
+        }
+        let text = |name: &str| {
+            let value = fields.get(name)?.to_str().ok()?;
+            Some(value.to_owned())
+        };
+        let chain = joined(fields, "x-forwarded-for");
+        let visitor = chain
+            .as_deref()
+            .into_iter()
+            .flat_map(|chain| chain.rsplit(','))
+            .map_while(|entry| entry.trim().parse::<IpAddr>().ok())
+            .find(|ip| !is_trusted(*ip));
+        Self {
+            ip: visitor.unwrap_or(peer),
+            secure: match text("x-forwarded-proto").as_deref() {
+                Some("https") => true,
+                Some("http") => false,
+                _ => direct.secure,
+            },
+            chain,
+            host: text("x-forwarded-host"),
+            port: text("x-forwarded-port"),
+        }
+    }
+}
+
+fn joined(fields: &HeaderMap, name: &str) -> Option<String> {
+    let values: Vec<&str> = fields
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
+    (!values.is_empty()).then(|| values.join(", "))
+}
+
+/// What a request says about where it came from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin<'a> {
+    pub(super) client: &'a Client,
+    pub(super) peer: SocketAddr,
+    pub(super) local: SocketAddr,
+    pub(super) host: &'a Hostname,
+    /// As the client wrote it in `Host`.
+    pub(super) port: Option<u16>,
+    /// Path and query as they came.
+    pub(super) target: &'a str,
+}
+
+impl Origin<'_> {
+    /// `Host` as the client meant it: lower case, the port only where it is not the scheme's own.
+    pub(super) fn host_field(&self) -> String {
+        let default = if self.client.secure { 443 } else { 80 };
+        match self.port {
+            Some(port) if port != default => format!("{}:{port}", self.host),
+            _ => self.host.to_string(),
+        }
+    }
+
+    /// The fields usher sets, in the place of whatever the client sent.
+    pub(super) fn fields(&self) -> [(&'static str, String); 8] {
+        let client = self.client;
+        let scheme = if client.secure { "https" } else { "http" };
+        let peer = self.peer.ip();
+        let chain = match &client.chain {
+            Some(chain) => format!("{chain}, {peer}"),
+            None => peer.to_string(),
+        };
+        let port = client
+            .port
+            .clone()
+            .unwrap_or_else(|| self.port.unwrap_or_else(|| self.local.port()).to_string());
+        [
+            ("host", self.host_field()),
+            ("x-real-ip", client.ip.to_string()),
+            ("x-forwarded-for", chain),
+            ("x-forwarded-proto", scheme.to_owned()),
+            (
+                "x-forwarded-host",
+                client.host.clone().unwrap_or_else(|| self.host_field()),
+            ),
+            ("x-forwarded-port", port),
+            (
+                "x-forwarded-ssl",
+                if client.secure { "on" } else { "off" }.to_owned(),
+            ),
+            ("x-original-uri", self.target.to_owned()),
+        ]
+    }
+}
+
+/// Whether a field speaks about the client's identity, or would to a server that takes `_` and `.`
+/// for `-` (CGI does). `Proxy` would become `HTTP_PROXY` there.
+pub(super) fn is_identity(name: &HeaderName) -> bool {
+    const NAMES: [&str; 5] = [
+        "forwarded",
+        "proxy",
+        "x-original-uri",
+        "x-real-ip",
+        "x-client-ip",
+    ];
+    let name = name.as_str();
+    let plain = |a: u8| if matches!(a, b'_' | b'.') { b'-' } else { a };
+    let same = |known: &str| {
+        name.len() == known.len() && name.bytes().zip(known.bytes()).all(|(a, b)| plain(a) == b)
+    };
+    let begins = |prefix: &str| {
+        name.len() >= prefix.len() && name.bytes().zip(prefix.bytes()).all(|(a, b)| plain(a) == b)
+    };
+    NAMES.iter().any(|known| same(known)) || begins("x-forwarded-")
+}
+
+/// RFC 9110 §7.6.1: fields about this connection are not forwarded, nor those it nominates.
+pub(super) fn remove_hop_by_hop(fields: &mut HeaderMap) {
+    const OURS: [&str; 8] = [
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    let nominated: Vec<HeaderName> = fields
+        .get_all("connection")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in nominated {
+        fields.remove(name);
+    }
+    for name in OURS {
+        fields.remove(name);
+    }
+}
+
+/// The identity fields of the client removed and ours set.
+pub(super) fn set_identity(fields: &mut HeaderMap, origin: &Origin<'_>) {
+    let foreign: Vec<HeaderName> = fields
+        .keys()
+        .filter(|name| is_identity(name))
+        .cloned()
+        .collect();
+    for name in foreign {
+        fields.remove(name);
+    }
+    for (name, value) in origin.fields() {
+        // Parts were parsed as names, addresses or a target; all of them fit into a field.
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            fields.insert(name, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

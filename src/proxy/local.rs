@@ -1,0 +1,170 @@
+//! Answers usher gives itself, the same over both doors: pages, redirects, challenge answers.
+
+use std::fmt::Write;
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use super::failure::Failure;
+
+/// When a client that got a 503 should come back. Those who were sent away together are spread by
+/// their own clocks; a page reloads itself.
+const RETRY_AFTER_SECONDS: u32 = 3;
+
+/// A whole answer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) fields: Vec<(&'static str, String)>,
+    pub(super) body: Bytes,
+    /// Why, for the access log.
+    pub(super) reason: Option<Failure>,
+}
+
+impl Answer {
+    /// The page of a failure, in the name of the site.
+    pub(super) fn failure(failure: Failure, site: Option<&str>) -> Self {
+        let status = failure.status();
+        let mut fields = vec![
+            ("content-type", "text/html; charset=utf-8".to_owned()),
+            ("cache-control", "no-store".to_owned()),
+        ];
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            fields.push(("retry-after", RETRY_AFTER_SECONDS.to_string()));
+        }
+        if failure == Failure::HandshakeVersion {
+            // RFC 6455 §4.4
+            fields.push(("sec-websocket-version", "13".to_owned()));
+        }
+        if failure == Failure::MethodNotAllowed {
+            fields.push(("allow", "GET, HEAD".to_owned()));
+        }
+        Self {
+            status,
+            fields,
+            body: page(failure, site).into(),
+            reason: Some(failure),
+        }
+    }
+
+    /// To the same target elsewhere. Methods other than GET and HEAD keep their body
+    /// (RFC 9110 §15.4.9).
+    pub(super) fn redirect(method: &http::Method, location: String) -> Self {
+        let status = if *method == http::Method::GET || *method == http::Method::HEAD {
+            StatusCode::MOVED_PERMANENTLY
+        } else {
+            StatusCode::PERMANENT_REDIRECT
+        };
+        Self {
+            status,
+            fields: vec![("location", location)],
+            body: Bytes::new(),
+            reason: None,
+        }
+    }
+
+    pub(super) fn text(body: String) -> Self {
+        Self {
+            status: StatusCode::OK,
+            fields: vec![("content-type", "text/plain".to_owned())],
+            body: body.into(),
+            reason: None,
+        }
+    }
+
+    /// The answer as bytes of HTTP/1.1, after which the connection is closed.
+    pub(super) fn to_last_bytes(&self) -> Vec<u8> {
+        let reason = self.status.canonical_reason().unwrap_or_default();
+        let mut head = format!("HTTP/1.1 {} {reason}\r\n", self.status.as_u16());
+        for (name, value) in &self.fields {
+            // Writing to a String cannot fail.
+            let _ = write!(head, "{name}: {value}\r\n");
+        }
+        let _ = write!(
+            head,
+            "content-length: {}\r\nconnection: close\r\n\r\n",
+            self.body.len()
+        );
+        let mut bytes = head.into_bytes();
+        bytes.extend_from_slice(&self.body);
+        bytes
+    }
+}
+
+fn page(failure: Failure, site: Option<&str>) -> String {
+    let (headline, sentence) = failure.words_for_visitors();
+    let site = site.map(escape).unwrap_or_default();
+    let reload = if failure.status() == StatusCode::SERVICE_UNAVAILABLE {
+        "<meta http-equiv=\"refresh\" content=\"5\">"
+    } else {
+        ""
+    };
+    format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\">{reload}<title>{headline}</title>\
+         <style>body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:18vh auto;padding:0 1rem;\
+         color:#222;background:#fafafa}}h1{{font-size:1.6rem}}p.site{{color:#777}}\
+         @media(prefers-color-scheme:dark){{body{{color:#ddd;background:#181818}}}}</style></head>\
+         <body><p class=\"site\">{site}</p><h1>{headline}</h1><p>{sentence}</p></body></html>\n"
+    )
+}
+
+/// Names come from the configuration and cannot hold markup today; a page must not depend on that.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_503_says_when_to_come_back() {
+        for failure in [
+            Failure::NoReplica,
+            Failure::OverLimit,
+            Failure::Standby,
+            Failure::UnknownName,
+        ] {
+            let answer = Answer::failure(failure, None);
+            assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+            assert!(
+                answer.fields.iter().any(|(name, _)| *name == "retry-after"),
+                "{failure:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_page_carries_the_name_of_the_site_and_no_markup_of_it() {
+        let body = Answer::failure(Failure::NoReplica, Some("<b>congress</b>")).body;
+        let text = String::from_utf8_lossy(&body);
+        assert!(text.contains("&lt;b&gt;congress"), "{text}");
+    }
+
+    #[test]
+    fn a_redirect_keeps_the_body_of_a_post() {
+        let to = || "https://a.example/".to_owned();
+        assert_eq!(
+            Answer::redirect(&http::Method::GET, to()).status.as_u16(),
+            301
+        );
+        assert_eq!(
+            Answer::redirect(&http::Method::POST, to()).status.as_u16(),
+            308
+        );
+    }
+
+    #[test]
+    fn the_last_answer_of_a_connection_is_framed_and_closes_it() {
+        let bytes = Answer::text("ok".into()).to_last_bytes();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+        assert!(
+            text.ends_with("content-length: 2\r\nconnection: close\r\n\r\nok"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,645 @@
+//! The gateway: every request of every client, from the head to the log line.
+//!
+//! Two doors, one set of decisions. Ordinary requests go through pingora and [`Gateway`]'s callbacks,
+//! in the order pingora calls them; websockets never enter pingora and are relayed by `tunnel`.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{HeaderName, HeaderValue};
+use http::{StatusCode, Version};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::prelude::{Error, ErrorSource, ErrorType, HttpPeer, Result};
+use pingora::protocols::Digest;
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::{H1UpgradePolicy, HttpUpstreamRequestPolicy};
+use tokio::time::Instant;
+
+mod access_log;
+mod ctx;
+mod decide;
+mod dial;
+mod exchange;
+mod failure;
+mod frames;
+mod headers;
+mod local;
+mod static_files;
+mod stub_status;
+mod tunnel;
+mod upgrade;
+mod websocket;
+
+pub use self::access_log::AccessLog;
+pub use self::ctx::Ctx;
+
+use self::access_log::Line;
+use self::ctx::With;
+use self::decide::{Asked, Decision, Known};
+use self::dial::{Dial, hangup_of};
+use self::exchange::{Deadlines, Exchanges};
+use self::failure::Failure;
+use self::headers::{Origin, is_identity};
+use self::local::Answer;
+use crate::certs::{Challenges, Store};
+use crate::listener::{Connection, EdgeCounters};
+use crate::plan::{Ending, Site, Target};
+use crate::routing::{InstanceTable, Pick, Routes, SessionCounter};
+use crate::sessions::Sessions;
+use crate::shutdown::Shutdown;
+
+/// Pooled connections to replicas close after this; below the timeouts of the servers behind.
+const POOL_IDLE: Duration = Duration::from_secs(30);
+/// An idle client connection, on HTTP/1.1.
+const KEEP_ALIVE_SECONDS: u64 = 60;
+/// A client that reads slower than this is not reading.
+const LEAST_RATE: usize = 1024;
+const WRITE_WITHIN: Duration = Duration::from_secs(30);
+
+/// What every request needs.
+#[derive(Debug)]
+pub struct Gateway {
+    routes: Routes,
+    sessions: Arc<Sessions>,
+    exchanges: Arc<Exchanges>,
+    store: Arc<Store>,
+    challenges: Challenges,
+    counters: Arc<EdgeCounters>,
+    log: Arc<AccessLog>,
+    https_port: u16,
+    dial: Arc<Dial>,
+}
+
+/// What a gateway is made of.
+#[derive(Debug)]
+pub struct Parts {
+    pub routes: Routes,
+    pub sessions: Arc<Sessions>,
+    pub store: Arc<Store>,
+    pub challenges: Challenges,
+    pub counters: Arc<EdgeCounters>,
+    pub log: Arc<AccessLog>,
+    /// Where https is served, for redirects.
+    pub https_port: u16,
+}
+
+impl Gateway {
+    pub fn new(parts: Parts) -> Self {
+        let Parts {
+            routes,
+            sessions,
+            store,
+            challenges,
+            counters,
+            log,
+            https_port,
+        } = parts;
+        Self {
+            exchanges: Exchanges::new(Arc::clone(&sessions)),
+            routes,
+            sessions,
+            store,
+            challenges,
+            counters,
+            log,
+            https_port,
+            dial: Arc::new(Dial),
+        }
+    }
+
+    /// Hangs up on replicas that are silent for too long, until shutdown.
+    pub async fn sweep(self: Arc<Self>, shutdown: Shutdown) {
+        Arc::clone(&self.exchanges).sweep(shutdown).await;
+    }
+
+    fn decide(&self, asked: &Asked<'_>) -> Decision {
+        let table = self.routes.load();
+        let known = Known {
+            table: &table,
+            store: &self.store,
+            challenges: &self.challenges,
+            https_port: self.https_port,
+        };
+        known.decide(asked)
+    }
+
+    /// Answers by itself.
+    async fn answer(&self, session: &mut Session, ctx: &mut Ctx, answer: Answer) -> Result<bool> {
+        ctx.failure = answer.reason;
+        ctx.answered = Some(answer.status);
+        let mut head = ResponseHeader::build(answer.status, Some(answer.fields.len() + 4))?;
+        for (name, value) in &answer.fields {
+            head.insert_header(*name, value.as_str())?;
+        }
+        head.insert_header("content-length", answer.body.len())?;
+        decorate(&mut head, ctx)?;
+        let with_body = session.req_header().method != http::Method::HEAD;
+        let body = answer.body.clone();
+        let ends = body.is_empty() || !with_body;
+        session.write_response_header(Box::new(head), ends).await?;
+        if !ends {
+            ctx.body_out += body.len() as u64;
+            session.write_response_body(Some(body), true).await?;
+        }
+        Ok(true)
+    }
+
+    /// Answers with the page of a failure.
+    async fn fail(&self, session: &mut Session, ctx: &mut Ctx, failure: Failure) -> Result<bool> {
+        let site = ctx
+            .instance
+            .as_ref()
+            .map(|instance| instance.name().to_string());
+        self.answer(session, ctx, Answer::failure(failure, site.as_deref()))
+            .await
+    }
+
+    /// A place with a replica. The table is read anew for every try: what closed a moment ago is
+    /// not in the newest.
+    fn pick(&self, ctx: &Ctx) -> std::result::Result<Pick, Failure> {
+        let (Some(served), Some(pool)) = (&ctx.served, &ctx.pool) else {
+            return Err(Failure::Internal);
+        };
+        let newest = self
+            .routes
+            .load()
+            .find(&served.host)
+            .and_then(|host| host.instance.pool(pool.service()).cloned());
+        let pool = newest.as_ref().unwrap_or(pool);
+        pool.pick(&ctx.tried).map_err(Failure::from)
+    }
+
+    fn log(&self, session: &Session, ctx: &Ctx, status: StatusCode) {
+        let request = session.req_header();
+        let served = ctx.served.as_deref();
+        let client = served.map(|served| served.client.ip).or_else(|| {
+            ctx.connection
+                .as_ref()
+                .map(|connection| connection.peer.ip())
+        });
+        let host = served.map(|served| served.host.as_str());
+        let took = ctx.began.elapsed();
+        self.log.write(
+            wall(),
+            &Line {
+                instance: ctx
+                    .instance
+                    .as_ref()
+                    .map(|instance| instance.name().as_str()),
+                replica: ctx.with.as_ref().map(|with| &*with.endpoint.name),
+                client,
+                host: host.or_else(|| authority(request)),
+                method: Some(request.method.as_str()),
+                path: Some(request.uri.path()),
+                protocol: Some(protocol(request.version)),
+                status: Some(status.as_u16()),
+                duration_ms: Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+                bytes_in: Some(ctx.body_in),
+                bytes_out: Some(ctx.body_out),
+                reason: ctx.failure.map(Failure::word),
+                ..Line::EMPTY
+            },
+        );
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the clock of the access log")]
+fn wall() -> SystemTime {
+    SystemTime::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the clock of request durations")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "h2",
+        Version::HTTP_10 => "http/1.0",
+        _ => "http/1.1",
+    }
+}
+
+/// `Host`, or `:authority`, as the client sent it.
+fn authority(request: &RequestHeader) -> Option<&str> {
+    let host = request
+        .headers
+        .get("host")
+        .and_then(|host| host.to_str().ok());
+    host.or_else(|| request.uri.authority().map(http::uri::Authority::as_str))
+}
+
+/// The client connection a request came over, which the listener put into its digest.
+fn connection(session: &Session) -> Option<Arc<Connection>> {
+    let digest = session.as_downstream().digest()?.proxy_digest.as_ref()?;
+    digest
+        .user_data
+        .as_ref()?
+        .downcast_ref::<Arc<Connection>>()
+        .cloned()
+}
+
+/// Adds what the instance adds to every answer.
+fn decorate(head: &mut ResponseHeader, ctx: &Ctx) -> Result<()> {
+    let Some(instance) = &ctx.instance else {
+        return Ok(());
+    };
+    let secure = ctx.served.as_ref().map_or_else(
+        || {
+            ctx.connection
+                .as_ref()
+                .is_some_and(|connection| connection.is_tls())
+        },
+        |served| served.client.secure,
+    );
+    for (name, value) in additions(&instance.plan().site, secure) {
+        head.insert_header(name.to_owned(), value)?;
+    }
+    Ok(())
+}
+
+/// `Strict-Transport-Security` belongs on secure answers only (RFC 6797 §7.2), errors included.
+fn additions(site: &Site, secure: bool) -> impl Iterator<Item = (&str, &str)> {
+    let hsts = site.hsts.as_deref().filter(|_| secure);
+    let hsts = hsts.map(|value| ("strict-transport-security", value));
+    let own = site
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    hsts.into_iter().chain(own)
+}
+
+/// The gateway as pingora owns it.
+#[derive(Debug)]
+pub struct Door(pub Arc<Gateway>);
+
+impl Deref for Door {
+    type Target = Gateway;
+
+    fn deref(&self) -> &Gateway {
+        &self.0
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Door {
+    type CTX = Ctx;
+
+    fn new_ctx(&self) -> Ctx {
+        Ctx::new(now())
+    }
+
+    fn init_downstream_modules(&self, _modules: &mut pingora::modules::http::HttpModules) {
+        // Nothing is compressed on the way yet, so no module looks at every part of every answer.
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+        session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
+        session.set_min_send_rate(Some(LEAST_RATE));
+        if session.is_http2() {
+            session.set_write_timeout(Some(WRITE_WITHIN));
+        }
+        let Some(connection) = connection(session) else {
+            return Err(Error::explain(
+                ErrorType::InternalError,
+                "a stream not of ours",
+            ));
+        };
+        ctx.connection = Some(Arc::clone(&connection));
+        let request = session.req_header();
+        let decision = self.decide(&Asked {
+            method: &request.method,
+            authority: authority(request),
+            path: request.uri.path(),
+            query: request.uri.query(),
+            fields: &request.headers,
+            connection: &connection,
+        });
+        let served = match decision {
+            Decision::Answer { answer, instance } => {
+                if instance.is_none() {
+                    self.counters.unrouted();
+                }
+                ctx.instance = instance;
+                return self.answer(session, ctx, *answer).await;
+            }
+            Decision::Serve(served) => served,
+        };
+        let instance = Arc::clone(&served.instance);
+        let route = Arc::clone(&served.route);
+        ctx.instance = Some(Arc::clone(&instance));
+        ctx.served = Some(served);
+        let limits = &instance.plan().site.limits;
+        let counters = instance.counters();
+        ctx.in_flight = counters.request(limits.requests_in_flight);
+        if ctx.in_flight.is_none()
+            || connection
+                .count(|| counters.connect(limits.connections))
+                .is_none()
+        {
+            return self.fail(session, ctx, Failure::OverLimit).await;
+        }
+        if let Some(most) = limits.max_body
+            && declared_length(session.req_header()).is_some_and(|length| length > most)
+        {
+            return self.fail(session, ctx, Failure::BodyTooLarge).await;
+        }
+        match &route.target {
+            Target::Service(service) => {
+                ctx.pool = instance.pool(service).cloned();
+                Ok(false)
+            }
+            Target::File(root) | Target::Files(root) => {
+                self.serve_file(session, ctx, &route, root).await
+            }
+            Target::StubStatus => {
+                let answer = Answer::text(stub_status::text(&instance));
+                self.answer(session, ctx, answer).await
+            }
+        }
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        ctx.body_in += body.as_ref().map_or(0, |body| body.len() as u64);
+        let most = ctx
+            .instance
+            .as_ref()
+            .and_then(|instance| instance.plan().site.limits.max_body);
+        if most.is_some_and(|most| ctx.body_in > most) {
+            // The surplus is in hand and goes no further.
+            *body = None;
+            ctx.failure = Some(Failure::BodyTooLarge);
+            return Err(Error::new_down(ErrorType::HTTPStatus(
+                Failure::BodyTooLarge.status().as_u16(),
+            )));
+        }
+        if let Some(with) = &ctx.with {
+            with.watched.sent(now());
+        }
+        Ok(())
+    }
+
+    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+        ctx.with = None;
+        let picked = self.pick(ctx);
+        let (Some(instance), Some(pool)) = (&ctx.instance, &ctx.pool) else {
+            return Err(Error::new_in(ErrorType::InternalError));
+        };
+        let Pick { endpoint, inside } = match picked {
+            Ok(pick) => pick,
+            Err(failure) => {
+                ctx.failure = Some(failure);
+                return Err(Error::new_up(ErrorType::HTTPStatus(
+                    failure.status().as_u16(),
+                )));
+            }
+        };
+        let limits = &instance.plan().site.limits;
+        let deadlines = Deadlines {
+            first_byte: limits.request_timeout,
+            idle: limits.websocket_idle,
+        };
+        let counter = SessionCounter::new(instance, pool, &endpoint);
+        let watched = self.exchanges.open(ctx.began, deadlines, counter);
+        let mut peer = HttpPeer::new(endpoint.address, false, String::new());
+        peer.group_key = endpoint.pool_key;
+        peer.options.idle_timeout = Some(POOL_IDLE);
+        peer.options.custom_l4 = Some(Arc::clone(&self.dial) as _);
+        // Websockets do not come this way, and nothing else is upgraded.
+        peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy {
+            h1_upgrade: H1UpgradePolicy::Deny,
+            ..HttpUpstreamRequestPolicy::default()
+        };
+        ctx.with = Some(With {
+            endpoint,
+            watched,
+            _inside: inside,
+        });
+        Ok(Box::new(peer))
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::fd::RawFd,
+        digest: Option<&Digest>,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        if let (Some(with), Some(hangup)) = (&ctx.with, hangup_of(digest)) {
+            with.watched.over(hangup);
+            with.watched.sent(now());
+        }
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        let (Some(served), Some(connection)) = (&ctx.served, &ctx.connection) else {
+            return Err(Error::new_in(ErrorType::InternalError));
+        };
+        let foreign: Vec<HeaderName> = request
+            .headers
+            .keys()
+            .filter(|name| is_identity(name))
+            .cloned()
+            .collect();
+        for name in &foreign {
+            request.remove_header(name);
+        }
+        let target = request
+            .uri
+            .path_and_query()
+            .map_or("/", http::uri::PathAndQuery::as_str);
+        let origin = Origin {
+            client: &served.client,
+            peer: connection.peer,
+            local: connection.local,
+            host: &served.host,
+            port: served.port,
+            target,
+        };
+        for (name, value) in origin.fields() {
+            request.insert_header(name, value)?;
+        }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        if let (Some(with), false) = (&ctx.with, response.status.is_informational()) {
+            with.watched.received(now());
+        }
+        Ok(())
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        ctx: &mut Ctx,
+    ) -> Result<Option<Duration>> {
+        ctx.body_out += body.as_ref().map_or(0, |body| body.len() as u64);
+        if let Some(with) = &ctx.with {
+            with.watched.received(now());
+        }
+        Ok(None)
+    }
+
+    async fn response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        let value = ctx
+            .served
+            .as_ref()
+            .and_then(|served| served.route.cache_control.clone());
+        if let Some(value) = value {
+            response.insert_header("cache-control", value)?;
+        }
+        decorate(response, ctx)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Ctx,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        // Nothing was sent, so any request may be tried elsewhere.
+        if let Some(with) = ctx.with.take() {
+            ctx.tried.push(with.endpoint.id.clone());
+        }
+        error.set_retry(true);
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        ctx: &mut Ctx,
+        reused: bool,
+    ) -> Box<Error> {
+        let mut error = error.more_context(format!("replica: {peer}"));
+        let timed_out = ctx
+            .with
+            .as_ref()
+            .is_some_and(|with| with.watched.timed_out());
+        let repeatable = session.req_header().method.is_idempotent()
+            && !session.as_ref().retry_buffer_truncated();
+        if timed_out {
+            ctx.failure = Some(Failure::UpstreamTimedOut);
+            error.set_retry(false);
+        } else if repeatable {
+            // A connection from the pool may have died unseen; a fresh one failed for real.
+            error.retry.decide_reuse(reused);
+        } else {
+            error.set_retry(false);
+        }
+        error
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        ctx: &mut Ctx,
+    ) -> FailToProxy {
+        let client_is_gone = *error.esource() == ErrorSource::Downstream
+            && !matches!(error.etype(), ErrorType::HTTPStatus(_));
+        if client_is_gone || session.response_written().is_some() {
+            return FailToProxy {
+                error_code: 0,
+                can_reuse_downstream: false,
+            };
+        }
+        let failure = ctx.failure.unwrap_or_else(|| match error.esource() {
+            ErrorSource::Upstream => Failure::UpstreamFailed,
+            ErrorSource::Downstream | ErrorSource::Internal | ErrorSource::Unset => {
+                Failure::Internal
+            }
+        });
+        // An error means that the client did not wait for the answer.
+        let _ = self.fail(session, ctx, failure).await;
+        FailToProxy {
+            error_code: failure.status().as_u16(),
+            can_reuse_downstream: false,
+        }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
+        let ending = match error.map(Error::esource) {
+            None => Ending::Upstream,
+            Some(ErrorSource::Downstream) => Ending::Client,
+            Some(_) => Ending::Error,
+        };
+        let is_session = ctx
+            .with
+            .as_ref()
+            .is_some_and(|with| with.watched.is_stream(ending));
+        let written = session.response_written().map(|response| response.status);
+        // 499 is what the field calls a client that left before the answer.
+        let left = StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST);
+        let status = ctx.answered.or(written).unwrap_or(left);
+        if let Some(instance) = &ctx.instance {
+            let took = (!is_session).then(|| ctx.began.elapsed());
+            instance.counters().answered(status, took);
+            instance.counters().bytes(ctx.body_in, ctx.body_out);
+        }
+        self.log(session, ctx, status);
+    }
+
+    fn suppress_error_log(&self, _session: &Session, _ctx: &Ctx, _error: &Error) -> bool {
+        // The access log has the reason; a line per failed request at error level would let any
+        // client fill the disk.
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _ctx: &Ctx,
+        _error: &Error,
+        _context: pingora::proxy::ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}
+
+fn declared_length(request: &RequestHeader) -> Option<u64> {
+    let value: &HeaderValue = request.headers.get("content-length")?;
+    value.to_str().ok()?.parse().ok()
+}
+
+/// What the websocket door shares with this one.
+impl Gateway {
+    fn instance_of(&self, host: &crate::names::Hostname) -> Option<Arc<InstanceTable>> {
+        let table = self.routes.load();
+        table.find(host).map(|host| Arc::clone(&host.instance))
+    }
+}

@@ -1,0 +1,404 @@
+//! The door for websockets: from a checked handshake to a relay.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{Method, StatusCode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+use tracing::debug;
+
+use super::access_log::Line;
+use super::decide::{Asked, Decision, Served};
+use super::dial::dial;
+use super::failure::Failure;
+use super::headers::Origin;
+use super::tunnel::{Relay, Relayed};
+use super::upgrade::{Reply, Request, refusal};
+use super::{Gateway, additions, now, wall};
+use crate::listener::{Admission, Connection, Io, WebsocketRequest};
+use crate::names::{Hostname, ReplicaId};
+use crate::plan::{Ending, Target};
+use crate::routing::{Counted, Endpoint, Inside, Pool, SessionCounter, SessionKind, SessionPick};
+
+/// How many replicas are tried when connections are refused.
+const TRIES: usize = 4;
+/// Telling a client that it is over must not wait for that client.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+impl Admission for Gateway {
+    fn header_timeout(&self, host: Option<&Hostname>) -> Duration {
+        let instance = host.and_then(|host| self.instance_of(host));
+        match instance {
+            Some(instance) => instance.plan().site.limits.header_timeout,
+            None => self.routes.load().edge().header_timeout,
+        }
+    }
+
+    async fn websocket(self: &Arc<Self>, request: WebsocketRequest) {
+        let began = now();
+        let WebsocketRequest {
+            mut io,
+            head,
+            rest,
+            connection,
+        } = request;
+        let Some(parsed) = Request::parse(&head) else {
+            send_last(&mut io, &refusal(Failure::HandshakeInvalid, None)).await;
+            return;
+        };
+        // The head is parsed: an idle websocket holds no copy of it.
+        drop(head);
+        let mut visit = Visit {
+            began,
+            request: parsed,
+            connection,
+            served: None,
+            replica: None,
+        };
+        match self.open(&mut visit).await {
+            Ok(opened) => self.relay(visit, io, rest, opened).await,
+            Err(Refused {
+                answer,
+                status,
+                failure,
+            }) => {
+                send_last(&mut io, &answer).await;
+                if let Some(served) = &visit.served {
+                    let counters = served.instance.counters();
+                    counters.answered(status, Some(began.elapsed()));
+                } else {
+                    self.counters.unrouted();
+                }
+                self.log_visit(&visit, "request", |line| Line {
+                    status: Some(status.as_u16()),
+                    duration_ms: Some(millis(began.elapsed())),
+                    reason: failure.map(Failure::word),
+                    ..line
+                });
+            }
+        }
+    }
+}
+
+/// A handshake on its way.
+struct Visit {
+    began: Instant,
+    request: Request,
+    connection: Arc<Connection>,
+    served: Option<Box<Served>>,
+    replica: Option<Arc<Endpoint>>,
+}
+
+/// A handshake that a replica agreed to.
+struct Opened {
+    upstream: TcpStream,
+    reply: Reply,
+    counter: SessionCounter,
+    inside: Inside,
+    in_flight: Counted,
+}
+
+/// A handshake that came to nothing, and the whole answer for the client.
+struct Refused {
+    answer: Vec<u8>,
+    status: StatusCode,
+    failure: Option<Failure>,
+}
+
+impl Refused {
+    fn because(failure: Failure, visit: &Visit) -> Self {
+        let site = visit
+            .served
+            .as_ref()
+            .map(|served| served.instance.name().as_str());
+        Self {
+            answer: refusal(failure, site),
+            status: failure.status(),
+            failure: Some(failure),
+        }
+    }
+}
+
+impl Gateway {
+    /// From the request to a replica's agreement.
+    async fn open(&self, visit: &mut Visit) -> Result<Opened, Refused> {
+        let request = &visit.request;
+        let host = request
+            .fields
+            .get("host")
+            .and_then(|host| host.to_str().ok());
+        let decision = self.decide(&Asked {
+            method: &Method::GET,
+            authority: host,
+            path: request.path(),
+            query: request.query(),
+            fields: &request.fields,
+            connection: &visit.connection,
+        });
+        let served = match decision {
+            Decision::Serve(served) => served,
+            Decision::Answer { answer, .. } => {
+                return Err(Refused {
+                    answer: answer.to_last_bytes(),
+                    status: answer.status,
+                    failure: answer.reason,
+                });
+            }
+        };
+        let instance = Arc::clone(&served.instance);
+        let route = Arc::clone(&served.route);
+        visit.served = Some(served);
+        let site = &instance.plan().site;
+        let limits = &site.limits;
+        let Target::Service(service) = &route.target else {
+            // A file is no websocket.
+            return Err(Refused::because(Failure::HandshakeInvalid, visit));
+        };
+        if let Err(failure) = visit.request.check() {
+            return Err(Refused::because(failure, visit));
+        }
+        if !visit.request.is_from(&site.domains, &site.redirect_from) {
+            return Err(Refused::because(Failure::OriginRefused, visit));
+        }
+        let counters = instance.counters();
+        let connected = visit
+            .connection
+            .count(|| counters.connect(limits.connections));
+        let in_flight = counters.request(limits.requests_in_flight);
+        let (Some(()), Some(in_flight)) = (connected, in_flight) else {
+            return Err(Refused::because(Failure::OverLimit, visit));
+        };
+        if counters.sessions() >= limits.sessions {
+            return Err(Refused::because(Failure::OverLimit, visit));
+        }
+        let Some(pool) = instance.pool(service).cloned() else {
+            return Err(Refused::because(Failure::Internal, visit));
+        };
+        let handshake = self.with_some_replica(visit, &pool, limits.sessions_hard);
+        let answered = timeout(limits.request_timeout, handshake).await;
+        let (upstream, reply, inside, endpoint) = match answered {
+            Ok(Ok(answered)) => answered,
+            Ok(Err(failure)) => return Err(Refused::because(failure, visit)),
+            Err(_) => return Err(Refused::because(Failure::UpstreamTimedOut, visit)),
+        };
+        visit.replica = Some(Arc::clone(&endpoint));
+        if !reply.agrees(&visit.request) {
+            return Err(self.refused_by_replica(visit, upstream, reply).await);
+        }
+        Ok(Opened {
+            upstream,
+            reply,
+            counter: SessionCounter::new(&instance, &pool, &endpoint),
+            inside,
+            in_flight,
+        })
+    }
+
+    /// Asks replicas until one answers. A refused connection moves on; an answer of any kind counts.
+    async fn with_some_replica(
+        &self,
+        visit: &Visit,
+        pool: &Arc<Pool>,
+        most: u32,
+    ) -> Result<(TcpStream, Reply, Inside, Arc<Endpoint>), Failure> {
+        let Some(served) = visit.served.as_deref() else {
+            return Err(Failure::Internal);
+        };
+        let origin = Origin {
+            client: &served.client,
+            peer: visit.connection.peer,
+            local: visit.connection.local,
+            host: &served.host,
+            port: served.port,
+            target: &visit.request.target,
+        };
+        let head = visit.request.to_replica(&origin);
+        let mut tried: Vec<ReplicaId> = Vec::new();
+        loop {
+            // What closed a moment ago is not in the newest table.
+            let newest = self
+                .instance_of(&served.host)
+                .and_then(|instance| instance.pool(pool.service()).cloned());
+            let pool = newest.as_ref().unwrap_or(pool);
+            let SessionPick {
+                endpoint,
+                inside,
+                pending,
+            } = pool.pick_session(&tried, most).map_err(Failure::from)?;
+            match dial(endpoint.address).await {
+                Ok(mut upstream) => {
+                    let reply = ask(&mut upstream, &head).await;
+                    drop(pending);
+                    let reply = reply?;
+                    return Ok((upstream, reply, inside, endpoint));
+                }
+                Err(error) => {
+                    debug!(replica = %endpoint.name, %error, "replica refused a connection");
+                    tried.push(endpoint.id.clone());
+                    if tried.len() >= TRIES {
+                        return Err(Failure::UpstreamFailed);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Passes a replica's refusal on, body included, and ends the connection with it.
+    async fn refused_by_replica(
+        &self,
+        visit: &Visit,
+        mut upstream: TcpStream,
+        reply: Reply,
+    ) -> Refused {
+        const LONGEST_REFUSAL: u64 = 1 << 20;
+        if reply.status.is_informational() {
+            // A 101 without the proof that it is ours, or an answer to nothing that was asked.
+            return Refused::because(Failure::UpstreamFailed, visit);
+        }
+        let secure = visit
+            .served
+            .as_ref()
+            .is_some_and(|served| served.client.secure);
+        let mut answer = match &visit.served {
+            Some(served) => reply.to_client(additions(&served.instance.plan().site, secure)),
+            None => reply.to_client(std::iter::empty()),
+        };
+        answer.extend_from_slice(&reply.rest);
+        let mut body = Vec::new();
+        let mut rest = (&mut upstream).take(LONGEST_REFUSAL);
+        if let Some(length) = remaining(&reply) {
+            rest.set_limit(length.min(LONGEST_REFUSAL));
+        }
+        // What did not come in time is cut; the client sees the end of the connection.
+        let _ = timeout(Duration::from_secs(10), rest.read_to_end(&mut body)).await;
+        answer.extend_from_slice(&body);
+        Refused {
+            answer,
+            status: reply.status,
+            failure: None,
+        }
+    }
+
+    async fn relay(&self, visit: Visit, mut io: Io, rest: Bytes, opened: Opened) {
+        let Opened {
+            upstream,
+            reply,
+            counter,
+            inside,
+            in_flight,
+        } = opened;
+        let Some(served) = &visit.served else {
+            return;
+        };
+        let site = Arc::clone(&served.instance.plan().site);
+        let counters = Arc::clone(served.instance.counters());
+        let (mut session, told) = self.sessions.open(counter.open(SessionKind::Websocket));
+        // From here it is a session and no request any more.
+        drop(in_flight);
+        counters.answered(StatusCode::SWITCHING_PROTOCOLS, None);
+        let head = reply.to_client(additions(&site, served.client.secure));
+        let greeted = async {
+            io.write_all(&head).await?;
+            io.flush().await
+        };
+        self.log_visit(&visit, "open", |line| Line {
+            status: Some(StatusCode::SWITCHING_PROTOCOLS.as_u16()),
+            ..line
+        });
+        let relayed = match timeout(FAREWELL, greeted).await {
+            Ok(Ok(())) => {
+                let limits = &site.limits;
+                let relay = Relay::new(io, upstream, site.close_code, limits.websocket_idle, told);
+                drop(head);
+                relay.run(rest, reply.rest).await
+            }
+            _ => Relayed::nothing(Ending::Client),
+        };
+        session.ends(relayed.ending);
+        drop(session);
+        drop(inside);
+        counters.bytes(relayed.from_client, relayed.to_client);
+        let lasted = visit.began.elapsed();
+        self.log_visit(&visit, "close", |line| Line {
+            duration_ms: Some(millis(lasted)),
+            bytes_in: Some(relayed.from_client),
+            bytes_out: Some(relayed.to_client),
+            reason: Some(relayed.ending.word()),
+            ..line
+        });
+    }
+
+    fn log_visit(
+        &self,
+        visit: &Visit,
+        kind: &'static str,
+        more: impl for<'a> FnOnce(Line<'a>) -> Line<'a>,
+    ) {
+        let served = visit.served.as_deref();
+        let host = visit
+            .request
+            .fields
+            .get("host")
+            .and_then(|host| host.to_str().ok());
+        self.log.write(
+            wall(),
+            &more(Line {
+                kind,
+                instance: served.map(|served| served.instance.name().as_str()),
+                replica: visit.replica.as_ref().map(|replica| &*replica.name),
+                client: Some(
+                    served.map_or_else(|| visit.connection.peer.ip(), |served| served.client.ip),
+                ),
+                host: served.map(|served| served.host.as_str()).or(host),
+                method: Some("GET"),
+                path: Some(visit.request.path()),
+                protocol: Some("websocket"),
+                ..Line::EMPTY
+            }),
+        );
+    }
+}
+
+/// Sends a head and reads the head of the answer.
+async fn ask(upstream: &mut TcpStream, head: &[u8]) -> Result<Reply, Failure> {
+    let failed = |_| Failure::UpstreamFailed;
+    upstream.write_all(head).await.map_err(failed)?;
+    let mut bytes = BytesMut::with_capacity(1024);
+    loop {
+        if upstream.read_buf(&mut bytes).await.map_err(failed)? == 0 {
+            return Err(Failure::UpstreamFailed);
+        }
+        if let Some(reply) = Reply::parse(&mut bytes)? {
+            return Ok(reply);
+        }
+    }
+}
+
+/// How much of a refusal's body is still to come; `None`: until the connection ends.
+fn remaining(reply: &Reply) -> Option<u64> {
+    let length: u64 = reply
+        .fields
+        .get("content-length")?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()?;
+    Some(length.saturating_sub(reply.rest.len() as u64))
+}
+
+async fn send_last(io: &mut Io, answer: &[u8]) {
+    let sent = async {
+        io.write_all(answer).await?;
+        io.flush().await?;
+        io.shutdown().await
+    };
+    // An error means that the client did not wait for the answer.
+    let _ = timeout(FAREWELL, sent).await;
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,121 @@
+//! From a plan to the table in force, and from the table to a report.
+//!
+//! The only publisher. One table is swapped for the next as a whole; only then are endpoints
+//! closed, so that whoever is refused finds the newer table at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::debug;
+
+use super::table::Table;
+use crate::names::ReplicaId;
+use crate::plan::{EdgeReport, InstanceReport, Plan, Report, Usage};
+use crate::shutdown::Shutdown;
+
+/// A report at least this often.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+
+/// What has to be told when a table comes into force.
+pub trait Farewell: Send + Sync {
+    /// End the sessions of a replica, spread over this time. Telling twice changes nothing.
+    fn cut(&self, replica: &ReplicaId, over: Duration);
+
+    /// End the sessions of an instance that is served no more.
+    fn gone(&self, instance: &crate::names::InstanceName);
+}
+
+/// The table in force, shared by everyone who routes.
+#[derive(Clone, Debug, Default)]
+pub struct Routes(Arc<ArcSwap<Table>>);
+
+impl Routes {
+    /// The table of this moment. Held for one decision, never for a session.
+    pub fn load(&self) -> arc_swap::Guard<Arc<Table>> {
+        self.0.load()
+    }
+
+    /// Puts a plan into force.
+    pub fn apply(&self, plan: &Plan, farewell: &dyn Farewell) {
+        let old = self.0.load_full();
+        let new = Arc::new(Table::build(plan, &old));
+        self.0.store(Arc::clone(&new));
+        for instance in new.instances.values() {
+            for endpoint in instance.pools.values().flat_map(|pool| &pool.endpoints) {
+                match endpoint.usage {
+                    Usage::Serve => endpoint.load().reopen(),
+                    Usage::Drain => endpoint.load().close(),
+                    Usage::Cut { over } => {
+                        endpoint.load().close();
+                        farewell.cut(&endpoint.id, over);
+                    }
+                }
+            }
+        }
+        for name in old.instances.keys() {
+            if !new.instances.contains_key(name) {
+                farewell.gone(name);
+            }
+        }
+        debug!(generation = %plan.generation, "table in force");
+    }
+
+    /// What is being served at this moment.
+    pub fn report(&self, edge: EdgeReport) -> Report {
+        let table = self.0.load();
+        let instances = table
+            .instances
+            .iter()
+            .map(|(name, instance)| {
+                let mut report: InstanceReport = instance.counters().snapshot();
+                for pool in instance.pools.values() {
+                    report
+                        .services
+                        .insert(pool.service().clone(), pool.counters.report());
+                    for endpoint in &pool.endpoints {
+                        report
+                            .endpoints
+                            .insert(endpoint.id.clone(), endpoint.load().report());
+                    }
+                }
+                (name.clone(), report)
+            })
+            .collect();
+        Report {
+            applied: table.generation,
+            edge,
+            instances,
+        }
+    }
+}
+
+/// Applies every plan and reports after each and every second, until shutdown.
+pub async fn run(
+    routes: Routes,
+    farewell: Arc<dyn Farewell>,
+    edge: impl Fn() -> EdgeReport + Send,
+    mut plans: watch::Receiver<Arc<Plan>>,
+    reports: watch::Sender<Arc<Report>>,
+    mut shutdown: Shutdown,
+) {
+    let mut tick = interval(REPORT_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.begun() => return,
+            changed = plans.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let plan = Arc::clone(&plans.borrow_and_update());
+                routes.apply(&plan, &*farewell);
+            }
+            _ = tick.tick() => {}
+        }
+        reports.send_replace(Arc::new(routes.report(edge())));
+    }
+}

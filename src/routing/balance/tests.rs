@@ -1,0 +1,125 @@
+use super::*;
+use crate::routing::load::SessionKind;
+
+fn endpoint(name: &str, usage: Usage) -> Arc<Endpoint> {
+    Arc::new(Endpoint {
+        id: ReplicaId::new(name, 1),
+        name: name.into(),
+        address: ([127, 0, 0, 1], 1).into(),
+        usage,
+        pool_key: 0,
+        load: Arc::default(),
+    })
+}
+
+fn pool(endpoints: Vec<Arc<Endpoint>>) -> Pool {
+    let service = "web".parse().expect("name");
+    Pool::new(service, endpoints, false, Arc::default())
+}
+
+fn serving(names: &[&str]) -> Pool {
+    pool(
+        names
+            .iter()
+            .map(|name| endpoint(name, Usage::Serve))
+            .collect(),
+    )
+}
+
+fn name<T>(pick: &Result<T, NoPick>, endpoint: impl Fn(&T) -> &Arc<Endpoint>) -> String {
+    endpoint(pick.as_ref().expect("a place")).name.to_string()
+}
+
+#[test]
+fn sessions_spread_exactly_evenly() {
+    let pool = serving(&["a", "b", "c"]);
+    let mut open = Vec::new();
+    for _ in 0..300 {
+        let pick = pool.pick_session(&[], 250).expect("room");
+        pick.endpoint
+            .load
+            .count(SessionKind::Websocket)
+            .fetch_add(1, Ordering::Relaxed);
+        drop(pick.pending);
+        open.push(pick.inside);
+    }
+    let counts: Vec<u32> = pool.endpoints.iter().map(|e| e.load.sessions()).collect();
+    assert_eq!(counts, [100, 100, 100]);
+}
+
+#[test]
+fn a_handshake_under_way_counts_as_a_session() {
+    let pool = serving(&["a", "b"]);
+    let first = pool.pick_session(&[], 250);
+    let second = pool.pick_session(&[], 250);
+    assert_ne!(
+        name(&first, |pick| &pick.endpoint),
+        name(&second, |pick| &pick.endpoint)
+    );
+}
+
+#[test]
+fn sessions_decide_and_not_requests() {
+    let pool = serving(&["a", "b"]);
+    pool.endpoints[0]
+        .load
+        .count(SessionKind::Websocket)
+        .fetch_add(1, Ordering::Relaxed);
+    let _busy: Vec<_> = (0..5).map(|_| pool.endpoints[1].load.enter()).collect();
+    let pick = pool.pick_session(&[], 250);
+    assert_eq!(name(&pick, |pick| &pick.endpoint), "b");
+}
+
+#[test]
+fn requests_go_where_the_fewest_are() {
+    let pool = serving(&["a", "b"]);
+    let held: Vec<_> = (0..10).map(|_| pool.pick(&[]).expect("a place")).collect();
+    let on_a = held
+        .iter()
+        .filter(|pick| &*pick.endpoint.name == "a")
+        .count();
+    assert_eq!(on_a, 5);
+}
+
+#[test]
+fn who_drains_gets_nothing_new() {
+    let pool = pool(vec![
+        endpoint("a", Usage::Drain),
+        endpoint("b", Usage::Serve),
+    ]);
+    for _ in 0..10 {
+        assert_eq!(name(&pool.pick(&[]), |pick| &pick.endpoint), "b");
+    }
+}
+
+#[test]
+fn an_endpoint_closed_since_the_table_was_made_is_passed_over() {
+    let pool = serving(&["a", "b"]);
+    pool.endpoints[0].load.close();
+    for _ in 0..10 {
+        assert_eq!(name(&pool.pick(&[]), |pick| &pick.endpoint), "b");
+    }
+    pool.endpoints[1].load.close();
+    assert_eq!(pool.pick(&[]).err(), Some(NoPick::NoneReady));
+}
+
+#[test]
+fn a_full_replica_gets_no_more_sessions_and_still_its_requests() {
+    let pool = serving(&["a"]);
+    pool.endpoints[0]
+        .load
+        .count(SessionKind::Websocket)
+        .fetch_add(2, Ordering::Relaxed);
+    assert_eq!(pool.pick_session(&[], 2).err(), Some(NoPick::Full));
+    assert!(pool.pick(&[]).is_ok());
+}
+
+#[test]
+fn why_there_is_no_place_is_told_apart() {
+    let id = |name: &str| ReplicaId::new(name, 1);
+    assert_eq!(pool(Vec::new()).pick(&[]).err(), Some(NoPick::NoneReady));
+    assert_eq!(serving(&["a"]).pick(&[id("a")]).err(), Some(NoPick::Tried));
+    let service = "web".parse().expect("name");
+    let stranded = Pool::new(service, Vec::new(), true, Arc::default());
+    assert_eq!(stranded.pick(&[]).err(), Some(NoPick::Stranded));
+}

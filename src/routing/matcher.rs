@@ -1,0 +1,68 @@
+//! Which route a path takes: the longest prefix, whatever the order of declaration.
+
+use std::sync::Arc;
+
+use crate::plan::Route;
+
+/// Routes, the longest prefix first.
+#[derive(Debug)]
+pub(super) struct RouteList(Vec<Arc<Route>>);
+
+impl RouteList {
+    pub(super) fn new(routes: &[Route]) -> Self {
+        let mut sorted: Vec<Arc<Route>> = routes.iter().cloned().map(Arc::new).collect();
+        sorted.sort_by(|a, b| {
+            let by_length = b.prefix.len().cmp(&a.prefix.len());
+            // Equal lengths cannot both fit, unless one is loose; the strict one is more specific.
+            by_length
+                .then(a.loose.cmp(&b.loose))
+                .then(a.prefix.cmp(&b.prefix))
+        });
+        Self(sorted)
+    }
+
+    pub(super) fn find(&self, path: &str) -> Option<&Arc<Route>> {
+        self.0.iter().find(|route| fits(route, path))
+    }
+}
+
+fn fits(route: &Route, path: &str) -> bool {
+    let prefix = route.prefix.as_str();
+    let Some(head) = path.as_bytes().get(..prefix.len()) else {
+        // `/static/` also means the folder itself, without its slash.
+        return !route.loose && prefix.strip_suffix('/') == Some(path) && !path.is_empty();
+    };
+    if route.loose {
+        return head.eq_ignore_ascii_case(prefix.as_bytes());
+    }
+    head == prefix.as_bytes()
+        && (prefix.ends_with('/') || matches!(path.as_bytes().get(prefix.len()), None | Some(b'/')))
+}
+
+/// Decodes the path of a request target once. `None` means that two readers could understand it
+/// differently: encodings that are none, control characters, backslashes, dot segments.
+pub fn decode(path: &str) -> Option<String> {
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut bytes = path.bytes();
+    while let Some(byte) = bytes.next() {
+        let byte = if byte == b'%' {
+            let digit = |b: Option<u8>| char::from(b?).to_digit(16);
+            let (high, low) = (digit(bytes.next())?, digit(bytes.next())?);
+            u8::try_from(high * 16 + low).ok()?
+        } else {
+            byte
+        };
+        if byte.is_ascii_control() || byte == b'\\' {
+            return None;
+        }
+        decoded.push(byte);
+    }
+    let decoded = String::from_utf8(decoded).ok()?;
+    let plain = decoded
+        .split('/')
+        .all(|segment| !matches!(segment, "." | ".."));
+    (decoded.starts_with('/') && plain).then_some(decoded)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,20 @@
+//! Where a request goes: host, then the longest prefix, then the replica with the least inside.
+//!
+//! One immutable table answers. Its counts are carried from table to table, so no swap forgets what
+//! is open.
+
+mod apply;
+mod balance;
+mod counters;
+mod load;
+mod matcher;
+mod session;
+mod table;
+
+pub use self::apply::{Farewell, Routes, run};
+pub use self::balance::{NoPick, Pick, Pool, SessionPick};
+pub use self::counters::{Counted, Counters};
+pub use self::load::{Inside, Pending, SessionKind};
+pub use self::matcher::decode;
+pub use self::session::{SessionCount, SessionCounter};
+pub use self::table::{Endpoint, Host, InstanceTable, Table};

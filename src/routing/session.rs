@@ -1,0 +1,79 @@
+//! Counting sessions: once each, at every place that counts, on every way out.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::balance::Pool;
+use super::counters::{Counters, ServiceCounters};
+use super::load::{Load, SessionKind};
+use super::table::{Endpoint, InstanceTable};
+use crate::names::{InstanceName, ReplicaId, ServiceName};
+use crate::plan::Ending;
+
+/// The places that count a session of one replica.
+#[derive(Clone, Debug)]
+pub struct SessionCounter {
+    pub instance: InstanceName,
+    pub service: ServiceName,
+    pub replica: ReplicaId,
+    pub replica_name: Arc<str>,
+    counters: Arc<Counters>,
+    totals: Arc<ServiceCounters>,
+    load: Arc<Load>,
+}
+
+impl SessionCounter {
+    pub fn new(instance: &InstanceTable, pool: &Pool, endpoint: &Endpoint) -> Self {
+        Self {
+            instance: instance.name().clone(),
+            service: pool.service().clone(),
+            replica: endpoint.id.clone(),
+            replica_name: Arc::clone(&endpoint.name),
+            counters: Arc::clone(instance.counters()),
+            totals: Arc::clone(&pool.counters),
+            load: Arc::clone(endpoint.load()),
+        }
+    }
+
+    /// Counts one more, until the value is dropped.
+    pub fn open(self, kind: SessionKind) -> SessionCount {
+        self.counters.count(kind).fetch_add(1, Ordering::AcqRel);
+        self.load.count(kind).fetch_add(1, Ordering::AcqRel);
+        self.totals.opened();
+        SessionCount {
+            at: self,
+            kind,
+            // Whatever goes away without a word was interrupted.
+            ending: Ending::Error,
+        }
+    }
+}
+
+/// One open session.
+#[must_use]
+#[derive(Debug)]
+pub struct SessionCount {
+    at: SessionCounter,
+    kind: SessionKind,
+    ending: Ending,
+}
+
+impl SessionCount {
+    /// Says how it ends. It is counted until it is dropped.
+    pub fn ends(&mut self, ending: Ending) {
+        self.ending = ending;
+    }
+
+    pub fn at(&self) -> &SessionCounter {
+        &self.at
+    }
+}
+
+impl Drop for SessionCount {
+    fn drop(&mut self) {
+        let at = &self.at;
+        at.load.count(self.kind).fetch_sub(1, Ordering::AcqRel);
+        at.counters.count(self.kind).fetch_sub(1, Ordering::AcqRel);
+        at.totals.closed(self.ending);
+    }
+}

@@ -1,0 +1,196 @@
+//! The table: every host and where its requests go. Immutable; swapped whole.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::balance::Pool;
+use super::counters::{Counters, ServiceCounters};
+use super::load::Load;
+use super::matcher::RouteList;
+use crate::names::{Domain, Generation, Hostname, InstanceName, ReplicaId, ServiceName};
+use crate::plan::{EdgePolicy, InstancePlan, Plan, Route, Usage};
+
+/// Everything that decides where a request goes. A request reads one table once.
+#[derive(Debug, Default)]
+pub struct Table {
+    pub(super) generation: Generation,
+    edge: Arc<EdgePolicy>,
+    hosts: HashMap<Hostname, Host>,
+    /// By the name below which all hosts are meant.
+    below: HashMap<Hostname, Host>,
+    pub(super) instances: BTreeMap<InstanceName, Arc<InstanceTable>>,
+}
+
+/// What a host leads to.
+#[derive(Clone, Debug)]
+pub struct Host {
+    pub instance: Arc<InstanceTable>,
+    /// Set for names that only redirect.
+    pub redirect_to: Option<Hostname>,
+}
+
+/// One instance, ready to serve.
+#[derive(Debug)]
+pub struct InstanceTable {
+    plan: Arc<InstancePlan>,
+    routes: RouteList,
+    pub(super) pools: HashMap<ServiceName, Arc<Pool>>,
+    counters: Arc<Counters>,
+}
+
+/// One replica as a request uses it.
+#[derive(Debug)]
+pub struct Endpoint {
+    pub id: ReplicaId,
+    pub name: Arc<str>,
+    pub address: SocketAddr,
+    pub usage: Usage,
+    /// Tells its pooled connections from those of every other life of every other container.
+    pub pool_key: u64,
+    pub(super) load: Arc<Load>,
+}
+
+impl Table {
+    /// Builds the table of a plan. What did not change is taken over from `old`: whole instances
+    /// where the plan kept them, counts of endpoints and instances in any case.
+    pub(super) fn build(plan: &Plan, old: &Self) -> Self {
+        let mut table = Self {
+            generation: plan.generation,
+            edge: Arc::clone(&plan.edge),
+            ..Self::default()
+        };
+        for (name, instance) in &plan.instances {
+            let known = old.instances.get(name);
+            let built = known
+                .filter(|known| Arc::ptr_eq(&known.plan, instance))
+                .cloned()
+                .unwrap_or_else(|| Arc::new(InstanceTable::build(instance, known)));
+            table.claim(&built);
+            table.instances.insert(name.clone(), built);
+        }
+        table
+    }
+
+    fn claim(&mut self, instance: &Arc<InstanceTable>) {
+        let site = &instance.plan.site;
+        let host = Host {
+            instance: Arc::clone(instance),
+            redirect_to: None,
+        };
+        for domain in &site.domains {
+            match domain {
+                Domain::Exact(name) => self.hosts.insert(name.clone(), host.clone()),
+                Domain::Below(name) => self.below.insert(name.clone(), host.clone()),
+            };
+        }
+        if let Some(Domain::Exact(first)) = site.domains.first() {
+            for name in &site.redirect_from {
+                let host = Host {
+                    redirect_to: Some(first.clone()),
+                    ..host.clone()
+                };
+                self.hosts.insert(name.clone(), host);
+            }
+        }
+    }
+
+    /// Who answers for a host: the exact name, else the closest wildcard above it.
+    pub fn find(&self, host: &Hostname) -> Option<&Host> {
+        if let Some(found) = self.hosts.get(host) {
+            return Some(found);
+        }
+        let mut parent = host.parent();
+        while let Some(name) = parent {
+            if let Some(found) = self.below.get(name) {
+                return Some(found);
+            }
+            parent = name.split_once('.').map(|(_, rest)| rest);
+        }
+        None
+    }
+
+    pub fn edge(&self) -> &EdgePolicy {
+        &self.edge
+    }
+}
+
+impl InstanceTable {
+    fn build(plan: &Arc<InstancePlan>, old: Option<&Arc<Self>>) -> Self {
+        let pools = plan
+            .services
+            .iter()
+            .map(|(name, service)| {
+                let known = old.and_then(|old| old.pools.get(name));
+                let counters = known.map_or_else(
+                    || Arc::new(ServiceCounters::default()),
+                    |known| Arc::clone(&known.counters),
+                );
+                let endpoints = service
+                    .endpoints
+                    .iter()
+                    .map(|endpoint| {
+                        let load = known
+                            .and_then(|known| known.load_of(&endpoint.id))
+                            .unwrap_or_default();
+                        Arc::new(Endpoint {
+                            id: endpoint.id.clone(),
+                            name: Arc::clone(&endpoint.name),
+                            address: endpoint.address,
+                            usage: endpoint.usage,
+                            pool_key: pool_key(&plan.name, &endpoint.id),
+                            load,
+                        })
+                    })
+                    .collect();
+                let pool = Pool::new(name.clone(), endpoints, service.stranded, counters);
+                (name.clone(), Arc::new(pool))
+            })
+            .collect();
+        Self {
+            plan: Arc::clone(plan),
+            routes: RouteList::new(&plan.routes),
+            pools,
+            counters: old.map_or_else(Arc::default, |old| Arc::clone(&old.counters)),
+        }
+    }
+
+    pub fn name(&self) -> &InstanceName {
+        &self.plan.name
+    }
+
+    pub fn plan(&self) -> &InstancePlan {
+        &self.plan
+    }
+
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// The route with the longest prefix of a decoded path.
+    pub fn route(&self, path: &str) -> Option<&Arc<Route>> {
+        self.routes.find(path)
+    }
+
+    pub fn pool(&self, service: &ServiceName) -> Option<&Arc<Pool>> {
+        self.pools.get(service)
+    }
+}
+
+impl Endpoint {
+    pub(super) fn load(&self) -> &Arc<Load> {
+        &self.load
+    }
+}
+
+/// A number that differs between instances, containers and their lives. Two that collide would
+/// still need the same address to share a connection.
+fn pool_key(instance: &InstanceName, replica: &ReplicaId) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    (instance, replica).hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests;

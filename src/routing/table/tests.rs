@@ -1,0 +1,210 @@
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use super::*;
+use crate::plan::{Condition, EndpointPlan, Https, Limits, ServicePlan, Site, Target};
+use crate::routing::{Farewell, Routes};
+
+fn host(text: &str) -> Hostname {
+    text.parse().expect("host")
+}
+
+fn service() -> ServiceName {
+    "web".parse().expect("name")
+}
+
+fn endpoint(name: &str, usage: Usage) -> EndpointPlan {
+    EndpointPlan {
+        id: ReplicaId::new(name, 1),
+        name: name.into(),
+        address: SocketAddr::from(([10, 0, 0, 1], 80)),
+        usage,
+    }
+}
+
+fn instance(name: &str, domains: &[&str], endpoints: Vec<EndpointPlan>) -> Arc<InstancePlan> {
+    Arc::new(InstancePlan {
+        name: name.parse().expect("name"),
+        site: Arc::new(Site {
+            domains: domains
+                .iter()
+                .map(|domain| domain.parse().expect("domain"))
+                .collect(),
+            redirect_from: vec![host(&format!("old.{name}.example"))],
+            https: Https::Both,
+            hsts: None,
+            headers: Vec::new(),
+            allow: Vec::new(),
+            deny: Vec::new(),
+            limits: Limits::default(),
+            close_code: 1012,
+        }),
+        condition: Condition::Serving,
+        routes: vec![Route {
+            prefix: "/".to_owned(),
+            loose: false,
+            allow: Vec::new(),
+            cache_control: None,
+            target: Target::Service(service()),
+        }],
+        services: BTreeMap::from([(
+            service(),
+            ServicePlan {
+                endpoints,
+                stranded: false,
+            },
+        )]),
+    })
+}
+
+fn plan(generation: u64, instances: &[&Arc<InstancePlan>]) -> Plan {
+    Plan {
+        generation: Generation(generation),
+        edge: Arc::default(),
+        instances: instances
+            .iter()
+            .map(|instance| (instance.name.clone(), Arc::clone(instance)))
+            .collect(),
+    }
+}
+
+#[derive(Default)]
+struct Heard(Mutex<Vec<String>>);
+
+impl Farewell for Heard {
+    fn cut(&self, replica: &ReplicaId, over: Duration) {
+        self.0
+            .lock()
+            .expect("lock")
+            .push(format!("cut {replica} over {over:?}"));
+    }
+
+    fn gone(&self, instance: &InstanceName) {
+        self.0
+            .lock()
+            .expect("lock")
+            .push(format!("gone {instance}"));
+    }
+}
+
+fn owner(routes: &Routes, name: &str) -> Option<String> {
+    routes
+        .load()
+        .find(&host(name))
+        .map(|found| found.instance.name().to_string())
+}
+
+#[test]
+fn hosts_are_found_exactly_then_by_the_closest_wildcard() {
+    let routes = Routes::default();
+    let a = instance("a", &["a.example", "*.slides.example"], Vec::new());
+    let b = instance("b", &["*.b.slides.example", "x.slides.example"], Vec::new());
+    routes.apply(&plan(1, &[&a, &b]), &Heard::default());
+    for (name, expected) in [
+        ("a.example", Some("a")),
+        ("x.slides.example", Some("b")),
+        ("y.slides.example", Some("a")),
+        ("z.y.slides.example", Some("a")),
+        ("y.b.slides.example", Some("b")),
+        ("b.slides.example", Some("a")),
+        ("slides.example", None),
+        ("example", None),
+        ("a.example.evil", None),
+    ] {
+        assert_eq!(owner(&routes, name).as_deref(), expected, "{name}");
+    }
+}
+
+#[test]
+fn an_old_name_leads_to_the_first_domain() {
+    let routes = Routes::default();
+    let a = instance("a", &["a.example", "b.example"], Vec::new());
+    routes.apply(&plan(1, &[&a]), &Heard::default());
+    let table = routes.load();
+    let found = table.find(&host("old.a.example")).expect("claimed");
+    assert_eq!(found.redirect_to, Some(host("a.example")));
+}
+
+#[test]
+fn an_unchanged_instance_keeps_the_very_same_table() {
+    let routes = Routes::default();
+    let a = instance("a", &["a.example"], vec![endpoint("r1", Usage::Serve)]);
+    let b = instance("b", &["b.example"], Vec::new());
+    routes.apply(&plan(1, &[&a, &b]), &Heard::default());
+    let before = routes.load().instances["a"].clone();
+    let changed = instance("b", &["b.example"], vec![endpoint("r2", Usage::Serve)]);
+    routes.apply(&plan(2, &[&a, &changed]), &Heard::default());
+    assert!(Arc::ptr_eq(&before, &routes.load().instances["a"]));
+}
+
+#[test]
+fn counts_survive_every_swap() {
+    let routes = Routes::default();
+    let heard = Heard::default();
+    let with = |usage| instance("a", &["a.example"], vec![endpoint("r1", usage)]);
+    routes.apply(&plan(1, &[&with(Usage::Serve)]), &heard);
+    let pool = Arc::clone(routes.load().instances["a"].pool(&service()).expect("pool"));
+    let inside = pool.pick(&[]).expect("a place").inside;
+    routes.apply(&plan(2, &[&with(Usage::Drain)]), &heard);
+    let report = routes.report(crate::plan::EdgeReport::default());
+    let seen = report.instances["a"].endpoints[&ReplicaId::new("r1", 1)];
+    assert_eq!(
+        (report.applied, seen.closed, seen.inside),
+        (Generation(2), true, 1)
+    );
+    drop(inside);
+    let report = routes.report(crate::plan::EdgeReport::default());
+    assert_eq!(
+        report.instances["a"].endpoints[&ReplicaId::new("r1", 1)].inside,
+        0
+    );
+}
+
+#[test]
+fn a_drain_taken_back_opens_the_endpoint_again() {
+    let routes = Routes::default();
+    let heard = Heard::default();
+    for (generation, usage, open) in [
+        (1, Usage::Serve, true),
+        (2, Usage::Drain, false),
+        (3, Usage::Serve, true),
+    ] {
+        let a = instance("a", &["a.example"], vec![endpoint("r1", usage)]);
+        routes.apply(&plan(generation, &[&a]), &heard);
+        let pool = Arc::clone(routes.load().instances["a"].pool(&service()).expect("pool"));
+        assert_eq!(pool.pick(&[]).is_ok(), open, "{usage:?}");
+    }
+}
+
+#[test]
+fn cuts_and_farewells_are_told() {
+    let routes = Routes::default();
+    let heard = Heard::default();
+    let over = Duration::from_secs(3);
+    let a = instance(
+        "a",
+        &["a.example"],
+        vec![endpoint("r1", Usage::Cut { over })],
+    );
+    routes.apply(&plan(1, &[&a]), &heard);
+    routes.apply(&plan(2, &[]), &heard);
+    assert_eq!(*heard.0.lock().expect("lock"), ["cut r1 over 3s", "gone a"]);
+}
+
+#[test]
+fn pooled_connections_are_told_apart_by_instance_container_and_life() {
+    let names: Vec<InstanceName> = ["a", "b"].map(|name| name.parse().expect("name")).into();
+    let key = |instance: usize, unit: &str, started| {
+        pool_key(&names[instance], &ReplicaId::new(unit, started))
+    };
+    let all = [
+        key(0, "c1", 1),
+        key(1, "c1", 1),
+        key(0, "c2", 1),
+        key(0, "c1", 2),
+    ];
+    let distinct: std::collections::BTreeSet<_> = all.iter().collect();
+    assert_eq!(distinct.len(), all.len());
+    assert_eq!(key(0, "c1", 1), all[0]);
+}
