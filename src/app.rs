@@ -1,0 +1,534 @@
+//! The composition root: where every room is built and connected, and nowhere else.
+//!
+//! ```text
+//! config ─▶ control ◀─ engine::watch     plan ─▶ routing ─▶ gateway ◀─ listener ◀─ clients
+//!              │  ▲ ▲                      │        │
+//!              │  │ └── prober, certs      ▼        ▼
+//!              └──┴──────────────────── Plan ─── Report
+//! ```
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, SystemTime};
+
+use pingora::apps::{HttpServerOptions, ServerApp};
+use pingora::protocols::http::v2::server::default_h2_options;
+use pingora::proxy::{HttpProxy, http_proxy};
+use pingora::server::configuration::ServerConf;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, timeout};
+use tracing::{info, warn};
+
+use crate::admin::{self, ControlSocket, Levers, View};
+use crate::certs;
+use crate::config::model::{EngineChoice, Networks};
+use crate::config::watch::{Current, Outcome, Reload};
+use crate::config::{self, Config, Loaded};
+use crate::control::step::Controller;
+use crate::control::{self, Command, Doors, EngineFacts, Now, Status};
+use crate::engine::{self, Compose, Engine, Listing, NetworkPolicy, Nobody, Processes};
+use crate::host;
+use crate::listener::{self, Acceptors, BindError, EdgeCounters, Inherited};
+use crate::plan::{Plan, Report};
+use crate::prober;
+use crate::proxy::{AccessLog, Door, Gateway, Parts};
+use crate::routing::{self, Routes};
+use crate::sessions::Sessions;
+use crate::shutdown::{self, Tasks, Trigger};
+
+/// Queues between rooms are short: each is emptied at once, or something is wrong.
+const QUEUE: usize = 1024;
+/// File handles kept for replicas, the engine, certificates and the log.
+const RESERVED_FILES: u64 = 1024;
+/// Until the first plan is in force, nobody is let in.
+const FIRST_PLAN_WITHIN: Duration = Duration::from_secs(5);
+/// Of the time to stop, what is kept for cutting the rest and ending the tasks.
+const LAST_MOMENTS: Duration = Duration::from_millis(700);
+
+/// The doors to the outside world. Tests give other ones; the wiring is the same.
+pub struct Ports {
+    pub engine: Arc<dyn Engine>,
+    pub engine_facts: EngineFacts,
+    /// Sockets that somebody else has bound.
+    pub inherited: Inherited,
+    /// Where the access log goes.
+    pub access_log: Box<dyn Write + Send>,
+    /// Counts the panics of the whole process.
+    pub panics: &'static AtomicU64,
+}
+
+/// Why usher does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error("cannot use {} as the state folder", path.display())]
+    State {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("another usher uses the state folder {}; give each its own `[state] dir`", path.display())]
+    StateInUse { path: PathBuf },
+    #[error("cannot listen on the control socket {}", path.display())]
+    Control {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("TLS cannot be set up")]
+    Tls(#[from] rustls::Error),
+}
+
+impl StartError {
+    /// Whether it is about an address that cannot be bound.
+    pub fn is_bind(&self) -> bool {
+        matches!(self, Self::Bind(_) | Self::Control { .. })
+    }
+}
+
+/// A running usher.
+pub struct Running {
+    pub http: Vec<SocketAddr>,
+    pub https: Vec<SocketAddr>,
+    pub admin: SocketAddr,
+    pub status: watch::Receiver<Arc<Status>>,
+    pub reports: watch::Receiver<Arc<Report>>,
+    reloads: mpsc::Sender<Reload>,
+    config: watch::Receiver<Current>,
+    engine: Arc<dyn Engine>,
+    sessions: Arc<Sessions>,
+    proxy: Arc<HttpProxy<Door>>,
+    /// Accept loops, which end when the last connection has.
+    serving: Tasks,
+    tasks: Tasks,
+    stop_accepting: Trigger,
+    cut: Trigger,
+    stop_tasks: Trigger,
+    _state: StateDir,
+}
+
+/// A folder that this process alone uses: its lock ends with the open file.
+#[derive(Debug)]
+pub struct StateDir {
+    _lock: File,
+}
+
+impl StateDir {
+    /// Makes the folder if need be, with mode 0700, and takes it for this process.
+    ///
+    /// # Errors
+    /// Another usher has it, or the disk says no.
+    pub fn open(path: &Path) -> Result<Self, StartError> {
+        let failed = |source| StartError::State {
+            path: path.to_owned(),
+            source,
+        };
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(failed)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(failed)?;
+        let file = File::create(path.join("lock")).map_err(failed)?;
+        let lock = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
+        match lock {
+            Ok(()) => Ok(Self { _lock: file }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::StateInUse {
+                path: path.to_owned(),
+            }),
+            Err(error) => Err(failed(error.into())),
+        }
+    }
+}
+
+/// The engine the configuration names. `docker_host` is the variable of that name.
+///
+/// The state folder has to be this process' own: an engine of processes ends what the last owner
+/// left.
+///
+/// # Errors
+/// When the record of child processes cannot be kept.
+pub fn engine_for(
+    config: &Config,
+    _state: &StateDir,
+    docker_host: Option<String>,
+) -> Result<(Arc<dyn Engine>, EngineFacts), StartError> {
+    let facts = |kind, starts_from_nothing| EngineFacts {
+        kind,
+        starts_from_nothing,
+    };
+    Ok(match &config.engine {
+        EngineChoice::None => (Arc::new(Nobody), facts("none", false)),
+        EngineChoice::Processes => {
+            let engine = Processes::open(&config.state_dir);
+            let engine = engine.map_err(|source| StartError::State {
+                path: config.state_dir.clone(),
+                source,
+            })?;
+            (Arc::new(engine), facts("processes", true))
+        }
+        EngineChoice::Docker { endpoint, networks } => {
+            let docker = docker_for(endpoint.clone(), *networks, docker_host);
+            (docker, facts("docker", false))
+        }
+    })
+}
+
+/// A Docker engine; nothing is contacted yet.
+pub fn docker_for(
+    endpoint: Option<String>,
+    networks: Networks,
+    docker_host: Option<String>,
+) -> Arc<dyn Engine> {
+    let endpoints = match docker_host.filter(|host| !host.is_empty()).or(endpoint) {
+        Some(endpoint) => vec![endpoint],
+        None => ["/var/run/docker.sock", "/tmp/docker.sock"]
+            .map(|path| format!("unix://{path}"))
+            .into(),
+    };
+    let policy = match networks {
+        Networks::Auto => NetworkPolicy::Auto,
+        Networks::Join => NetworkPolicy::Join,
+        Networks::None => NetworkPolicy::None,
+        Networks::Reach => NetworkPolicy::Reach,
+    };
+    Arc::new(Compose::new(endpoints, policy))
+}
+
+/// Starts everything and returns when the first plan is in force and all sockets are bound.
+///
+/// # Errors
+/// What keeps it from starting. Nothing is left running then.
+pub async fn start(
+    path: PathBuf,
+    loaded: Loaded,
+    state: StateDir,
+    ports: Ports,
+) -> Result<Running, StartError> {
+    let Loaded {
+        config,
+        issues,
+        kept: _,
+        seen,
+    } = loaded;
+    let Some(config) = config else {
+        unreachable!("a configuration that cannot be applied is not started");
+    };
+    let config = Arc::new(config);
+    let first = Current {
+        config: Arc::clone(&config),
+        issues: issues.into(),
+        last_reload: Ok(()),
+    };
+    let (stop_accepting, accepting) = shutdown::channel();
+    let (cut, uncut) = shutdown::channel();
+    let (stop_tasks, going) = shutdown::channel();
+
+    // What exists is served first: certificates before sockets.
+    let mut manager = certs::Manager::new(&config.certs, config.state_dir.clone());
+    let wanted = Controller::new(first.clone(), ports.engine_facts, now()).certificates();
+    manager.load(wanted, now().wall);
+    let store = Arc::clone(manager.store());
+    let orders = Arc::clone(manager.counters());
+    let challenges = manager.challenges().clone();
+
+    let mut inherited = ports.inherited;
+    let http = listener::bind(&config.listen.http, &mut inherited)?;
+    let https = listener::bind(&config.listen.https, &mut inherited)?;
+    let admin = listener::bind(&[config.admin.listen], &mut inherited)?;
+    let socket = config.admin.socket.clone();
+    let socket = ControlSocket::bind(&socket).map_err(|source| StartError::Control {
+        path: socket,
+        source,
+    })?;
+
+    let routes = Routes::default();
+    let sessions: Arc<Sessions> = Arc::default();
+    let counters: Arc<EdgeCounters> = Arc::default();
+    let log = Arc::new(AccessLog::new(&config.log, ports.access_log));
+    let https_port = https.first().and_then(|socket| socket.local_addr().ok());
+    let gateway = Arc::new(Gateway::new(Parts {
+        routes: routes.clone(),
+        sessions: Arc::clone(&sessions),
+        store: Arc::clone(&store),
+        challenges,
+        counters: Arc::clone(&counters),
+        log: Arc::clone(&log),
+        https_port: https_port.map_or(443, |address| address.port()),
+    }));
+    let proxy = Arc::new(pingora_app(&gateway));
+    let acceptors = Acceptors::new(
+        Arc::clone(&proxy),
+        Arc::clone(&gateway),
+        store,
+        config.certs.min_version,
+        Arc::clone(&counters),
+        allowed_connections(config.listen.max_connections),
+    )?;
+
+    let mut tasks = Tasks::default();
+    let (config_tx, config_rx) = watch::channel(first);
+    let (reload_tx, reload_rx) = mpsc::channel(QUEUE);
+    tasks.spawn(
+        "config",
+        config::watch::follow(path, seen, config_tx, reload_rx, going.clone()),
+    );
+    let (listing_tx, listing_rx) = watch::channel(Listing {
+        inventory: None,
+        last_sync: None,
+        error: None,
+    });
+    let watched = engine::watch::follow(Arc::clone(&ports.engine), listing_tx, going.clone());
+    tasks.spawn("engine::watch", watched);
+    let (action_tx, action_rx) = mpsc::channel(QUEUE);
+    let (acted_tx, acted_rx) = mpsc::channel(QUEUE);
+    let acting = engine::act::run(
+        Arc::clone(&ports.engine),
+        action_rx,
+        acted_tx,
+        going.clone(),
+    );
+    tasks.spawn("engine::act", acting);
+    let (target_tx, target_rx) = watch::channel(Arc::from([]));
+    let (outcome_tx, outcome_rx) = mpsc::channel(QUEUE);
+    tasks.spawn("prober", prober::run(target_rx, outcome_tx, going.clone()));
+    let (wanted_tx, wanted_rx) = watch::channel(Arc::from([]));
+    let (certificate_tx, certificate_rx) = watch::channel(Arc::from([]));
+    let managed = manager.run(wanted_rx, config_rx.clone(), certificate_tx, going.clone());
+    tasks.spawn("certs", managed);
+    let (host_tx, host_rx) = watch::channel(host::Host::now(&config.state_dir));
+    tasks.spawn(
+        "host",
+        host::watch(config.state_dir.clone(), host_tx, going.clone()),
+    );
+    let (plan_tx, plan_rx) = watch::channel(Arc::<Plan>::default());
+    let (report_tx, report_rx) = watch::channel(Arc::<Report>::default());
+    let edge = {
+        let (counters, log) = (Arc::clone(&counters), Arc::clone(&log));
+        move || counters.report(log.dropped())
+    };
+    let farewell = Arc::clone(&sessions) as Arc<dyn routing::Farewell>;
+    tasks.spawn(
+        "routing",
+        routing::run(routes, farewell, edge, plan_rx, report_tx, going.clone()),
+    );
+    tasks.spawn("proxy::sweep", Arc::clone(&gateway).sweep(going.clone()));
+    let (command_tx, command_rx) = mpsc::channel::<Command>(QUEUE);
+    let controller = Controller::new(config_rx.borrow().clone(), ports.engine_facts, now());
+    let (status_tx, status_rx) = watch::channel(Arc::new(first_status(controller)));
+    let doors = Doors {
+        config: config_rx.clone(),
+        listings: listing_rx,
+        reports: report_rx.clone(),
+        certificates: certificate_rx,
+        host: host_rx,
+        outcomes: outcome_rx,
+        acted: acted_rx,
+        commands: command_rx,
+        plans: plan_tx,
+        targets: target_tx,
+        wanted: wanted_tx,
+        status: status_tx,
+        actions: action_tx,
+    };
+    tasks.spawn(
+        "control",
+        control::run(doors, ports.engine_facts, going.clone()),
+    );
+
+    let view = View {
+        status: status_rx.clone(),
+        reports: report_rx.clone(),
+        orders,
+        panics: ports.panics,
+        shutdown: accepting.clone(),
+    };
+    let levers = Levers {
+        commands: command_tx,
+        reloads: reload_tx.clone(),
+    };
+    let addresses = |sockets: &[TcpListener]| -> Vec<SocketAddr> {
+        sockets
+            .iter()
+            .filter_map(|socket| socket.local_addr().ok())
+            .collect()
+    };
+    let mut running = Running {
+        http: addresses(&http),
+        https: addresses(&https),
+        admin: addresses(&admin)
+            .first()
+            .copied()
+            .unwrap_or(config.admin.listen),
+        status: status_rx,
+        reports: report_rx,
+        reloads: reload_tx,
+        config: config_rx,
+        engine: ports.engine,
+        sessions,
+        proxy,
+        serving: Tasks::default(),
+        tasks,
+        stop_accepting,
+        cut,
+        stop_tasks,
+        _state: state,
+    };
+    for socket in admin {
+        let serve = admin::serve(
+            socket,
+            config.admin.allow.clone(),
+            view.clone(),
+            going.clone(),
+        );
+        running.tasks.spawn("admin", serve);
+    }
+    let serve = admin::serve_control(socket, view, levers, going.clone());
+    running.tasks.spawn("admin::control", serve);
+
+    let mut reports = running.reports.clone();
+    let applied = reports.wait_for(|report| report.applied.0 > 0);
+    if timeout(FIRST_PLAN_WITHIN, applied).await.is_err() {
+        warn!("no plan is in force yet; serving all the same");
+    }
+    for (sockets, tls, name) in [(http, false, "http"), (https, true, "https")] {
+        for socket in sockets {
+            let serve = Arc::clone(&acceptors).serve(socket, tls, accepting.clone(), uncut.clone());
+            running.serving.spawn(name, serve);
+        }
+    }
+    info!(http = ?running.http, https = ?running.https, admin = %running.admin, "serving");
+    Ok(running)
+}
+
+fn first_status(mut controller: Controller) -> Status {
+    controller.status(now())
+}
+
+fn pingora_app(gateway: &Arc<Gateway>) -> HttpProxy<Door> {
+    let conf = ServerConf {
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        upstream_keepalive_pool_size: 1024,
+        // One try and three replicas more.
+        max_retries: 4,
+        ..ServerConf::default()
+    };
+    let mut proxy = http_proxy(&Arc::new(conf), Door(Arc::clone(gateway)));
+    let mut options = HttpServerOptions::default();
+    options.h2_idle_timeout = Some(Duration::from_secs(60));
+    proxy.server_options = Some(options);
+    // Options of one's own lose the framework's limits, so they begin with those.
+    let mut http2 = default_h2_options();
+    http2
+        .max_header_list_size(32 * 1024)
+        .initial_window_size(64 * 1024)
+        .initial_connection_window_size(1024 * 1024);
+    proxy.h2_options = Some(http2);
+    proxy
+}
+
+/// Raises the limit of open files as far as it goes, and says how many connections fit under it:
+/// each may need a second one to its replica.
+fn allowed_connections(wanted: u32) -> u32 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let hard = limit.maximum;
+    let raised = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: hard,
+            maximum: hard,
+        },
+    );
+    let files = match raised {
+        Ok(()) => hard,
+        Err(_) => limit.current,
+    };
+    let Some(files) = files else {
+        return wanted;
+    };
+    let room = u32::try_from(files.saturating_sub(RESERVED_FILES) / 2).unwrap_or(u32::MAX);
+    if wanted > room {
+        warn!(
+            wanted,
+            allowed = room,
+            open_files = files,
+            "`listen.max-connections` is clamped to what the limit of open files allows"
+        );
+    }
+    wanted.min(room)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the clock of the start")]
+fn now() -> Now {
+    Now {
+        at: Instant::now(),
+        wall: SystemTime::now(),
+    }
+}
+
+impl Running {
+    /// Reads the configuration now.
+    pub async fn reload(&self, force: bool) -> Option<Outcome> {
+        let (reply, outcome) = tokio::sync::oneshot::channel();
+        self.reloads.send(Reload { force, reply }).await.ok()?;
+        outcome.await.ok()
+    }
+
+    /// Waits until a task ends that should not, and names it.
+    pub async fn fault(&mut self) -> &'static str {
+        tokio::select! {
+            name = self.tasks.ended() => name,
+            name = self.serving.ended() => name,
+        }
+    }
+
+    /// Stops: no new connections, requests end, sessions are closed one after the other, and what
+    /// is left when the time is over is cut. Leaves the moment everything has ended.
+    ///
+    /// Replicas that are containers keep running.
+    pub async fn stop(self) {
+        let within = self.config.borrow().config.stop_within;
+        let gently = within.saturating_sub(LAST_MOMENTS);
+        let open = self.sessions.count();
+        info!(sessions = open, within_ms = within.as_millis(), "stopping");
+        self.stop_accepting.begin();
+        self.proxy.cleanup().await;
+        // The last ones need time for their close handshake.
+        self.sessions.stop(gently.mul_f64(0.6));
+        let serving = self.serving.finished();
+        tokio::pin!(serving);
+        if timeout(gently, &mut serving).await.is_err() {
+            warn!(sessions = self.sessions.count(), "cutting what is left");
+            self.cut.begin();
+            // An accept loop that is cut ends at once.
+            let _ = timeout(LAST_MOMENTS / 2, &mut serving).await;
+        }
+        self.engine.close().await;
+        self.stop_tasks.begin();
+        let _ = timeout(LAST_MOMENTS, self.tasks.finished()).await;
+        info!("stopped");
+    }
+
+    /// Stops without waiting for anybody.
+    pub async fn stop_now(self) {
+        self.stop_accepting.begin();
+        self.cut.begin();
+        let _ = timeout(LAST_MOMENTS, self.serving.finished()).await;
+        self.engine.close().await;
+        self.stop_tasks.begin();
+        let _ = timeout(LAST_MOMENTS, self.tasks.finished()).await;
+    }
+
+    /// The token that tells that stopping has begun.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.borrow().config)
+    }
+}

@@ -1,0 +1,268 @@
+//! `usher check`: everything that can be known without serving, every issue and not the first.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use tokio::net::lookup_host;
+use tokio::time::{Instant, timeout};
+
+use super::{Exit, Format, config_file, no_config};
+use crate::app;
+use crate::cause::chain;
+use crate::certs;
+use crate::config::model::{EngineChoice, FileSource, Role, RouteTarget};
+use crate::config::watch::Current;
+use crate::config::{self, Config, Instance, Level};
+use crate::control::step::Controller;
+use crate::control::{EngineFacts, Now};
+use crate::inventory::Inventory;
+use crate::names::Domain;
+
+const ENGINE_WITHIN: Duration = Duration::from_secs(10);
+const DNS_WITHIN: Duration = Duration::from_secs(3);
+
+/// One line of the result.
+#[derive(Debug, Serialize)]
+struct Finding {
+    level: &'static str,
+    text: String,
+}
+
+#[derive(Debug, Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn add(&mut self, level: Level, text: impl Into<String>) {
+        self.0.push(Finding {
+            level: level.word(),
+            text: text.into(),
+        });
+    }
+
+    fn has_error(&self) -> bool {
+        self.0
+            .iter()
+            .any(|finding| finding.level == Level::Error.word())
+    }
+}
+
+pub(super) async fn check(named: Option<PathBuf>, offline: bool, format: Format) -> Exit {
+    let Some(path) = config_file(named) else {
+        return no_config();
+    };
+    let loaded = config::load(&path, None);
+    let mut findings = Findings::default();
+    for issue in &loaded.issues {
+        findings.add(issue.level, issue.to_string());
+    }
+    if let Some(config) = loaded.config {
+        let config = Arc::new(config);
+        check_files(&config, &mut findings);
+        check_certificates(&config, &mut findings);
+        if !offline {
+            check_engine(&config, &mut findings).await;
+            check_names(&config, &mut findings).await;
+        }
+        if config.instances.is_empty() && config.patterns.is_empty() {
+            findings.add(
+                Level::Warning,
+                "no instance is declared: every name is answered with 503",
+            );
+        }
+    }
+    print(&path, &findings, format)
+}
+
+fn print(path: &std::path::Path, findings: &Findings, format: Format) -> Exit {
+    match format {
+        Format::Json => match serde_json::to_string_pretty(&findings.0) {
+            Ok(text) => println!("{text}"),
+            Err(error) => eprintln!("error: {error}"),
+        },
+        Format::Text => {
+            for finding in &findings.0 {
+                println!("{}: {}", finding.level, finding.text);
+            }
+            if findings.0.is_empty() {
+                println!("{}: nothing is wrong", path.display());
+            }
+        }
+    }
+    if findings.has_error() {
+        Exit::BadUsage
+    } else {
+        Exit::Fine
+    }
+}
+
+/// Folders that routes name and that are not there.
+fn check_files(config: &Config, findings: &mut Findings) {
+    for instance in config.instances.values() {
+        for route in &instance.routes {
+            let (RouteTarget::File(source) | RouteTarget::Files(source)) = &route.target else {
+                continue;
+            };
+            if let FileSource::Dir { dir, path } = source {
+                let place = dir.join(path);
+                if !place.exists() {
+                    findings.add(
+                        Level::Warning,
+                        format!(
+                            "instance {}, route {}: {} is not there; it answers 503 until it is",
+                            instance.name,
+                            route.prefix,
+                            place.display()
+                        ),
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// What of the certificates would be served, and what not.
+fn check_certificates(config: &Arc<Config>, findings: &mut Findings) {
+    let current = Current {
+        config: Arc::clone(config),
+        issues: Arc::from([]),
+        last_reload: Ok(()),
+    };
+    let facts = EngineFacts {
+        kind: "none",
+        starts_from_nothing: false,
+    };
+    let now = now();
+    let wanted = Controller::new(current, facts, now).certificates();
+    let mut manager = certs::Manager::new(&config.certs, config.state_dir.clone());
+    manager.load(Arc::clone(&wanted), now.wall);
+    for (host, why) in manager.troubles() {
+        findings.add(Level::Warning, format!("certificate of {host}: {why}"));
+    }
+    for wanted in wanted.iter() {
+        for host in &wanted.names {
+            let served = manager.store().covers(host);
+            let told = manager.troubles().any(|(known, _)| known == host);
+            if !served && config.acme.is_none() && !told {
+                findings.add(
+                    Level::Warning,
+                    format!(
+                        "{host} has no certificate: put {host}.crt and {host}.key into {}, or add [acme]",
+                        config.certs.dir.display()
+                    ),
+                );
+            }
+        }
+    }
+}
+
+async fn check_engine(config: &Config, findings: &mut Findings) {
+    let EngineChoice::Docker { endpoint, networks } = &config.engine else {
+        return;
+    };
+    let docker_host = std::env::var("DOCKER_HOST").ok();
+    let engine = app::docker_for(endpoint.clone(), *networks, docker_host);
+    let listed = timeout(ENGINE_WITHIN, async {
+        let _hints = engine.subscribe().await?;
+        engine.list().await
+    });
+    match listed.await {
+        Ok(Ok(inventory)) => {
+            for instance in config.instances.values() {
+                check_stack(instance, &inventory, findings);
+            }
+        }
+        Ok(Err(error)) => findings.add(
+            Level::Warning,
+            format!(
+                "{}; is Docker running, and may this user use its socket?",
+                chain(&error)
+            ),
+        ),
+        Err(_) => findings.add(
+            Level::Warning,
+            format!(
+                "the engine did not answer within {} s",
+                ENGINE_WITHIN.as_secs()
+            ),
+        ),
+    }
+}
+
+fn check_stack(instance: &Instance, inventory: &Inventory, findings: &mut Findings) {
+    let name = &instance.name;
+    let Some(stack) = inventory.stacks.get(&instance.stack) else {
+        let known: Vec<_> = inventory
+            .stacks
+            .keys()
+            .map(|stack| stack.as_str())
+            .collect();
+        let known = if known.is_empty() {
+            "no Compose project runs".to_owned()
+        } else {
+            format!("running are {}", known.join(", "))
+        };
+        findings.add(
+            Level::Warning,
+            format!(
+                "instance {name}: the Compose project `{}` does not run; {known}",
+                instance.stack
+            ),
+        );
+        return;
+    };
+    for (service, declared) in &instance.services {
+        let exists = stack.services.contains_key(service);
+        let managed = declared.addresses.is_empty();
+        if !exists && managed && (declared.expected || !matches!(declared.role, Role::Fixed)) {
+            findings.add(
+                Level::Warning,
+                format!("instance {name}: the project has no container of the service {service}"),
+            );
+        }
+    }
+    for route in &instance.routes {
+        if let RouteTarget::File(FileSource::Volume { volume, .. })
+        | RouteTarget::Files(FileSource::Volume { volume, .. }) = &route.target
+            && !stack.volumes.contains_key(volume)
+        {
+            findings.add(
+                Level::Warning,
+                format!(
+                    "instance {name}, route {}: the project has no volume `{volume}`",
+                    route.prefix
+                ),
+            );
+        }
+    }
+}
+
+/// Names that lead nowhere: visitors would not come, and no certificate would be issued.
+async fn check_names(config: &Config, findings: &mut Findings) {
+    for instance in config.instances.values() {
+        for domain in &instance.site.domains {
+            let Domain::Exact(host) = domain else {
+                continue;
+            };
+            let found = timeout(DNS_WITHIN, lookup_host((host.as_str(), 443))).await;
+            let why = match found {
+                Ok(Ok(mut addresses)) => match addresses.next() {
+                    Some(_) => continue,
+                    None => "no address".to_owned(),
+                },
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("no answer within {} s", DNS_WITHIN.as_secs()),
+            };
+            findings.add(Level::Warning, format!("{host} does not resolve: {why}"));
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the clock of a command")]
+fn now() -> Now {
+    Now {
+        at: Instant::now(),
+        wall: SystemTime::now(),
+    }
+}

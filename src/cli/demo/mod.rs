@@ -1,0 +1,331 @@
+//! `usher demo`: the product itself, with nothing installed.
+//!
+//! The same wiring as `usher run`: a configuration in a fresh folder, the process engine whose
+//! replicas are hidden commands of this binary, certificates of an authority made for the occasion,
+//! and attendees with real TLS websockets whose number rises and falls.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::{Instant, interval, sleep};
+
+mod authority;
+mod crowd;
+mod replica;
+
+pub(super) use self::replica::{web, worker};
+
+use self::authority::Authority;
+use self::crowd::{Crowd, Tally};
+use super::run::log_to_stderr;
+use super::{Exit, print_issues};
+use crate::app::{self, Ports, Running, StateDir};
+use crate::cause::chain;
+use crate::config;
+use crate::config::model::{Addresses, Log, LogFormat};
+use crate::control::Status;
+use crate::listener::Inherited;
+
+/// The two instances and their domains. Browsers take every name below `localhost` for this
+/// machine.
+const INSTANCES: [(&str, &str); 2] = [
+    ("congress", "congress.localhost"),
+    ("assembly", "assembly.localhost"),
+];
+/// How long an audience takes to come and go again.
+const PERIOD: Duration = Duration::from_secs(90);
+const PRINT_EVERY: Duration = Duration::from_secs(3);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// How many come at most, to both instances together
+    #[arg(long, default_value_t = 160)]
+    attendees: u32,
+    /// End after this time, for example 2m; otherwise Ctrl-C ends it
+    #[arg(long = "for", value_parser = crate::config::parse_span)]
+    span: Option<Duration>,
+    /// [default: 127.0.0.1:8080, or a free port]
+    #[arg(long)]
+    http: Option<SocketAddr>,
+    /// [default: 127.0.0.1:8443, or a free port]
+    #[arg(long)]
+    https: Option<SocketAddr>,
+    /// [default: 127.0.0.1:9900, or a free port]
+    #[arg(long)]
+    admin: Option<SocketAddr>,
+}
+
+/// A folder that only this user may enter and that goes with the demo.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn fresh() -> io::Result<Self> {
+        let name = format!(
+            "usher-demo-{}-{:08x}",
+            std::process::id(),
+            rand::random::<u32>()
+        );
+        let path = std::env::temp_dir().join(name);
+        // Not recursive: a folder that exists already is somebody else's.
+        DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What is left is in the temporary folder, and small.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+pub(super) async fn run(arguments: Arguments, panics: &'static AtomicU64) -> Exit {
+    log_to_stderr(
+        &Log {
+            format: LogFormat::Text,
+            access: false,
+            addresses: Addresses::Full,
+        },
+        "error",
+    );
+    match demonstrate(arguments, panics).await {
+        Ok(()) => Exit::Fine,
+        Err(Trouble::CannotBind(why)) => {
+            eprintln!("error: {why}");
+            Exit::CannotBind
+        }
+        Err(Trouble::Other(why)) => {
+            eprintln!("error: {why}");
+            Exit::Failed
+        }
+    }
+}
+
+enum Trouble {
+    CannotBind(String),
+    Other(String),
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Self::Other(error.to_string())
+    }
+}
+
+impl From<app::StartError> for Trouble {
+    fn from(error: app::StartError) -> Self {
+        if error.is_bind() {
+            Self::CannotBind(chain(&error))
+        } else {
+            Self::Other(chain(&error))
+        }
+    }
+}
+
+async fn demonstrate(arguments: Arguments, panics: &'static AtomicU64) -> Result<(), Trouble> {
+    let folder = Folder::fresh()?;
+    let authority = Authority::new(
+        &folder.0.join("certs"),
+        &INSTANCES.map(|(_, domain)| domain),
+    )?;
+    let path = folder.0.join("usher.toml");
+    fs::write(&path, configuration(&folder.0, &arguments)?)?;
+    let loaded = config::load(&path, None);
+    print_issues(&path, &loaded.issues);
+    let Some(config) = &loaded.config else {
+        return Err(Trouble::Other(
+            "the demo's own configuration is wrong".to_owned(),
+        ));
+    };
+    let state = StateDir::open(&config.state_dir)?;
+    let (engine, engine_facts) = app::engine_for(config, &state, None)?;
+    let ports = Ports {
+        engine,
+        engine_facts,
+        inherited: Inherited::default(),
+        access_log: Box::new(io::sink()),
+        panics,
+    };
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut running = app::start(path, loaded, state, ports).await?;
+    introduce(&running, &folder.0, &authority);
+    let tally = Arc::new(Tally::default());
+    let https = running
+        .https
+        .first()
+        .copied()
+        .unwrap_or_else(|| ([127, 0, 0, 1], 443).into());
+    let each = arguments.attendees / 2;
+    let crowds = INSTANCES
+        .map(|(_, domain)| Crowd::new(domain, https, authority.client(), Arc::clone(&tally)));
+    let show = show(running.status.clone(), crowds, each);
+    let end = async {
+        match arguments.span {
+            Some(span) => sleep(span).await,
+            None => std::future::pending().await,
+        }
+    };
+    let name = tokio::select! {
+        () = show => None,
+        () = end => None,
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        name = running.fault() => Some(name),
+    };
+    println!("\n{}", tally.closing_line());
+    running.stop().await;
+    match name {
+        Some(name) => Err(Trouble::Other(format!("the task {name} ended"))),
+        None => Ok(()),
+    }
+}
+
+fn introduce(running: &Running, folder: &Path, authority: &Authority) {
+    let port = running.https.first().map_or(443, SocketAddr::port);
+    println!("usher demo: two instances, their replicas are processes of this machine\n");
+    for (_, domain) in INSTANCES {
+        println!("  https://{domain}:{port}/");
+    }
+    println!("  http://{}/stats          what usher sees", running.admin);
+    println!(
+        "  http://{}/metrics        the same for Prometheus",
+        running.admin
+    );
+    println!(
+        "  {}    the authority behind the certificates",
+        authority.root().display()
+    );
+    println!(
+        "  usher status --socket {}\n",
+        folder.join("control.sock").display()
+    );
+}
+
+/// The configuration an operator would write, for two instances of this demo.
+fn configuration(folder: &Path, arguments: &Arguments) -> io::Result<String> {
+    let program = std::env::current_exe()?;
+    let http = arguments.http.map_or_else(|| free(8080), Ok)?;
+    let https = arguments.https.map_or_else(|| free(8443), Ok)?;
+    let admin = arguments.admin.map_or_else(|| free(9900), Ok)?;
+    let folder = folder.display();
+    // Six replicas at most, half full when everybody is there.
+    let per_replica = (arguments.attendees / 2).div_ceil(4).max(1);
+    let mut text = format!(
+        "[state]\ndir = {state:?}\n\n[listen]\nhttp = [\"{http}\"]\nhttps = [\"{https}\"]\n\n\
+         [admin]\nlisten = \"{admin}\"\nsocket = {socket:?}\n\n[engine]\nkind = \"processes\"\n\n\
+         [certs]\ndir = {certs:?}\n\n[log]\naccess = false\nformat = \"text\"\n\n\
+         [scale]\nsessions-per-replica = {per_replica}\ndown-after = \"15s\"\n\n\
+         [limits]\nreplica-drain = \"10s\"\nreplica-drain-max = \"30s\"\n",
+        state = format!("{folder}/state"),
+        socket = format!("{folder}/control.sock"),
+        certs = format!("{folder}/certs"),
+    );
+    for (name, domain) in INSTANCES {
+        text.push_str(&format!(
+            "\n[[instance]]\nname = \"{name}\"\ndomains = [\"{domain}\"]\n\n\
+             [instance.service.web]\nrole = \"sessions\"\nprobe = \"/\"\nmin = 1\nmax = 6\n\
+             command = [{program:?}, \"demo-web\", \"--listen\", \"127.0.0.1:{{port}}\", \"--name\", \"{name}\"]\n\n\
+             [instance.service.worker]\nrole = \"ratio\"\nof = \"web\"\nratio = 2.0\nmin = 1\nmax = 12\n\
+             command = [{program:?}, \"demo-worker\"]\n",
+            program = program.display().to_string(),
+        ));
+    }
+    Ok(text)
+}
+
+/// The usual port, or any that is free: two demos can run side by side.
+fn free(port: u16) -> io::Result<SocketAddr> {
+    let usual = SocketAddr::from(([127, 0, 0, 1], port));
+    if TcpListener::bind(usual).is_ok() {
+        return Ok(usual);
+    }
+    TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?.local_addr()
+}
+
+/// Lets the audience come and go, and prints how usher follows.
+async fn show(status: watch::Receiver<Arc<Status>>, mut crowds: [Crowd; 2], each: u32) {
+    let mut tick = interval(Duration::from_millis(200));
+    let began = tick.tick().await;
+    let mut printed = began;
+    let mut told: Vec<String> = Vec::new();
+    loop {
+        let now = tick.tick().await;
+        let at = now.duration_since(began);
+        for (index, crowd) in (0_u32..).zip(&mut crowds) {
+            // The second audience comes when the first begins to leave.
+            let shifted = at.checked_sub(PERIOD / 3 * index);
+            crowd.become_many(shifted.map_or(0, |at| audience(at, each)));
+        }
+        let status = Arc::clone(&status.borrow());
+        told.retain(|line| decisions(&status).contains(line));
+        for line in decisions(&status) {
+            if !told.contains(&line) {
+                println!("        {line}");
+                told.push(line);
+            }
+        }
+        if now.duration_since(printed) >= PRINT_EVERY {
+            printed = now;
+            print_line(&status, &crowds, began, now);
+        }
+    }
+}
+
+/// How many of `most` are there: nobody, everybody, nobody, as a wave.
+fn audience(at: Duration, most: u32) -> u32 {
+    let turn = at.as_secs_f64() / PERIOD.as_secs_f64() * std::f64::consts::TAU;
+    let share = (1.0 - turn.cos()) / 2.0;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and most"
+    )]
+    let there = (share * f64::from(most)).round() as u32;
+    there
+}
+
+fn decisions(status: &Status) -> Vec<String> {
+    let mut lines = Vec::new();
+    for instance in &status.instances {
+        for service in &instance.services {
+            if let Some(decision) = &service.last_decision {
+                lines.push(format!(
+                    "{}/{}: {} → {} ({})",
+                    instance.name, service.name, decision.from, decision.to, decision.reason
+                ));
+            }
+        }
+    }
+    lines
+}
+
+fn print_line(status: &Status, crowds: &[Crowd; 2], began: Instant, now: Instant) {
+    let mut line = format!("{:>5} s", now.duration_since(began).as_secs());
+    for ((name, _), crowd) in INSTANCES.iter().zip(crowds) {
+        let Some(seen) = status.instances.iter().find(|seen| seen.name == *name) else {
+            continue;
+        };
+        let ready = |name: &str| {
+            let service = seen.services.iter().find(|service| service.name == name);
+            service.map_or(0, |service| service.ready)
+        };
+        line.push_str(&format!(
+            "   {}: {:>3} attendees, {:>3} websockets, web {}, worker {:>2}",
+            seen.name,
+            crowd.size(),
+            seen.websockets,
+            ready("web"),
+            ready("worker")
+        ));
+    }
+    println!("{line}");
+}

@@ -1,0 +1,210 @@
+//! The command line. Each command is a file; what they print is for people, or JSON on request.
+
+// A command line writes to its terminal; nothing else does.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the command line prints"
+)]
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+mod check;
+mod client;
+mod demo;
+mod run;
+mod status;
+
+use crate::admin::Order;
+
+/// Edge proxy for live events on Docker.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Serves
+    Run {
+        /// [default: config/usher.toml if it exists, else /etc/usher/usher.toml]
+        #[arg(long)]
+        config: Option<PathBuf>,
+        /// End with exit code 4 when the engine does not answer at the start
+        #[arg(long)]
+        require_engine: bool,
+    },
+    /// Says everything that is wrong with a configuration, without serving
+    Check {
+        /// [default: config/usher.toml if it exists, else /etc/usher/usher.toml]
+        #[arg(long)]
+        config: Option<PathBuf>,
+        /// Ask neither the engine nor DNS
+        #[arg(long)]
+        offline: bool,
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// The whole product on loopback: two instances, simulated attendees, real scaling
+    Demo(demo::Arguments),
+    /// One line per instance
+    Status {
+        #[command(flatten)]
+        at: At,
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Reads the configuration again; prints what changed, or why nothing did
+    Reload {
+        #[command(flatten)]
+        at: At,
+        /// Apply even what would stop serving most names
+        #[arg(long)]
+        force: bool,
+    },
+    /// Sets the number of replicas of a service, until `usher auto` or for a while
+    Scale {
+        #[command(flatten)]
+        at: At,
+        /// INSTANCE/SERVICE
+        target: String,
+        replicas: u32,
+        /// For example 90s, 15m, 2h
+        #[arg(long = "for", value_parser = crate::config::parse_span)]
+        span: Option<Duration>,
+    },
+    /// Lets the autoscaler decide again
+    Auto {
+        #[command(flatten)]
+        at: At,
+        instance: String,
+    },
+    /// A replica of the demo that holds websockets
+    #[command(hide = true)]
+    DemoWeb {
+        #[arg(long)]
+        listen: SocketAddr,
+        #[arg(long)]
+        name: String,
+    },
+    /// A replica of the demo that works
+    #[command(hide = true)]
+    DemoWorker,
+}
+
+/// Which usher is meant.
+#[derive(Clone, Debug, clap::Args)]
+struct At {
+    /// The control socket [default: the one the configuration names]
+    #[arg(long)]
+    socket: Option<PathBuf>,
+    /// [default: config/usher.toml if it exists, else /etc/usher/usher.toml]
+    #[arg(long)]
+    config: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Format {
+    Json,
+    #[default]
+    Text,
+}
+
+/// How a command ended, as a number for scripts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Exit {
+    Fine = 0,
+    Failed = 1,
+    BadUsage = 2,
+    CannotBind = 3,
+    NoEngine = 4,
+}
+
+impl Cli {
+    /// Carries the command out. `panics` counts those of the process.
+    ///
+    /// Returns the exit code.
+    pub async fn execute(self, panics: &'static AtomicU64) -> u8 {
+        let exit = match self.command {
+            Verb::Run {
+                config,
+                require_engine,
+            } => run::run(config, require_engine, panics).await,
+            Verb::Check {
+                config,
+                offline,
+                format,
+            } => check::check(config, offline, format).await,
+            Verb::Demo(arguments) => demo::run(arguments, panics).await,
+            Verb::Status { at, format } => status::status(&at, format).await,
+            Verb::Reload { at, force } => client::command(&at, &Order::Reload { force }).await,
+            Verb::Scale {
+                at,
+                target,
+                replicas,
+                span,
+            } => match target.split_once('/') {
+                Some((instance, service)) => {
+                    let order = Order::Scale {
+                        instance: instance.to_owned(),
+                        service: service.to_owned(),
+                        replicas,
+                        seconds: span.map(|span| span.as_secs()),
+                    };
+                    client::command(&at, &order).await
+                }
+                None => {
+                    eprintln!(
+                        "error: `{target}` is not INSTANCE/SERVICE, for example congress/web"
+                    );
+                    Exit::BadUsage
+                }
+            },
+            Verb::Auto { at, instance } => client::command(&at, &Order::Auto { instance }).await,
+            Verb::DemoWeb { listen, name } => demo::web(listen, &name).await,
+            Verb::DemoWorker => demo::worker().await,
+        };
+        exit as u8
+    }
+}
+
+const HERE: &str = "config/usher.toml";
+const SYSTEM: &str = "/etc/usher/usher.toml";
+
+/// The configuration to use: the one that was named, or the first of the usual ones that exists.
+fn config_file(named: Option<PathBuf>) -> Option<PathBuf> {
+    named.or_else(|| {
+        [HERE, SYSTEM]
+            .into_iter()
+            .map(PathBuf::from)
+            .find(|path| path.exists())
+    })
+}
+
+/// Says where a configuration belongs, and with what it may begin.
+fn no_config() -> Exit {
+    eprintln!("error: there is no configuration; put one like this at {HERE} or {SYSTEM}:\n");
+    println!("{}", include_str!("../../config/starter.toml"));
+    Exit::BadUsage
+}
+
+fn print_issues(path: &Path, issues: &[crate::config::Issue]) {
+    for issue in issues {
+        eprintln!("{}: {issue}", issue.level.word());
+    }
+    let errors = issues
+        .iter()
+        .filter(|issue| issue.level == crate::config::Level::Error)
+        .count();
+    if errors > 0 {
+        let s = if errors == 1 { "" } else { "s" };
+        eprintln!("{errors} error{s} in {}", path.display());
+    }
+}

@@ -1,0 +1,149 @@
+//! `usher run`: starts, follows signals, stops.
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
+use tracing::{error, info};
+use tracing_subscriber::EnvFilter;
+
+use super::{Exit, config_file, no_config, print_issues};
+use crate::app::{self, Ports, Running, StateDir};
+use crate::cause::chain;
+use crate::config;
+use crate::config::model::{Log, LogFormat};
+use crate::listener::Inherited;
+
+/// The first listing, when an engine is required.
+const ENGINE_WITHIN: Duration = Duration::from_secs(10);
+/// What is logged unless `USHER_LOG` says otherwise. The framework's own words are for its authors.
+const LOGGED: &str = "info,pingora=error,pingora_core=error,pingora_proxy=error,pingora_pool=error";
+
+pub(super) async fn run(
+    named: Option<PathBuf>,
+    require_engine: bool,
+    panics: &'static AtomicU64,
+) -> Exit {
+    let Some(path) = config_file(named) else {
+        return no_config();
+    };
+    let loaded = config::load(&path, None);
+    print_issues(&path, &loaded.issues);
+    let Some(config) = &loaded.config else {
+        return Exit::BadUsage;
+    };
+    log_to_stderr(&config.log, LOGGED);
+    let state = match StateDir::open(&config.state_dir) {
+        Ok(state) => state,
+        Err(error) => return failed(&error),
+    };
+    let docker_host = std::env::var("DOCKER_HOST").ok();
+    let (engine, engine_facts) = match app::engine_for(config, &state, docker_host) {
+        Ok(engine) => engine,
+        Err(error) => return failed(&error),
+    };
+    let ports = Ports {
+        engine,
+        engine_facts,
+        inherited: Inherited::from_env(),
+        access_log: Box::new(io::stdout()),
+        panics,
+    };
+    // Before the start, so that no signal finds the default in its place.
+    let signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => {
+            error!(%error, "no signals");
+            return Exit::Failed;
+        }
+    };
+    let running = match app::start(path, loaded, state, ports).await {
+        Ok(running) => running,
+        Err(error) if error.is_bind() => {
+            eprintln!("error: {}", chain(&error));
+            return Exit::CannotBind;
+        }
+        Err(error) => return failed(&error),
+    };
+    if require_engine && !engine_answers(&running).await {
+        eprintln!("error: the engine does not answer, and --require-engine was given");
+        running.stop_now().await;
+        return Exit::NoEngine;
+    }
+    serve(running, signals).await
+}
+
+fn failed(error: &app::StartError) -> Exit {
+    eprintln!("error: {}", chain(error));
+    Exit::Failed
+}
+
+/// Installs the log of the process: JSON or text, to standard error.
+///
+/// `USHER_LOG` says what is logged in the place of `filter`.
+pub(super) fn log_to_stderr(log: &Log, filter: &str) {
+    let filter = EnvFilter::try_from_env("USHER_LOG").unwrap_or_else(|_| EnvFilter::new(filter));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    // A second log in one process would be a second main; then the first stays.
+    let _ = match log.format {
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).try_init(),
+    };
+}
+
+async fn engine_answers(running: &Running) -> bool {
+    let mut status = running.status.clone();
+    let synced = status.wait_for(|status| status.engine.connected);
+    timeout(ENGINE_WITHIN, synced)
+        .await
+        .is_ok_and(|synced| synced.is_ok())
+}
+
+struct Signals {
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+}
+
+/// HUP reloads, TERM drains and stops, a second TERM and INT stop now.
+async fn serve(mut running: Running, mut signals: Signals) -> Exit {
+    loop {
+        tokio::select! {
+            Some(()) = signals.hangup.recv() => {
+                running.reload(false).await;
+            }
+            Some(()) = signals.interrupt.recv() => {
+                running.stop_now().await;
+                return Exit::Fine;
+            }
+            Some(()) = signals.terminate.recv() => break,
+            name = running.fault() => {
+                error!(task = name, "a task ended that should not");
+                running.stop().await;
+                return Exit::Failed;
+            }
+        }
+    }
+    tokio::select! {
+        () = running.stop() => {}
+        // Dropping the stop cuts everything: the process ends.
+        _ = signals.terminate.recv() => info!("stopping at once"),
+        _ = signals.interrupt.recv() => info!("stopping at once"),
+    }
+    Exit::Fine
+}

@@ -1,0 +1,173 @@
+//! `usher status`: one line per instance, and why what is not healthy is not.
+
+use serde::Deserialize;
+
+use super::client::ask;
+use super::{At, Exit, Format};
+
+/// The part of the statistics that the table shows.
+#[derive(Debug, Deserialize)]
+struct Stats {
+    status: String,
+    reasons: Vec<Reason>,
+    instances: Vec<Instance>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Reason {
+    part: String,
+    status: String,
+    text: String,
+    since: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Instance {
+    name: String,
+    status: String,
+    websockets: u32,
+    requests_in_flight: u32,
+    services: Vec<Service>,
+    certificates: Vec<Certificate>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Service {
+    name: String,
+    role: String,
+    ready: u32,
+    desired: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Certificate {
+    state: String,
+    not_after: Option<String>,
+}
+
+pub(super) async fn status(at: &At, format: Format) -> Exit {
+    let body = match ask(at, "/stats", None).await {
+        Ok(body) => body,
+        Err(why) => {
+            eprintln!("error: {why}");
+            return Exit::Failed;
+        }
+    };
+    match format {
+        Format::Json => println!("{}", String::from_utf8_lossy(&body)),
+        Format::Text => match serde_json::from_slice::<Stats>(&body) {
+            Ok(stats) => print!("{}", table(&stats)),
+            Err(error) => {
+                eprintln!("error: the answer is not understood: {error}");
+                return Exit::Failed;
+            }
+        },
+    }
+    Exit::Fine
+}
+
+fn table(stats: &Stats) -> String {
+    let mut rows = vec![
+        [
+            "INSTANCE",
+            "STATUS",
+            "WEBSOCKETS",
+            "REQUESTS",
+            "REPLICAS",
+            "CERTIFICATE",
+        ]
+        .map(str::to_owned),
+    ];
+    rows.extend(stats.instances.iter().map(row));
+    let mut widths = [0; 6];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for row in &rows {
+        let cells = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
+        let line = cells.collect::<Vec<_>>().join("  ");
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text.push_str(&format!("\noverall: {}\n", stats.status));
+    for reason in &stats.reasons {
+        let Reason {
+            part,
+            status,
+            text: why,
+            since,
+        } = reason;
+        text.push_str(&format!("  {status}: {part}: {why} (since {since})\n"));
+    }
+    text
+}
+
+fn row(instance: &Instance) -> [String; 6] {
+    let replicas = instance
+        .services
+        .iter()
+        .filter(|service| service.role != "fixed")
+        .map(|service| match service.desired {
+            Some(desired) => format!("{} {}/{desired}", service.name, service.ready),
+            None => format!("{} {}", service.name, service.ready),
+        })
+        .collect::<Vec<_>>()
+        .join(", ");
+    let certificate = instance.certificates.first().map_or_else(
+        || "-".to_owned(),
+        |certificate| match &certificate.not_after {
+            Some(end) => {
+                let day = end.split_once('T').map_or(end.as_str(), |(day, _)| day);
+                format!("{} until {day}", certificate.state)
+            }
+            None => certificate.state.clone(),
+        },
+    );
+    [
+        instance.name.clone(),
+        instance.status.clone(),
+        instance.websockets.to_string(),
+        instance.requests_in_flight.to_string(),
+        replicas,
+        certificate,
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_a_line_per_instance_and_the_reasons_below() {
+        let stats = serde_json::json!({
+            "status": "warning",
+            "reasons": [{
+                "part": "instance:congress", "status": "warning",
+                "text": "web is at its maximum", "since": "2026-11-20T08:59:10Z",
+            }],
+            "instances": [{
+                "name": "congress", "status": "warning", "websockets": 640, "requests_in_flight": 9,
+                "services": [
+                    { "name": "web", "role": "sessions", "ready": 4, "desired": 5 },
+                    { "name": "redis", "role": "fixed", "ready": 1, "desired": null },
+                ],
+                "certificates": [{ "state": "valid", "not_after": "2027-02-18T00:00:00Z" }],
+            }],
+        });
+        let stats: Stats = serde_json::from_value(stats).expect("stats");
+        assert_eq!(
+            table(&stats),
+            "INSTANCE  STATUS   WEBSOCKETS  REQUESTS  REPLICAS  CERTIFICATE\n\
+             congress  warning  640         9         web 4/5   valid until 2027-02-18\n\
+             \n\
+             overall: warning\n\
+             \x20 warning: instance:congress: web is at its maximum (since 2026-11-20T08:59:10Z)\n"
+        );
+    }
+}

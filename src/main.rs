@@ -1,0 +1,40 @@
+//! Arguments in, exit code out; and what a process may have only one of.
+
+use std::backtrace::Backtrace;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use clap::Parser;
+use usher::cli::Cli;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Panics of the whole process. Each cost one connection or task and nothing else.
+static PANICS: AtomicU64 = AtomicU64::new(0);
+
+fn main() -> ExitCode {
+    // One provider for the whole tree: it has the post-quantum key exchange.
+    if rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .is_err()
+    {
+        unreachable!("main runs once, and nothing before it installs a provider");
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        PANICS.fetch_add(1, Ordering::Relaxed);
+        let backtrace = Backtrace::capture();
+        tracing::error!(%panic, %backtrace, "panic");
+    }));
+    let cli = Cli::parse();
+    match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => ExitCode::from(runtime.block_on(cli.execute(&PANICS))),
+        Err(error) => {
+            tracing::error!(%error, "no runtime");
+            ExitCode::FAILURE
+        }
+    }
+}
