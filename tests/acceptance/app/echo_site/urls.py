@@ -1,0 +1,10 @@
+"""HTTP paths of the acceptance application."""
+
+from django.conf.urls import url
+
+from echo_site import views
+
+urlpatterns = [
+    url(r"^$", views.index),
+    url(r"^whoami$", views.whoami),
+]

@@ -1,0 +1,10 @@
+"""Command line entry of the acceptance application; the workers start through it."""
+
+import os
+import sys
+
+from django.core.management import execute_from_command_line
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "echo_site.settings")
+    execute_from_command_line(sys.argv)
