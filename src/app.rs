@@ -234,7 +234,7 @@ pub async fn start(
     // What exists is served first: certificates before sockets.
     let mut manager = certs::Manager::new(&config.certs, config.state_dir.clone());
     let wanted = Controller::new(first.clone(), ports.engine_facts, now()).certificates();
-    manager.load(wanted, now().wall);
+    manager.load(Arc::clone(&wanted), now().wall);
     let store = Arc::clone(manager.store());
     let orders = Arc::clone(manager.counters());
     let challenges = manager.challenges().clone();
@@ -299,7 +299,7 @@ pub async fn start(
     let (target_tx, target_rx) = watch::channel(Arc::from([]));
     let (outcome_tx, outcome_rx) = mpsc::channel(QUEUE);
     tasks.spawn("prober", prober::run(target_rx, outcome_tx, going.clone()));
-    let (wanted_tx, wanted_rx) = watch::channel(Arc::from([]));
+    let (wanted_tx, wanted_rx) = watch::channel(wanted);
     let (certificate_tx, certificate_rx) = watch::channel(Arc::from([]));
     let managed = manager.run(wanted_rx, config_rx.clone(), certificate_tx, going.clone());
     tasks.spawn("certs", managed);

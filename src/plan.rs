@@ -342,6 +342,8 @@ pub struct WantedCertificate {
     pub wildcards: Vec<Hostname>,
     /// Serve this pair from disk and order nothing.
     pub pinned: Option<String>,
+    /// False on standby: what the folder holds is served, and nothing is ordered.
+    pub may_order: bool,
     /// Contact of the account, where it is not everybody's.
     pub email: Option<String>,
 }

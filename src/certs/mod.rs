@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
@@ -72,10 +72,11 @@ pub struct Manager {
     /// Why a host has nothing to be served with, where there is a reason.
     troubles: BTreeMap<Hostname, String>,
     attempts: BTreeMap<Vec<Hostname>, Attempts>,
-    ordering: BTreeSet<Vec<Hostname>>,
+    ordering: BTreeMap<task::Id, Vec<Hostname>>,
 }
 
-type Ordered = (Vec<Hostname>, Result<Job, String>, Option<acme::Issued>);
+/// What came of an order.
+type Ordered = Result<(Job, acme::Issued), String>;
 
 impl Manager {
     pub fn new(certs: &Certs, state_dir: PathBuf) -> Self {
@@ -89,7 +90,7 @@ impl Manager {
             held: BTreeMap::new(),
             troubles: BTreeMap::new(),
             attempts: BTreeMap::new(),
-            ordering: BTreeSet::new(),
+            ordering: BTreeMap::new(),
         }
     }
 
@@ -177,7 +178,7 @@ impl Manager {
         loop {
             let now = wall();
             let newest = Arc::clone(&wanted.borrow_and_update());
-            self = match tokio::task::spawn_blocking(move || {
+            self = match task::spawn_blocking(move || {
                 self.load(newest, now);
                 self
             })
@@ -201,7 +202,7 @@ impl Manager {
                 biased;
                 () = shutdown.begun() => return,
                 changed = wanted.changed() => if changed.is_err() { return },
-                Some(ended) = orders.join_next() => self.ordered(ended, wall()).await,
+                Some(ended) = orders.join_next_with_id() => self.ordered(ended, wall()).await,
                 () = sleep(LOOK_EVERY) => {}
             }
         }
@@ -220,7 +221,8 @@ impl Manager {
         self.attempts.retain(|names, _| wanted.contains(names));
         for wanted in Arc::clone(&self.wanted).iter() {
             let names = orderable(wanted, acme);
-            let free = orders.len() < PARALLEL && !self.ordering.contains(&names);
+            let under_way = self.ordering.values().any(|other| *other == names);
+            let free = orders.len() < PARALLEL && !under_way;
             if names.is_empty() || !free || self.blocked(&names).is_some() {
                 continue;
             }
@@ -228,7 +230,6 @@ impl Manager {
             if due(now, self.held(&names), attempts) != Due::Now {
                 continue;
             }
-            self.ordering.insert(names.clone());
             let jobs: Vec<Job> = acme
                 .directories
                 .iter()
@@ -240,20 +241,27 @@ impl Manager {
                     challenges: self.challenges.clone(),
                 })
                 .collect();
-            orders.spawn(order_from_any(names, jobs));
+            let task = orders.spawn(order_from_any(jobs));
+            self.ordering.insert(task.id(), names);
         }
     }
 
     /// Takes a finished order in: to the disk first, from where the next look serves it.
-    async fn ordered(&mut self, ended: Result<Ordered, tokio::task::JoinError>, now: SystemTime) {
-        let Ok((names, outcome, issued)) = ended else {
-            // Which one it was is unknown; each is ordered again when it is due.
-            self.ordering.clear();
+    async fn ordered(
+        &mut self,
+        ended: Result<(task::Id, Ordered), task::JoinError>,
+        now: SystemTime,
+    ) {
+        let (id, ordered) = match ended {
+            Ok(ended) => ended,
+            // Like every failure it waits before the next attempt.
+            Err(error) => (error.id(), Err(error.to_string())),
+        };
+        let Some(names) = self.ordering.remove(&id) else {
             return;
         };
-        self.ordering.remove(&names);
-        let written = match (outcome, issued) {
-            (Ok(job), Some(issued)) => {
+        let written = match ordered {
+            Ok((job, issued)) => {
                 let disk = self.disk.clone();
                 let write = move || {
                     disk.write(&job.names, &issued.chain, &issued.key)
@@ -261,13 +269,12 @@ impl Manager {
                     job.done();
                     Ok(())
                 };
-                match tokio::task::spawn_blocking(write).await {
+                match task::spawn_blocking(write).await {
                     Ok(written) => written,
                     Err(error) => Err(error.to_string()),
                 }
             }
-            (Ok(_), None) => Err("the order gave nothing".to_owned()),
-            (Err(why), _) => Err(why),
+            Err(why) => Err(why),
         };
         match written {
             Ok(()) => {
@@ -344,7 +351,9 @@ impl Manager {
             .iter()
             .find_map(|name| self.troubles.get(name).cloned());
         let never = || {
-            if acme.is_none() {
+            if !wanted.may_order {
+                Some("nothing is ordered for an instance on standby".to_owned())
+            } else if acme.is_none() {
                 Some("there is no pair for it and no [acme] table".to_owned())
             } else if names.is_empty() {
                 Some("it is no public name, and so nothing is ordered for it".to_owned())
@@ -396,7 +405,7 @@ fn judge(
 
 /// The names of a certificate that an authority may be asked for.
 fn orderable(wanted: &WantedCertificate, acme: &Acme) -> Vec<Hostname> {
-    if wanted.pinned.is_some() {
+    if wanted.pinned.is_some() || !wanted.may_order {
         return Vec::new();
     }
     let mut names: Vec<Hostname> = wanted
@@ -416,11 +425,11 @@ fn orderable(wanted: &WantedCertificate, acme: &Acme) -> Vec<Hostname> {
 }
 
 /// Asks one authority after the other, as long as the one before is down.
-async fn order_from_any(names: Vec<Hostname>, jobs: Vec<Job>) -> Ordered {
+async fn order_from_any(jobs: Vec<Job>) -> Ordered {
     let mut last = "no directory is configured".to_owned();
     for job in jobs {
         match job.issue().await {
-            Ok(issued) => return (names, Ok(job), Some(issued)),
+            Ok(issued) => return Ok((job, issued)),
             Err(error) => {
                 last = chain(&error);
                 if !AcmeError::is_down(&error) {
@@ -430,7 +439,7 @@ async fn order_from_any(names: Vec<Hostname>, jobs: Vec<Job>) -> Ordered {
             }
         }
     }
-    (names, Err(last), None)
+    Err(last)
 }
 
 #[expect(

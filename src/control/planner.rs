@@ -100,7 +100,7 @@ impl Controller {
         self.tenants
             .values()
             .map(|tenant| &tenant.instance)
-            .filter(|instance| !instance.standby && instance.site.https != Https::Off)
+            .filter(|instance| instance.site.https != Https::Off)
             .map(|instance| {
                 let mut names = Vec::new();
                 let mut wildcards = Vec::new();
@@ -116,6 +116,7 @@ impl Controller {
                     names,
                     wildcards,
                     pinned: instance.certificate.clone(),
+                    may_order: !instance.standby,
                     email: instance.acme_email.clone(),
                 }
             })

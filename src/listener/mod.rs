@@ -199,7 +199,6 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
 pub struct Acceptors<App, Gate> {
     app: Arc<App>,
     gate: Arc<Gate>,
-    store: Arc<Store>,
     tls: Tls,
     counters: Arc<EdgeCounters>,
     permits: Arc<Semaphore>,
@@ -224,8 +223,7 @@ where
         Ok(Arc::new(Self {
             app,
             gate,
-            tls: Tls::new(Arc::clone(&store), least)?,
-            store,
+            tls: Tls::new(store, least)?,
             counters,
             permits: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
         }))
@@ -240,22 +238,25 @@ where
         mut cut: Shutdown,
     ) {
         let mut open = JoinSet::new();
+        // Accepted, and waiting for room; nobody else is accepted meanwhile.
+        let mut next: Option<(TcpStream, SocketAddr)> = None;
         loop {
             tokio::select! {
                 biased;
                 () = stop.begun() => break,
                 Some(ended) = open.join_next() => note(ended),
-                accepted = self.accept(&listener) => {
-                    let (tcp, peer, permit) = accepted;
+                permit = self.room(), if next.is_some() => {
+                    let Some((tcp, peer)) = next.take() else { continue };
                     let connection = Arc::clone(&self).serve_one(tcp, peer, tls, stop.clone());
                     open.spawn(async move {
                         connection.await;
                         drop(permit);
                     });
                 }
+                accepted = accept(&listener), if next.is_none() => next = Some(accepted),
             }
         }
-        drop(listener);
+        drop((listener, next));
         loop {
             tokio::select! {
                 biased;
@@ -268,25 +269,12 @@ where
         }
     }
 
-    /// The next connection that there is room for. Cancel safe.
-    async fn accept(
-        &self,
-        listener: &TcpListener,
-    ) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
-        let permit = match Arc::clone(&self.permits).acquire_owned().await {
+    /// Room for one connection more. Cancel safe.
+    async fn room(&self) -> OwnedSemaphorePermit {
+        match Arc::clone(&self.permits).acquire_owned().await {
             Ok(permit) => permit,
             // Nobody closes the semaphore.
             Err(_) => std::future::pending().await,
-        };
-        loop {
-            match listener.accept().await {
-                Ok((tcp, peer)) => return (tcp, peer, permit),
-                Err(error) if is_of_one_connection(&error) => {}
-                Err(error) => {
-                    warn!(%error, "no connection accepted; raise the limit of open files");
-                    sleep(OUT_OF_HANDLES).await;
-                }
-            }
         }
     }
 
@@ -351,10 +339,19 @@ where
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .take()
     }
+}
 
-    /// The certificates that handshakes are answered from.
-    pub fn store(&self) -> &Store {
-        &self.store
+/// The next connection. Cancel safe.
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                warn!(%error, "no connection accepted; raise the limit of open files");
+                sleep(OUT_OF_HANDLES).await;
+            }
+        }
     }
 }
 

@@ -486,6 +486,14 @@ impl ProxyHttp for Door {
         response: &mut ResponseHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            // Nobody asked: what follows would be no HTTP, on a connection that is to be reused.
+            return Err(Error::explain(
+                ErrorType::InvalidHTTPHeader,
+                "a 101 that nobody asked for",
+            )
+            .into_up());
+        }
         if let (Some(with), false) = (&ctx.with, response.status.is_informational()) {
             with.watched.received(now());
         }

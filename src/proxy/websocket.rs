@@ -1,5 +1,7 @@
 //! The door for websockets: from a checked handshake to a relay.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -197,7 +199,8 @@ impl Gateway {
         })
     }
 
-    /// Asks replicas until one answers. A refused connection moves on; an answer of any kind counts.
+    /// Asks replicas until one answers. Who refuses a connection, or ends it without a byte of an
+    /// answer, is passed over; an answer of any kind counts.
     async fn with_some_replica(
         &self,
         visit: &Visit,
@@ -228,20 +231,17 @@ impl Gateway {
                 inside,
                 pending,
             } = pool.pick_session(&tried, most).map_err(Failure::from)?;
-            match dial(endpoint.address).await {
-                Ok(mut upstream) => {
-                    let reply = ask(&mut upstream, &head).await;
+            match ask(endpoint.address, &head).await {
+                Ok((upstream, reply)) => return Ok((upstream, reply, inside, endpoint)),
+                Err(Unanswered::Silence(error)) => {
+                    debug!(replica = %endpoint.name, %error, "replica does not answer a handshake");
                     drop(pending);
-                    let reply = reply?;
-                    return Ok((upstream, reply, inside, endpoint));
-                }
-                Err(error) => {
-                    debug!(replica = %endpoint.name, %error, "replica refused a connection");
                     tried.push(endpoint.id.clone());
                     if tried.len() >= TRIES {
                         return Err(Failure::UpstreamFailed);
                     }
                 }
+                Err(Unanswered::Nonsense(failure)) => return Err(failure),
             }
         }
     }
@@ -362,17 +362,33 @@ impl Gateway {
     }
 }
 
+/// Why there is no answer to a handshake.
+enum Unanswered {
+    /// Not a byte came: another replica may be asked the same.
+    Silence(io::Error),
+    Nonsense(Failure),
+}
+
 /// Sends a head and reads the head of the answer.
-async fn ask(upstream: &mut TcpStream, head: &[u8]) -> Result<Reply, Failure> {
-    let failed = |_| Failure::UpstreamFailed;
-    upstream.write_all(head).await.map_err(failed)?;
+async fn ask(address: SocketAddr, head: &[u8]) -> Result<(TcpStream, Reply), Unanswered> {
+    let mut upstream = dial(address).await.map_err(Unanswered::Silence)?;
+    upstream
+        .write_all(head)
+        .await
+        .map_err(Unanswered::Silence)?;
     let mut bytes = BytesMut::with_capacity(1024);
     loop {
-        if upstream.read_buf(&mut bytes).await.map_err(failed)? == 0 {
-            return Err(Failure::UpstreamFailed);
+        let read = match upstream.read_buf(&mut bytes).await {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            read => read,
+        };
+        match read {
+            Ok(_) => {}
+            Err(error) if bytes.is_empty() => return Err(Unanswered::Silence(error)),
+            Err(_) => return Err(Unanswered::Nonsense(Failure::UpstreamFailed)),
         }
-        if let Some(reply) = Reply::parse(&mut bytes)? {
-            return Ok(reply);
+        if let Some(reply) = Reply::parse(&mut bytes).map_err(Unanswered::Nonsense)? {
+            return Ok((upstream, reply));
         }
     }
 }

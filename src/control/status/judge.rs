@@ -77,7 +77,7 @@ impl Controller {
         for (_, depends) in findings.values_mut() {
             depends.retain(|part| present.contains(part));
         }
-        if instance.site.https != Https::Off {
+        if instance.site.https != Https::Off && !instance.standby {
             let finding = judge_certificates(certificates, now);
             findings.insert("certificate".to_owned(), (finding, Vec::new()));
         }

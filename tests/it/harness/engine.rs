@@ -1,0 +1,110 @@
+//! An engine in memory that does what a test says, and remembers what it was asked.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use tokio::sync::Notify;
+use usher::engine::{Action, Engine, EngineError};
+use usher::inventory::{Inventory, Origin, Phase, Reach, Stack, Unit};
+use usher::names::ReplicaId;
+
+#[derive(Debug, Default)]
+pub struct FakeEngine {
+    inventory: Mutex<Inventory>,
+    away: Mutex<bool>,
+    pub actions: Mutex<Vec<Action>>,
+    changed: Notify,
+}
+
+/// A running container at this address.
+pub fn unit(id: &str, started: u64, address: IpAddr) -> Unit {
+    Unit {
+        id: ReplicaId::new(id, started),
+        name: id.to_owned(),
+        image: "image".to_owned(),
+        phase: Phase::Running,
+        since: SystemTime::UNIX_EPOCH,
+        reach: Reach::At(address),
+        networks: Vec::new(),
+        ports: Vec::new(),
+        health: None,
+        origin: Origin::Declared { number: 1 },
+    }
+}
+
+impl FakeEngine {
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Puts units in the place of those the service had.
+    pub fn set(&self, stack: &str, service: &str, units: Vec<Unit>) {
+        self.stack(stack, |stack| {
+            stack.services.insert(service.parse().expect("name"), units);
+        });
+    }
+
+    pub fn stack(&self, name: &str, change: impl FnOnce(&mut Stack)) {
+        let mut inventory = self.inventory.lock().expect("lock");
+        change(
+            inventory
+                .stacks
+                .entry(name.parse().expect("name"))
+                .or_default(),
+        );
+        drop(inventory);
+        self.changed.notify_waiters();
+    }
+
+    /// As if the daemon had gone, or come back.
+    pub fn go_away(&self, away: bool) {
+        *self.away.lock().expect("lock") = away;
+        self.changed.notify_waiters();
+    }
+
+    fn here(&self) -> Result<(), EngineError> {
+        if *self.away.lock().expect("lock") {
+            return Err(EngineError::Unreachable {
+                endpoint: "fake".to_owned(),
+                source: "gone".into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The engine as usher owns it, while the test keeps the other half.
+#[derive(Debug)]
+pub struct Shared(pub Arc<FakeEngine>);
+
+#[async_trait]
+impl Engine for Shared {
+    fn kind(&self) -> &'static str {
+        "docker"
+    }
+
+    async fn subscribe(&self) -> Result<BoxStream<'static, ()>, EngineError> {
+        self.0.here()?;
+        let engine = Arc::clone(&self.0);
+        Ok(stream::unfold(engine, |engine| async move {
+            engine.changed.notified().await;
+            Some(((), engine))
+        })
+        .boxed())
+    }
+
+    async fn list(&self) -> Result<Inventory, EngineError> {
+        self.0.here()?;
+        Ok(self.0.inventory.lock().expect("lock").clone())
+    }
+
+    async fn act(&self, action: &Action) -> Result<(), EngineError> {
+        self.0.here()?;
+        self.0.actions.lock().expect("lock").push(action.clone());
+        Ok(())
+    }
+}

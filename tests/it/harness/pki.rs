@@ -1,0 +1,86 @@
+//! A certificate authority for one test.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+
+#[derive(Debug)]
+pub struct Pki {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl Pki {
+    pub fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "test authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let key = KeyPair::generate().expect("key");
+        Self {
+            issuer: CertifiedIssuer::self_signed(params, key).expect("issuer"),
+        }
+    }
+
+    /// A pair for these names, as PEM.
+    pub fn pair(&self, names: &[&str]) -> (String, String) {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let params = CertificateParams::new(names).expect("names");
+        let key = KeyPair::generate().expect("key");
+        let leaf = params.signed_by(&key, &self.issuer).expect("signed");
+        (
+            format!("{}{}", leaf.pem(), self.issuer.pem()),
+            key.serialize_pem(),
+        )
+    }
+
+    /// Writes a pair as an operator would, under the first name without its wildcard.
+    pub fn write_pair(&self, dir: &Path, names: &[&str]) {
+        fs::create_dir_all(dir).expect("folder");
+        let (chain, key) = self.pair(names);
+        let name = names[0].trim_start_matches("*.");
+        fs::write(dir.join(format!("{name}.crt")), chain).expect("written");
+        fs::write(dir.join(format!("{name}.key")), key).expect("written");
+    }
+
+    pub fn root_pem(&self) -> String {
+        self.issuer.pem()
+    }
+
+    /// A client that trusts this authority and offers these protocols.
+    pub fn client(&self, protocols: &[&str]) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).expect("a root");
+        let mut config = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = protocols
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
+        config
+    }
+
+    pub fn connector(&self, protocols: &[&str]) -> tokio_rustls::TlsConnector {
+        tokio_rustls::TlsConnector::from(Arc::new(self.client(protocols)))
+    }
+}
+
+/// A client that trusts these authorities alone, as PEM.
+pub fn trusting(pem: &str) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        roots.add(certificate.expect("PEM")).expect("a root");
+    }
+    ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}

@@ -1,0 +1,16 @@
+//! usher from the outside: every test enters through the door that production uses.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "tests read clocks, spawn, print what they measured, and end where something is wrong"
+)]
+
+mod harness;
+
+mod failure;
+mod forwarding;
+mod limits;
+mod routing;
