@@ -60,6 +60,7 @@
 
 // In reading order: values first, then the two planes, then what composes them.
 pub mod cause;
+pub mod fingerprint;
 pub mod moment;
 pub mod names;
 pub mod plan;

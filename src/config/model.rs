@@ -250,6 +250,13 @@ pub struct Service {
     pub expected: bool,
 }
 
+impl Service {
+    /// How few and how many replicas there may be; `None` where usher does not scale.
+    pub fn bounds(&self) -> Option<Bounds> {
+        self.role.bounds().filter(|_| self.addresses.is_empty())
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum Role {
     /// Shown, probed, routed to if a route says so, never scaled.
@@ -273,8 +280,7 @@ impl Role {
         }
     }
 
-    /// How few and how many replicas there may be; `None` where usher does not scale.
-    pub fn bounds(&self) -> Option<Bounds> {
+    fn bounds(&self) -> Option<Bounds> {
         match self {
             Self::Fixed => None,
             Self::Ratio { bounds, .. } | Self::Sessions { bounds } => Some(*bounds),

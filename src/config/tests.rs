@@ -149,7 +149,7 @@ files = { dir = "/srv/{stack}/static" }
     );
     let congress = instance(&config, "congress");
     let web = &congress.services["web"];
-    assert_eq!(web.role.bounds().expect("scaled").max, 3);
+    assert_eq!(web.bounds().expect("scaled").max, 3);
     assert_eq!(web.port, Some(8000));
     // The preset is nearer than the defaults of the file.
     assert_eq!(congress.site.close_code, 1000);
@@ -416,10 +416,7 @@ domains = ["named.example.org"]
         instance.site.domains[0].to_string(),
         "saal-1.slides.example.org"
     );
-    assert_eq!(
-        instance.services["web"].role.bounds().expect("scaled").max,
-        4
-    );
+    assert_eq!(instance.services["web"].bounds().expect("scaled").max, 4);
     assert!(made("portainer", &services).is_none());
     assert!(made("other", &services[..1]).is_none(), "without a worker");
     assert!(
@@ -435,7 +432,7 @@ domains = ["named.example.org"]
     );
     // A named entry takes what it does not say from the pattern.
     let named = &config.instances["named"];
-    assert_eq!(named.services["web"].role.bounds().expect("scaled").max, 4);
+    assert_eq!(named.services["web"].bounds().expect("scaled").max, 4);
     assert_eq!(named.site.close_code, 1000);
 }
 
@@ -470,4 +467,36 @@ fn a_directory_that_is_not_declared_is_named() {
         .map(|dir| dir.name)
         .collect();
     assert_eq!(names, ["company", "letsencrypt"]);
+}
+
+#[test]
+fn a_stack_belongs_to_one_instance() {
+    let second = SMALL
+        .replace("\"congress\"", "\"other\"\nstack = \"congress\"")
+        .replace("congress.example.org", "other.example.org");
+    let files = Files::new(&format!("{SMALL}{second}"));
+    let loaded = files.load(None);
+    let text = loaded.issues[0].to_string();
+    assert!(
+        text.contains(
+            "instance.other.stack: the stack `congress` belongs to the instance `congress`"
+        ),
+        "{text}"
+    );
+    assert_eq!(loaded.config.expect("applied").instances.len(), 1);
+}
+
+#[test]
+fn an_instance_may_consist_of_files_alone() {
+    let text = "[[instance]]\nname = \"static\"\ndomains = [\"static.example.org\"]\n\
+                [[instance.route]]\nprefix = \"/\"\nfiles = { dir = \"/srv\" }\n";
+    let loaded = Files::new(text).load(None);
+    assert!(loaded.issues.is_empty(), "{:?}", loaded.issues);
+    let nothing = "[[instance]]\nname = \"static\"\ndomains = [\"static.example.org\"]\n";
+    let loaded = Files::new(nothing).load(None);
+    assert!(
+        loaded.issues[0]
+            .to_string()
+            .contains("neither a service nor a route")
+    );
 }

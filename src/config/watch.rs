@@ -8,7 +8,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
-use super::{Config, Fingerprint, Issue, Level, Loaded, load};
+use super::{Config, Issue, Level, Loaded, load};
+use crate::fingerprint::Fingerprint;
 use crate::shutdown::Shutdown;
 
 /// How often the files are looked at. Asking works on every file system and through every bind

@@ -17,14 +17,14 @@ pub struct Fingerprint(BTreeMap<PathBuf, Stamp>);
 
 impl Fingerprint {
     /// Notes a file and its folder: a new file in it may match an `include`.
-    pub(super) fn note(&mut self, file: &Path) {
+    pub fn note(&mut self, file: &Path) {
         for path in [Some(file), file.parent()].into_iter().flatten() {
             self.0.insert(path.to_owned(), stamp(path));
         }
     }
 
     /// The same files as they are now.
-    pub(super) fn now(&self) -> Self {
+    pub fn now(&self) -> Self {
         let stamps = self.0.keys().map(|path| (path.clone(), stamp(path)));
         Self(stamps.collect())
     }

@@ -1,0 +1,223 @@
+//! The routes of an instance, and the places its files are in.
+
+use std::collections::BTreeMap;
+use std::path::{Component, PathBuf};
+
+use super::global::{Issues, networks, report, value_or};
+use super::instance::{check_header_value, fill};
+use super::issue::At;
+use super::model::{FileSource, Role, Route, RouteTarget, Service};
+use super::raw::{RawFiles, RawRoute};
+use super::reader::Field;
+use crate::names::{ServiceName, StackName};
+
+pub(super) fn lower_routes(
+    at: &At,
+    raw: Vec<RawRoute>,
+    services: &BTreeMap<ServiceName, Service>,
+    stack: &StackName,
+    issues: &Issues,
+) -> Vec<Route> {
+    if raw.is_empty() {
+        return default_route(at, services, issues).into_iter().collect();
+    }
+    let mut routes: Vec<Route> = Vec::new();
+    for route in raw {
+        let place = route
+            .prefix
+            .as_ref()
+            .map_or_else(|| route.at.clone(), |prefix| prefix.at.clone());
+        let Some(route) = route.lower(services, stack, issues) else {
+            continue;
+        };
+        if routes.iter().any(|other| other.prefix == route.prefix) {
+            report(
+                issues,
+                place.error(format!("`{}` has a route already", route.prefix)),
+            );
+        }
+        routes.push(route);
+    }
+    routes
+}
+
+/// Without any route everything goes to `web`, or to the one service that carries sessions.
+fn default_route(
+    at: &At,
+    services: &BTreeMap<ServiceName, Service>,
+    issues: &Issues,
+) -> Option<Route> {
+    let carrying = services
+        .iter()
+        .filter(|(_, service)| matches!(service.role, Role::Sessions { .. }))
+        .map(|(name, _)| name);
+    let all = services.keys();
+    let web = services.keys().find(|name| name.as_str() == "web");
+    let Some(service) = web.or_else(|| sole(carrying)).or_else(|| sole(all)) else {
+        if !services.is_empty() {
+            report(
+                issues,
+                at.error("needs a route: it has no service `web`, and several others"),
+            );
+        }
+        return None;
+    };
+    Some(Route {
+        prefix: "/".to_owned(),
+        loose: false,
+        allow: Vec::new(),
+        cache_control: None,
+        target: RouteTarget::Service(service.clone()),
+    })
+}
+
+fn sole<'a, T>(mut items: impl Iterator<Item = &'a T>) -> Option<&'a T> {
+    let first = items.next();
+    if items.next().is_some() { None } else { first }
+}
+
+impl RawRoute {
+    fn lower(
+        self,
+        services: &BTreeMap<ServiceName, Service>,
+        stack: &StackName,
+        issues: &Issues,
+    ) -> Option<Route> {
+        let Self {
+            at,
+            prefix,
+            loose,
+            to,
+            files,
+            file,
+            stub_status,
+            cache_control,
+            allow,
+        } = self;
+        let Some(prefix) = prefix else {
+            report(issues, at.error("needs a `prefix`"));
+            return None;
+        };
+        let path = prefix.value.as_str();
+        if !path.starts_with('/') || path.contains("//") || path.contains(['?', '#', '%', '\\']) {
+            report(
+                issues,
+                prefix.at.error("must be a plain path that begins with `/`"),
+            );
+        }
+        if let Some(field) = &cache_control {
+            check_header_value(&field.at, &field.value, issues);
+        }
+        let stub_status = stub_status.filter(|field| field.value);
+        let mut targets = Vec::new();
+        targets.extend(to.and_then(|to| lower_to(&to, services, issues)));
+        targets.extend(
+            files
+                .and_then(|files| files.lower(stack, issues))
+                .map(RouteTarget::Files),
+        );
+        targets.extend(
+            file.and_then(|file| file.lower(stack, issues))
+                .map(RouteTarget::File),
+        );
+        targets.extend(stub_status.map(|_| RouteTarget::StubStatus));
+        if targets.len() != 1 {
+            report(
+                issues,
+                at.error("needs exactly one of `to`, `files`, `file` and `stub-status`"),
+            );
+        }
+        Some(Route {
+            prefix: prefix.value,
+            loose: value_or(loose, false),
+            allow: networks(allow, issues),
+            cache_control: cache_control.map(|field| field.value),
+            target: targets.pop()?,
+        })
+    }
+}
+
+fn lower_to(
+    to: &Field<String>,
+    services: &BTreeMap<ServiceName, Service>,
+    issues: &Issues,
+) -> Option<RouteTarget> {
+    match services.get_key_value(to.value.as_str()) {
+        Some((
+            _,
+            Service {
+                role: Role::Ratio { .. },
+                ..
+            },
+        )) => {
+            report(
+                issues,
+                to.at.error(format!(
+                    "`{}` has the role ratio and takes no traffic",
+                    to.value
+                )),
+            );
+            None
+        }
+        Some((name, _)) => Some(RouteTarget::Service(name.clone())),
+        None => {
+            let known: Vec<_> = services.keys().map(ServiceName::as_str).collect();
+            let text = format!(
+                "`{}` is no service of this instance; it has {}",
+                to.value,
+                known.join(", ")
+            );
+            report(issues, to.at.error(text));
+            None
+        }
+    }
+}
+
+impl RawFiles {
+    fn lower(self, stack: &StackName, issues: &Issues) -> Option<FileSource> {
+        let Self {
+            at,
+            dir,
+            volume,
+            path,
+        } = self;
+        let path = path.map_or_else(PathBuf::new, |field| {
+            let plain = |part| matches!(part, Component::Normal(_));
+            if !field.value.components().all(plain) {
+                report(
+                    issues,
+                    field
+                        .at
+                        .error("must lie inside, without `..` and a leading `/`"),
+                );
+            }
+            field.value
+        });
+        match (dir, volume) {
+            (Some(dir), None) => {
+                let Some(text) = dir.value.to_str() else {
+                    report(issues, dir.at.error("is not valid UTF-8"));
+                    return None;
+                };
+                match fill(text, stack) {
+                    Ok(dir) => Some(FileSource::Dir {
+                        dir: dir.into(),
+                        path,
+                    }),
+                    Err(why) => {
+                        report(issues, dir.at.error(format!("`{text}` {why}")));
+                        None
+                    }
+                }
+            }
+            (None, Some(volume)) => Some(FileSource::Volume {
+                volume: volume.value,
+                path,
+            }),
+            _ => {
+                report(issues, at.error("needs either `dir` or `volume`"));
+                None
+            }
+        }
+    }
+}

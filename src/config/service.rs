@@ -1,0 +1,221 @@
+//! The services of an instance, from what was written to what is meant.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::global::{Issues, parse_list, report, socket_address};
+use super::issue::At;
+use super::model::{Bounds, Probe, Role, Service};
+use super::raw::{RawRole, RawService};
+use super::reader::Field;
+use crate::names::ServiceName;
+
+pub(super) fn lower_services(
+    at: &At,
+    raw: Vec<(Field<String>, RawService)>,
+    issues: &Issues,
+) -> BTreeMap<ServiceName, Service> {
+    let mut services = BTreeMap::new();
+    for (name, service) in raw {
+        match name.value.parse::<ServiceName>() {
+            Ok(parsed) => {
+                // An entry inherited as a whole (from a preset or a pattern) is not expected.
+                let expected = service.declared_in(at);
+                if let Some(service) = service.lower(&name.at, expected, issues) {
+                    services.insert(parsed, service);
+                }
+            }
+            Err(error) => {
+                let text = format!("`{}` {error}", name.value);
+                report(issues, name.at.error(text));
+            }
+        }
+    }
+    for (name, service) in &services {
+        if let Role::Ratio { of, .. } = &service.role
+            && !matches!(
+                services.get(of),
+                Some(Service {
+                    role: Role::Sessions { .. },
+                    ..
+                })
+            )
+        {
+            let text = format!("`{of}` is no service with the role sessions");
+            report(issues, at.below(&format!("service.{name}.of")).error(text));
+        }
+    }
+    services
+}
+
+impl RawService {
+    fn declared_in(&self, at: &At) -> bool {
+        [
+            self.role.as_ref().map(|field| &field.at),
+            self.port.as_ref().map(|field| &field.at),
+            self.probe.as_ref().map(|field| &field.at),
+        ]
+        .into_iter()
+        .flatten()
+        .any(|own| Arc::ptr_eq(&own.source, &at.source))
+    }
+
+    fn lower(self, at: &At, expected: bool, issues: &Issues) -> Option<Service> {
+        let Self {
+            role,
+            of,
+            ratio,
+            min,
+            max,
+            port,
+            probe,
+            addresses,
+            command,
+        } = self;
+        let Some(role) = role else {
+            report(
+                issues,
+                at.error("needs a `role`: \"sessions\", \"ratio\" or \"fixed\""),
+            );
+            return None;
+        };
+        let addresses =
+            addresses.map_or_else(Vec::new, |field| parse_list(&field, issues, socket_address));
+        let bounds = |default_max: u32| {
+            let most = max.as_ref().map_or(default_max, |field| field.value);
+            let bounds = Bounds {
+                min: min
+                    .as_ref()
+                    .map_or_else(|| 1.min(most), |field| field.value),
+                max: most,
+            };
+            if bounds.min > bounds.max {
+                let place = max.as_ref().or(min.as_ref()).map_or(at, |field| &field.at);
+                let text = format!("`max` ({most}) must be at least `min` ({})", bounds.min);
+                report(issues, place.error(text));
+            }
+            bounds
+        };
+        let role = match role.value {
+            RawRole::Fixed => {
+                for (key, present) in [("min", min.is_some()), ("max", max.is_some())] {
+                    if present {
+                        report(
+                            issues,
+                            at.below(key).error("has no meaning for a fixed service"),
+                        );
+                    }
+                }
+                Role::Fixed
+            }
+            RawRole::Sessions => Role::Sessions { bounds: bounds(16) },
+            RawRole::Ratio => Role::Ratio {
+                of: lower_of(at, of.as_ref(), issues)?,
+                ratio: lower_ratio(ratio.as_ref(), issues),
+                bounds: bounds(64),
+            },
+        };
+        if !matches!(role, Role::Ratio { .. }) {
+            let misplaced = of
+                .map(|field| field.at)
+                .into_iter()
+                .chain(ratio.map(|field| field.at));
+            for at in misplaced {
+                report(
+                    issues,
+                    at.error("has a meaning only for a service with the role ratio"),
+                );
+            }
+        }
+        if let Some(port) = port.as_ref().filter(|port| port.value == 0) {
+            report(issues, port.at.error("must be between 1 and 65535"));
+        }
+        Some(Service {
+            role,
+            port: port.map(|field| field.value),
+            probe: probe.and_then(|field| lower_probe(&field, issues)),
+            addresses,
+            command: command.map_or_else(Vec::new, |field| {
+                if field.value.is_empty() {
+                    report(issues, field.at.error("names no program"));
+                }
+                field.value
+            }),
+            expected,
+        })
+    }
+}
+
+fn lower_of(at: &At, of: Option<&Field<String>>, issues: &Issues) -> Option<ServiceName> {
+    let Some(field) = of else {
+        report(
+            issues,
+            at.error("has the role ratio and needs `of`, the service it follows"),
+        );
+        return None;
+    };
+    field
+        .value
+        .parse()
+        .map_err(|error| report(issues, field.at.error(format!("`{}` {error}", field.value))))
+        .ok()
+}
+
+fn lower_ratio(ratio: Option<&Field<f64>>, issues: &Issues) -> f64 {
+    let Some(field) = ratio else {
+        return 1.0;
+    };
+    if !(field.value.is_finite() && field.value > 0.0 && field.value <= 1_000.0) {
+        report(issues, field.at.error("must be above 0 and at most 1000"));
+    }
+    field.value
+}
+
+fn lower_probe(field: &Field<String>, issues: &Issues) -> Option<Probe> {
+    let text = field.value.as_str();
+    if text == "tcp" {
+        return Some(Probe::Tcp { port: None });
+    }
+    if let Some(port) = text.strip_prefix("tcp:") {
+        if let Some(port) = port.parse().ok().filter(|port| *port != 0) {
+            return Some(Probe::Tcp { port: Some(port) });
+        }
+    } else if text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Some(Probe::Http {
+            path: text.to_owned(),
+        });
+    }
+    let text = format!("`{text}` is no probe; write a path like \"/\", \"tcp\" or \"tcp:6379\"");
+    report(issues, field.at.error(text));
+    None
+}
+
+pub(super) fn lower_depends(
+    field: Option<Field<BTreeMap<String, Vec<String>>>>,
+    services: &BTreeMap<ServiceName, Service>,
+    issues: &Issues,
+) -> BTreeMap<ServiceName, Vec<ServiceName>> {
+    let Some(field) = field else {
+        return BTreeMap::new();
+    };
+    let find = |text: &str| {
+        let found = services.get_key_value(text).map(|(name, _)| name.clone());
+        if found.is_none() {
+            report(
+                issues,
+                field
+                    .at
+                    .error(format!("`{text}` is no service of this instance")),
+            );
+        }
+        found
+    };
+    let mut depends = BTreeMap::new();
+    for (who, needs) in &field.value {
+        let needs = needs.iter().filter_map(|name| find(name)).collect();
+        if let Some(who) = find(who) {
+            depends.insert(who, needs);
+        }
+    }
+    depends
+}
