@@ -19,6 +19,7 @@ use std::time::SystemTime;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use super::pair::{Pair, PairError};
+use crate::fingerprint::Fingerprint;
 use crate::names::{Domain, Hostname};
 
 /// The companion's mark of folders it wrote; ours too, so that either can take over.
@@ -36,6 +37,8 @@ pub(super) struct Found {
     pub(super) pair: Pair,
     /// usher or the companion wrote it, so it may be replaced.
     pub(super) managed: bool,
+    /// Whether it is what the folder holds, and not only remembered.
+    pub(super) on_disk: bool,
 }
 
 /// Why what is there is not served.
@@ -72,21 +75,32 @@ impl Disk {
         &self,
         host: &Hostname,
         now: SystemTime,
+        seen: &mut Fingerprint,
     ) -> Result<Option<Found>, DiskError> {
-        if let Some(found) = self.read(host.as_str(), now)? {
+        if let Some(found) = self.read(host.as_str(), now, seen)? {
             return Ok(Some(found));
         }
         let Some(parent) = host.parent().filter(|parent| parent.contains('.')) else {
             return Ok(None);
         };
-        let found = self.read(parent, now)?;
+        let found = self.read(parent, now, seen)?;
         Ok(found.filter(|found| found.pair.covers(&Domain::Exact(host.clone()))))
     }
 
     /// The pair of this name, `<name>.crt` and `<name>.key`.
-    pub(super) fn read(&self, name: &str, now: SystemTime) -> Result<Option<Found>, DiskError> {
+    ///
+    /// # Errors
+    /// What is there and cannot be served. `seen` notes what was looked at.
+    pub(super) fn read(
+        &self,
+        name: &str,
+        now: SystemTime,
+        seen: &mut Fingerprint,
+    ) -> Result<Option<Found>, DiskError> {
         let crt = self.dir.join(format!("{name}.crt"));
         let key = self.dir.join(format!("{name}.key"));
+        seen.note(&crt);
+        seen.note(&key);
         let read = |path: &Path| match fs::read(path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -106,7 +120,11 @@ impl Disk {
             .ok()
             .and_then(|real| Some(real.parent()?.join(MARKER)))
             .is_some_and(|marker| marker.exists());
-        Ok(Some(Found { pair, managed }))
+        Ok(Some(Found {
+            pair,
+            managed,
+            on_disk: true,
+        }))
     }
 
     /// Whether what is under this name is somebody else's, so that no order could replace it.

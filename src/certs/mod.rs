@@ -32,12 +32,15 @@ use self::store::Pairs;
 use crate::cause::chain;
 use crate::config::model::{Acme, Certs};
 use crate::config::watch::Current;
+use crate::fingerprint::Fingerprint;
 use crate::names::{Domain, Hostname};
 use crate::plan::{CertificateReport, CertificateSource, CertificateState, WantedCertificate};
 use crate::shutdown::Shutdown;
 
 /// The folder is looked at this often, for pairs that others put there.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// What is due is looked at this often.
+const AGAIN_EVERY: Duration = Duration::from_secs(30);
 /// Orders under way at once.
 const PARALLEL: usize = 4;
 
@@ -71,6 +74,8 @@ pub struct Manager {
     held: BTreeMap<Hostname, Found>,
     /// Why a host has nothing to be served with, where there is a reason.
     troubles: BTreeMap<Hostname, String>,
+    /// The files of the last reading, as they were then.
+    seen: Fingerprint,
     attempts: BTreeMap<Vec<Hostname>, Attempts>,
     ordering: BTreeMap<task::Id, Vec<Hostname>>,
 }
@@ -89,6 +94,7 @@ impl Manager {
             wanted: Arc::from([]),
             held: BTreeMap::new(),
             troubles: BTreeMap::new(),
+            seen: Fingerprint::default(),
             attempts: BTreeMap::new(),
             ordering: BTreeMap::new(),
         }
@@ -118,23 +124,32 @@ impl Manager {
         let mut held = BTreeMap::new();
         let mut troubles = BTreeMap::new();
         let mut pairs = Pairs::default();
+        let mut seen = Fingerprint::default();
         for wanted in wanted.iter() {
             for host in &wanted.names {
                 let found = match &wanted.pinned {
-                    Some(name) => self.disk.read(name, now),
-                    None => self.disk.find(host, now),
+                    Some(name) => self.disk.read(name, now, &mut seen),
+                    None => self.disk.find(host, now, &mut seen),
                 };
                 match judge(host, found) {
                     Ok(Some(found)) => {
                         pairs.insert(Domain::Exact(host.clone()), Arc::clone(&found.pair.key));
                         held.insert(host.clone(), found);
                     }
-                    Ok(None) => {}
-                    Err(why) => {
+                    missing_or_bad => {
+                        let old = self.last_good(host, now);
+                        let why = match (missing_or_bad, &old) {
+                            (Ok(_), None) => continue,
+                            (Ok(_), Some(_)) => format!(
+                                "the pair of {host} is gone from the folder; the one in memory is served \
+                                 until it expires or usher ends"
+                            ),
+                            (Err(why), _) => why,
+                        };
                         if self.troubles.get(host) != Some(&why) {
-                            warn!(%host, reason = %why, "certificate not served");
+                            warn!(%host, reason = %why, "certificate");
                         }
-                        if let Some(old) = self.last_good(host, now) {
+                        if let Some(old) = old {
                             pairs.insert(Domain::Exact(host.clone()), Arc::clone(&old.pair.key));
                             held.insert(host.clone(), old);
                         }
@@ -144,7 +159,7 @@ impl Manager {
             }
             for below in &wanted.wildcards {
                 let name = wanted.pinned.as_deref().unwrap_or(below.as_str());
-                if let Ok(Some(found)) = self.disk.read(name, now) {
+                if let Ok(Some(found)) = self.disk.read(name, now, &mut seen) {
                     let domain = Domain::Below(below.clone());
                     if found.pair.covers(&domain) {
                         pairs.insert(domain, Arc::clone(&found.pair.key));
@@ -152,18 +167,19 @@ impl Manager {
                 }
             }
         }
-        if let Ok(Some(found)) = self.disk.read("default", now) {
+        if let Ok(Some(found)) = self.disk.read("default", now, &mut seen) {
             pairs.default = Some(found.pair.key);
         }
         self.held = held;
         self.troubles = troubles;
+        self.seen = seen;
         self.store.replace(pairs);
     }
 
     fn last_good(&mut self, host: &Hostname, now: SystemTime) -> Option<Found> {
-        self.held
-            .remove(host)
-            .filter(|found| found.pair.not_after > now)
+        let mut found = self.held.remove(host)?;
+        found.on_disk = false;
+        (found.pair.not_after > now).then_some(found)
     }
 
     /// Follows what is wanted until shutdown: looks at the folder, orders what is due, reports.
@@ -203,7 +219,8 @@ impl Manager {
                 () = shutdown.begun() => return,
                 changed = wanted.changed() => if changed.is_err() { return },
                 Some(ended) = orders.join_next_with_id() => self.ordered(ended, wall()).await,
-                () = sleep(LOOK_EVERY) => {}
+                () = changed(&self.seen) => {}
+                () = sleep(AGAIN_EVERY) => {}
             }
         }
     }
@@ -299,7 +316,8 @@ impl Manager {
     fn held(&self, names: &[Hostname]) -> Held {
         let mut first = None;
         for name in names {
-            let Some(found) = self.held.get(name) else {
+            // What only memory holds would be lost with the process.
+            let Some(found) = self.held.get(name).filter(|found| found.on_disk) else {
                 return Held::NotAll;
             };
             let renew_at = found.pair.renew_at();
@@ -385,6 +403,19 @@ impl Manager {
                 .map(|attempts| attempts.error.clone())
                 .or(trouble)
                 .or_else(|| (state == CertificateState::Missing).then(never).flatten()),
+        }
+    }
+}
+
+/// Waits until the folder is not what it was.
+async fn changed(seen: &Fingerprint) {
+    loop {
+        sleep(LOOK_EVERY).await;
+        let before = seen.clone();
+        let look = task::spawn_blocking(move || before.now() != before);
+        // A panic in there says nothing about the folder.
+        if look.await.unwrap_or(false) {
+            return;
         }
     }
 }

@@ -49,7 +49,7 @@ fn what_is_written_is_found_under_every_name_in_the_companions_layout() {
     write(&disk, &["a.example.org", "b.example.org"]);
     for name in ["a.example.org", "b.example.org"] {
         let found = disk
-            .find(&host(name), month(6))
+            .find(&host(name), month(6), &mut Fingerprint::default())
             .expect("good")
             .expect("there");
         assert!(found.managed, "{name}");
@@ -82,9 +82,13 @@ fn a_renewal_replaces_the_pair_and_leaves_nothing_behind() {
         old
     );
     assert!(
-        disk.find(&host("www.example.org"), month(6))
-            .expect("good")
-            .is_some()
+        disk.find(
+            &host("www.example.org"),
+            month(6),
+            &mut Fingerprint::default()
+        )
+        .expect("good")
+        .is_some()
     );
     let left: Vec<_> = fs::read_dir(folder.path(""))
         .expect("folder")
@@ -120,7 +124,11 @@ fn files_an_operator_put_there_are_served_and_stay() {
     let (folder, disk) = Folder::new();
     folder.put("a.example.org", &["a.example.org"]);
     let found = disk
-        .find(&host("a.example.org"), month(6))
+        .find(
+            &host("a.example.org"),
+            month(6),
+            &mut Fingerprint::default(),
+        )
         .expect("good")
         .expect("there");
     assert!(!found.managed);
@@ -139,19 +147,27 @@ fn a_parents_pair_is_used_only_where_it_covers_the_name() {
     folder.put("example.org", &["example.org", "*.example.org"]);
     folder.put("other.org", &["other.org"]);
     assert!(
-        disk.find(&host("a.example.org"), month(6))
-            .expect("good")
-            .is_some()
+        disk.find(
+            &host("a.example.org"),
+            month(6),
+            &mut Fingerprint::default()
+        )
+        .expect("good")
+        .is_some()
     );
     assert!(
-        disk.find(&host("a.other.org"), month(6))
+        disk.find(&host("a.other.org"), month(6), &mut Fingerprint::default())
             .expect("good")
             .is_none()
     );
     assert!(
-        disk.find(&host("x.a.example.org"), month(6))
-            .expect("good")
-            .is_none()
+        disk.find(
+            &host("x.a.example.org"),
+            month(6),
+            &mut Fingerprint::default()
+        )
+        .expect("good")
+        .is_none()
     );
 }
 
@@ -161,7 +177,11 @@ fn a_bad_pair_is_named_with_its_file() {
     folder.put("a.example.org", &["a.example.org"]);
     fs::write(folder.path("a.example.org.key"), "garbage").expect("written");
     let error = disk
-        .find(&host("a.example.org"), month(6))
+        .find(
+            &host("a.example.org"),
+            month(6),
+            &mut Fingerprint::default(),
+        )
         .expect_err("bad")
         .to_string();
     assert!(
@@ -171,9 +191,13 @@ fn a_bad_pair_is_named_with_its_file() {
     folder.put("a.example.org", &["a.example.org"]);
     fs::remove_file(folder.path("a.example.org.key")).expect("removed");
     assert!(
-        disk.find(&host("a.example.org"), month(6))
-            .expect("half a pair is none")
-            .is_none()
+        disk.find(
+            &host("a.example.org"),
+            month(6),
+            &mut Fingerprint::default()
+        )
+        .expect("half a pair is none")
+        .is_none()
     );
 }
 
