@@ -90,6 +90,8 @@ pub struct Network {
 /// Who made it.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Origin {
+    /// Nobody here: an address in the configuration, never started and never stopped.
+    Fixed,
     /// The operator; the number is Compose's.
     Declared { number: u32 },
     /// usher. Sorts last, and leaves first.

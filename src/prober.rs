@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use crate::names::ReplicaId;
+use crate::names::{InstanceName, ReplicaId, ServiceName};
 use crate::shutdown::Shutdown;
 
 /// A whole probe, connecting included.
@@ -24,10 +24,18 @@ const LAST_RETRY: Duration = Duration::from_secs(1);
 /// Heads of answers are not longer; a body is not read.
 const LONGEST_HEAD: usize = 16 * 1024;
 
+/// Who is asked, and for whom: the same container may be a replica to two instances.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Subject {
+    pub instance: InstanceName,
+    pub service: ServiceName,
+    pub replica: ReplicaId,
+}
+
 /// One replica to ask, and how.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Target {
-    pub replica: ReplicaId,
+    pub subject: Subject,
     pub address: SocketAddr,
     pub question: Question,
 }
@@ -43,7 +51,7 @@ pub enum Question {
 /// What one probe found.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    pub replica: ReplicaId,
+    pub subject: Subject,
     /// The error completes the sentence "its probe fails: …".
     pub result: Result<(), String>,
 }
@@ -54,7 +62,7 @@ pub async fn run(
     outcomes: mpsc::Sender<Outcome>,
     mut shutdown: Shutdown,
 ) {
-    let mut running: HashMap<ReplicaId, (Target, AbortHandle)> = HashMap::new();
+    let mut running: HashMap<Subject, (Target, AbortHandle)> = HashMap::new();
     let mut set = JoinSet::new();
     loop {
         let wanted = Arc::clone(&targets.borrow_and_update());
@@ -66,9 +74,9 @@ pub async fn run(
             keep
         });
         for target in wanted.iter() {
-            if !running.contains_key(&target.replica) {
+            if !running.contains_key(&target.subject) {
                 let task = set.spawn(probe_for_ever(target.clone(), outcomes.clone()));
-                running.insert(target.replica.clone(), (target.clone(), task));
+                running.insert(target.subject.clone(), (target.clone(), task));
             }
         }
         tokio::select! {
@@ -96,7 +104,7 @@ async fn probe_for_ever(target: Target, outcomes: mpsc::Sender<Outcome>) {
             pause
         };
         let outcome = Outcome {
-            replica: target.replica.clone(),
+            subject: target.subject.clone(),
             result,
         };
         if outcomes.send(outcome).await.is_err() {

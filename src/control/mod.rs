@@ -11,11 +11,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, error};
 
 mod event;
+mod networks;
 mod planner;
 mod replica;
+mod scaling;
 mod service;
 pub mod status;
 pub mod step;
+mod tenant;
 
 pub use self::event::{Command, Event, Now, Wish};
 pub use self::status::Status;

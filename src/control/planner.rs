@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::replica::{Replica, State};
 use super::service::ServiceState;
-use super::step::{Controller, Tenant};
+use super::step::Controller;
+use super::tenant::Tenant;
 use crate::config::model::{self, FileSource, Probe, Role, RouteTarget, Service};
 use crate::inventory::{Phase, Reach, Stack, Unit, Volume};
 use crate::names::{Domain, ServiceName};
@@ -84,7 +85,11 @@ impl Controller {
                     let question = question(service, &replica.unit, host);
                     if let (true, Some((address, question))) = (asked, question) {
                         targets.push(prober::Target {
-                            replica: replica.unit.id.clone(),
+                            subject: prober::Subject {
+                                instance: tenant.instance.name.clone(),
+                                service: name.clone(),
+                                replica: replica.unit.id.clone(),
+                            },
                             address,
                             question,
                         });

@@ -204,6 +204,30 @@ impl ServiceState {
         vanished
     }
 
+    /// An address that is not declared any more leaves like any other replica; one that is
+    /// declared again stays.
+    pub(super) fn drain_withdrawn(
+        &mut self,
+        withdrawn: &[Unit],
+        service: &Service,
+        now: Now,
+        next: Generation,
+    ) {
+        for replica in self.replicas.values_mut() {
+            if replica.unit.origin != Origin::Fixed {
+                continue;
+            }
+            let leaves = withdrawn.iter().any(|unit| unit.id == replica.unit.id);
+            let stays = replica.is_present() || replica.state() == State::Failed;
+            let drains = matches!(replica.state(), State::Draining { .. });
+            if leaves && stays {
+                replica.drain(now, next);
+            } else if !leaves && drains {
+                replica.reopen(now, is_probed(service, &replica.unit));
+            }
+        }
+    }
+
     /// Takes the newest counts in. A replica that is in no report holds nothing.
     pub(super) fn load(&mut self, report: &InstanceReport) {
         for (id, replica) in &mut self.replicas {
@@ -275,7 +299,7 @@ impl ServiceState {
             .iter()
             .filter(|(_, replica)| replica.is_present() || replica.state() == State::Failed)
             .min_by_key(|(_, replica)| {
-                let declared = matches!(replica.unit.origin, Origin::Declared { .. });
+                let declared = !matches!(replica.unit.origin, Origin::Added { .. });
                 let rank = match replica.state() {
                     State::Failed => 0,
                     State::Unhealthy => 1,

@@ -21,7 +21,11 @@ async fn server(answer: &'static str) -> SocketAddr {
 
 fn target(address: SocketAddr, question: Question) -> Target {
     Target {
-        replica: ReplicaId::new("r", 1),
+        subject: Subject {
+            instance: "congress".parse().unwrap(),
+            service: "web".parse().unwrap(),
+            replica: ReplicaId::new("r", 1),
+        },
         address,
         question,
     }

@@ -298,7 +298,10 @@ impl ProxyHttp for Door {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
-        session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
+        // Only where pingora found that the client keeps its connection (RFC 9112 §9.3).
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
+        }
         session.set_min_send_rate(Some(LEAST_RATE));
         if session.is_http2() {
             session.set_write_timeout(Some(WRITE_WITHIN));

@@ -10,7 +10,8 @@ use std::time::Duration;
 use super::super::event::Now;
 use super::super::replica::{Replica, State};
 use super::super::service::ServiceState;
-use super::super::step::{Controller, Tenant};
+use super::super::step::Controller;
+use super::super::tenant::Tenant;
 use super::{InstanceStatus, Level, Memory, NodeStatus, Part, Reason};
 use crate::autoscaler::Limit;
 use crate::config::model::{Role, Service, Threshold};
@@ -231,8 +232,7 @@ impl Controller {
 
     fn judge_engine(&self) -> Finding {
         let scaling = self.tenants.values().any(|tenant| {
-            let scaled =
-                |service: &Service| service.role.bounds().is_some() && service.addresses.is_empty();
+            let scaled = |service: &Service| service.bounds().is_some();
             !tenant.instance.standby && tenant.instance.services.values().any(scaled)
         });
         let level = if scaling {

@@ -13,9 +13,10 @@ mod judge;
 use super::event::Now;
 use super::replica::{Replica, State};
 use super::service::ServiceState;
-use super::step::{Controller, Tenant};
+use super::step::Controller;
+use super::tenant::Tenant;
 use crate::autoscaler::Direction;
-use crate::config::model::{Role, Service};
+use crate::config::model::Service;
 use crate::moment::Moment;
 use crate::names::ServiceName;
 use crate::plan::{CertificateReport, InstanceReport};
@@ -316,7 +317,7 @@ impl Controller {
         service: &Service,
         state: &ServiceState,
     ) -> ServiceStatus {
-        let bounds = service.role.bounds();
+        let bounds = service.bounds();
         let decision = state.decision.as_ref();
         ServiceStatus {
             name: name.to_string(),
@@ -329,10 +330,7 @@ impl Controller {
             ready: state.count(|state| state == State::Ready),
             min: bounds.map(|bounds| bounds.min),
             max: bounds.map(|bounds| bounds.max),
-            mode: match service.role {
-                Role::Fixed => "off",
-                _ => tenant.instance.scale.mode.word(),
-            },
+            mode: bounds.map_or("off", |_| tenant.instance.scale.mode.word()),
             override_until: state
                 .over
                 .and_then(|over| over.until)

@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::SystemTime;
 
 use super::*;
 use crate::config;
 use crate::engine::act::Failure;
-use crate::inventory::{Network, Volume};
+use crate::inventory::{Network, Origin, Phase, Reach, Unit, Volume};
+use crate::names::{Generation, ReplicaId};
 use crate::plan::{EndpointReport, InstanceReport, Target, Usage};
 use crate::prober::Outcome;
 
@@ -135,8 +137,13 @@ impl Edge {
     }
 
     fn probe(&mut self, name: &str, good: bool) {
+        let id = ReplicaId::new(name, 1);
+        let targets = self.controller.targets();
+        let Some(target) = targets.iter().find(|target| target.subject.replica == id) else {
+            return;
+        };
         self.take(Event::Probe(Outcome {
-            replica: ReplicaId::new(name, 1),
+            subject: target.subject.clone(),
             result: if good {
                 Ok(())
             } else {
@@ -772,4 +779,83 @@ async fn a_cause_is_told_once_with_its_consequences_under_it() {
         first.also,
         ["no replica of web is ready: web_1 does not answer its probe: refused"]
     );
+}
+
+const FIXED: &str = r#"
+[[instance]]
+name = "congress"
+domains = ["congress.example.org"]
+[instance.scale]
+down-after = "60s"
+[instance.limits]
+replica-drain = "60s"
+[instance.service.web]
+role = "sessions"
+addresses = ["10.0.0.7:9000", "10.0.0.8:9000"]
+"#;
+
+fn states(edge: &Edge) -> BTreeMap<String, &'static str> {
+    edge.controller
+        .tenants
+        .values()
+        .flat_map(|tenant| tenant.services.values())
+        .flat_map(|service| service.replicas.values())
+        .map(|replica| (replica.unit.name.clone(), replica.state().word()))
+        .collect()
+}
+
+fn with_fixed_addresses() -> Edge {
+    let mut edge = Edge::new(FIXED);
+    edge.list();
+    for target in edge.controller.targets().iter() {
+        edge.take(Event::Probe(Outcome {
+            subject: target.subject.clone(),
+            result: Ok(()),
+        }));
+    }
+    edge.controller.plan();
+    edge
+}
+
+#[test]
+fn fixed_addresses_are_never_scaled() {
+    let mut edge = with_fixed_addresses();
+    assert!(edge.seconds(3600).is_empty());
+    assert!(states(&edge).values().all(|state| *state == "ready"));
+}
+
+#[test]
+fn an_address_that_is_withdrawn_drains_and_one_that_returns_stays() {
+    let mut edge = with_fixed_addresses();
+    edge.sessions.insert("10.0.0.7:9000".to_owned(), 3);
+    edge.second();
+    let one = current(&FIXED.replace("\"10.0.0.7:9000\", ", ""));
+    let both = current(FIXED);
+
+    edge.take(Event::Config(one.clone()));
+    edge.seconds(30);
+    assert_eq!(states(&edge)["10.0.0.7:9000"], "draining");
+    edge.take(Event::Config(both));
+    assert_eq!(states(&edge)["10.0.0.7:9000"], "ready");
+
+    edge.take(Event::Config(one));
+    edge.seconds(90);
+    assert_eq!(states(&edge)["10.0.0.7:9000"], "cutting");
+    edge.sessions.clear();
+    let actions = edge.seconds(3);
+    // Nobody here started it, so nobody stops it.
+    assert!(actions.is_empty(), "{actions:?}");
+    assert_eq!(states(&edge).keys().collect::<Vec<_>>(), ["10.0.0.8:9000"]);
+}
+
+#[test]
+fn two_instances_with_one_address_are_each_asked_for_themselves() {
+    let second = FIXED.replace("congress", "assembly");
+    let edge = Edge::new(&format!("{FIXED}{second}"));
+    let targets = edge.controller.targets();
+    let instances: Vec<_> = targets
+        .iter()
+        .map(|target| target.subject.instance.as_str().to_owned())
+        .collect();
+    assert_eq!(instances, ["assembly", "assembly", "congress", "congress"]);
 }
