@@ -11,6 +11,9 @@
 mod harness;
 
 mod failure;
+mod files;
 mod forwarding;
 mod limits;
 mod routing;
+mod tls;
+mod websockets;
