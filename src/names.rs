@@ -121,9 +121,14 @@ impl ReplicaId {
         self.started
     }
 
-    /// The first twelve characters of the unit, as `docker ps` prints them.
+    /// The unit as people know it: of a container's 64 digits the first twelve, as `docker ps`
+    /// prints them.
     pub fn short(&self) -> &str {
-        self.unit.get(..12).unwrap_or(&self.unit)
+        let of_container = self.unit.len() == 64;
+        self.unit
+            .get(..12)
+            .filter(|_| of_container)
+            .unwrap_or(&self.unit)
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt::{Display, Write};
 use std::fs;
 
 use crate::control::Status;
-use crate::control::status::Level;
+use crate::control::status::{Level, ReplicaStatus};
 use crate::plan::{DURATION_BUCKETS, Ending, Handshake, InstanceReport, Report};
 
 /// One page of metrics.
@@ -122,9 +122,9 @@ type Count = fn(&InstanceReport) -> u64;
 fn instances(page: &mut Page, report: &Report) {
     let counts: [(&str, &str, &str, Count); 2] = [
         (
-            "requests_in_flight",
+            "instance_requests_in_flight",
             "gauge",
-            "Requests that are being answered.",
+            "Requests of an instance that are being answered, by replicas or by usher itself.",
             |r| r.in_flight.into(),
         ),
         (
@@ -190,28 +190,37 @@ fn durations(page: &mut Page, instance: &str, report: &InstanceReport) {
 }
 
 fn services(page: &mut Page, status: &Status, report: &Report) {
-    page.metric("websockets", "gauge", "Open websockets of a replica.");
-    each_replica(status, |instance, service, replica| {
-        let labels = [
-            ("instance", instance),
-            ("service", service),
-            ("replica", &replica.name),
-        ];
-        page.sample("websockets", &labels, replica.websockets);
-    });
-    page.metric(
-        "streams",
-        "gauge",
-        "Answers that have been streaming for longer than 30 s.",
-    );
-    each_replica(status, |instance, service, replica| {
-        let labels = [
-            ("instance", instance),
-            ("service", service),
-            ("replica", &replica.name),
-        ];
-        page.sample("streams", &labels, replica.streams);
-    });
+    page.metric("held", "gauge", "Requests that wait for a replica.");
+    for instance in &status.instances {
+        let labels = [("instance", instance.name.as_str())];
+        page.sample("held", &labels, instance.held);
+    }
+    let of_replicas: [(&str, &str, fn(&ReplicaStatus) -> u32); 3] = [
+        ("websockets", "Open websockets of a replica.", |replica| {
+            replica.websockets
+        }),
+        (
+            "streams",
+            "Answers that have been streaming for longer than 30 s.",
+            |replica| replica.streams,
+        ),
+        (
+            "requests_in_flight",
+            "Requests that a replica is answering.",
+            |replica| replica.requests_in_flight,
+        ),
+    ];
+    for (name, help, count) in of_replicas {
+        page.metric(name, "gauge", help);
+        each_replica(status, |instance, service, replica| {
+            let labels = [
+                ("instance", instance),
+                ("service", service),
+                ("replica", &replica.name),
+            ];
+            page.sample(name, &labels, count(replica));
+        });
+    }
     page.metric(
         "sessions_opened_total",
         "counter",
@@ -316,7 +325,7 @@ fn services(page: &mut Page, status: &Status, report: &Report) {
 
 fn each_replica<'s>(
     status: &'s Status,
-    mut sample: impl FnMut(&'s str, &'s str, &'s crate::control::status::ReplicaStatus),
+    mut sample: impl FnMut(&'s str, &'s str, &'s ReplicaStatus),
 ) {
     for instance in &status.instances {
         for service in instance

@@ -239,13 +239,7 @@ pub(super) fn question(
     unit: &Unit,
     host: &str,
 ) -> Option<(SocketAddr, Question)> {
-    let probe = match (&service.probe, &service.role) {
-        (Some(probe), _) => probe.clone(),
-        // The engine's own health check stands in for a probe that nobody wrote.
-        (None, Role::Sessions { .. }) if unit.health.is_none() => Probe::Tcp { port: None },
-        (None, Role::Fixed) if !service.addresses.is_empty() => Probe::Tcp { port: None },
-        (None, _) => return None,
-    };
+    let probe = probe(service, unit)?;
     let address = address(service, unit)?;
     Some(match probe {
         Probe::Tcp { port: None } => (address, Question::Tcp),
@@ -255,6 +249,23 @@ pub(super) fn question(
             (address, Question::Http { host, path })
         }
     })
+}
+
+/// Whether being ready takes more than running. Nobody is ready where nobody can get to.
+pub(super) fn is_probed(service: &Service, unit: &Unit) -> bool {
+    let carries = matches!(service.role, Role::Sessions { .. });
+    let unreachable = matches!(unit.reach, Reach::Unreachable { .. });
+    (carries && unreachable) || probe(service, unit).is_some()
+}
+
+fn probe(service: &Service, unit: &Unit) -> Option<Probe> {
+    match (&service.probe, &service.role) {
+        (Some(probe), _) => Some(probe.clone()),
+        // The engine's own health check stands in for a probe that nobody wrote.
+        (None, Role::Sessions { .. }) if unit.health.is_none() => Some(Probe::Tcp { port: None }),
+        (None, Role::Fixed) if !service.addresses.is_empty() => Some(Probe::Tcp { port: None }),
+        (None, _) => None,
+    }
 }
 
 fn lower_route(route: &model::Route, stack: Option<&Stack>) -> Route {

@@ -164,6 +164,8 @@ impl Replica {
             State::Ready if !probed && unit.health == Some(false) => {
                 self.enter(now, State::Unhealthy);
             }
+            // It has lost the network it was reached over.
+            State::Ready if probed && !self.is_reachable() => self.enter(now, State::Unhealthy),
             _ => {}
         }
     }

@@ -1,8 +1,9 @@
 //! From a decision to the next single step towards it.
 
 use super::event::Now;
+use super::planner::is_probed;
 use super::replica::State;
-use super::service::{self, ServiceState};
+use super::service::ServiceState;
 use crate::autoscaler::{self, Decision, Direction};
 use crate::config::Instance;
 use crate::config::model::{Role, ScaleMode, Service};
@@ -80,7 +81,7 @@ impl ServiceState {
                 .reopenable()
                 .and_then(|id| self.replicas.get_mut(&id))
                 .map(|replica| {
-                    let probed = service::is_probed(orders.service, &replica.unit);
+                    let probed = is_probed(orders.service, &replica.unit);
                     replica.reopen(now, probed);
                 });
             if reopened.is_some() {

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::event::Now;
+use super::planner::is_probed;
 use super::replica::{Replica, State, Who};
 use crate::autoscaler::{Crew, Decision, Direction, Window};
 use crate::config::model::Service;
@@ -361,9 +362,4 @@ impl ServiceState {
             reason: reason.to_owned(),
         });
     }
-}
-
-/// Whether usher asks it anything before it counts as ready.
-pub(super) fn is_probed(service: &Service, unit: &Unit) -> bool {
-    super::planner::question(service, unit, "").is_some()
 }

@@ -132,7 +132,7 @@ impl Processes {
         let (exited, exit) = watch::channel(None);
         siblings.push(Replica {
             unit: Unit {
-                id: ReplicaId::new(&name, started),
+                id: ReplicaId::new(&group.as_raw_nonzero().to_string(), started),
                 name: name.clone(),
                 image: program.clone(),
                 phase: Phase::Running,

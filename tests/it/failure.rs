@@ -1,8 +1,9 @@
 //! Replicas that fail: what a client sees, and who else is asked.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::Method;
+use tokio::time::Instant;
 
 use crate::harness::program::free_port;
 use crate::harness::{Edge, Origin, Setup, eventually, instance};

@@ -1,10 +1,11 @@
 //! Ceilings and deadlines: what is over them costs itself.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::Method;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::harness::client::{raw, tls};
 use crate::harness::{Edge, Origin, eventually, instance};

@@ -10,10 +10,14 @@
 
 mod harness;
 
+mod admin;
+mod discovery;
 mod failure;
 mod files;
 mod forwarding;
+mod layering;
 mod limits;
 mod routing;
+mod scaling;
 mod tls;
 mod websockets;

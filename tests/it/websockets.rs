@@ -1,8 +1,9 @@
 //! Websockets: opened, carried, counted, and ended only by whom they belong to.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
 
 use crate::harness::client::{Socket, raw, tls};
 use crate::harness::eventually::{eventually, within};

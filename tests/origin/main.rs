@@ -30,7 +30,7 @@ fn variable(name: &str, default: &str) -> String {
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let mut terminate = signal(SignalKind::terminate()).expect("signals");
-    let name = variable("ORIGIN_NAME", "origin");
+    let name = variable("ORIGIN_NAME", &format!("origin {}", std::process::id()));
     let wait = variable("START_AFTER_MS", "0").parse().unwrap_or(0);
     let work = async {
         tokio::time::sleep(Duration::from_millis(wait)).await;

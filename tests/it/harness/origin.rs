@@ -162,6 +162,7 @@ async fn echo(request: Request<Incoming>, name: &str) -> Response<Body> {
     }
     let told = json!({
         "origin": name,
+        "process": std::process::id(),
         "method": head.method.as_str(),
         "target": head.uri.to_string(),
         "fields": fields,
