@@ -7,13 +7,14 @@
 //!              └──┴──────────────────── Plan ─── Report
 //! ```
 
+use std::backtrace::Backtrace;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use pingora::apps::{HttpServerOptions, ServerApp};
@@ -23,7 +24,7 @@ use pingora::server::configuration::ServerConf;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::admin::{self, ControlSocket, Levers, View};
 use crate::certs;
@@ -406,6 +407,17 @@ pub async fn start(
     }
     info!(http = ?running.http, https = ?running.https, admin = %running.admin, "serving");
     Ok(running)
+}
+
+/// Counts every panic of the process from now on, and logs it with its backtrace.
+///
+/// A panic ends the connection or the task it happened in, and nothing else.
+pub fn count_panics(counter: &'static AtomicU64) {
+    std::panic::set_hook(Box::new(|panic| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        let backtrace = Backtrace::capture();
+        error!(%panic, %backtrace, "panic");
+    }));
 }
 
 fn first_status(mut controller: Controller) -> Status {

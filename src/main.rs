@@ -1,10 +1,10 @@
 //! Arguments in, exit code out; and what a process may have only one of.
 
-use std::backtrace::Backtrace;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use clap::Parser;
+use usher::app;
 use usher::cli::Cli;
 
 #[global_allocator]
@@ -21,11 +21,7 @@ fn main() -> ExitCode {
     {
         unreachable!("main runs once, and nothing before it installs a provider");
     }
-    std::panic::set_hook(Box::new(|panic| {
-        PANICS.fetch_add(1, Ordering::Relaxed);
-        let backtrace = Backtrace::capture();
-        tracing::error!(%panic, %backtrace, "panic");
-    }));
+    app::count_panics(&PANICS);
     let cli = Cli::parse();
     match tokio::runtime::Builder::new_multi_thread()
         .enable_all()

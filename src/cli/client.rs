@@ -16,16 +16,13 @@ use crate::admin::{Done, Order};
 use crate::config;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-const USUAL: &str = "/run/usher/control.sock";
 
 /// The socket that is meant: named, or the configuration's, or the usual one.
 fn socket(at: &At) -> PathBuf {
-    if let Some(socket) = &at.socket {
-        return socket.clone();
-    }
-    config_file(at.config.clone())
-        .and_then(|path| config::load(&path, None).config)
-        .map_or_else(|| PathBuf::from(USUAL), |config| config.admin.socket)
+    at.socket.clone().unwrap_or_else(|| {
+        let config = config_file(at.config.clone()).unwrap_or_default();
+        config::control_socket(&config)
+    })
 }
 
 /// Asks for a path, or posts a body, and gives the body of the answer.

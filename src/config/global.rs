@@ -140,7 +140,7 @@ impl RawAdmin {
         });
         Admin {
             listen,
-            socket: value_or(socket, PathBuf::from("/run/usher/control.sock")),
+            socket: value_or(socket, PathBuf::from(super::CONTROL_SOCKET)),
             allow: networks(allow, issues),
         }
     }

@@ -91,6 +91,17 @@ pub fn load(path: &Path, previous: Option<&Config>) -> Loaded {
     }
 }
 
+/// Where the control socket is unless the configuration says otherwise.
+const CONTROL_SOCKET: &str = "/run/usher/control.sock";
+
+/// The control socket that a configuration names, however wrong the rest of it is: who has just
+/// broken the file still asks the usher that runs by it.
+pub fn control_socket(path: &Path) -> PathBuf {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let named = reader::peek(&text, "admin", "socket");
+    PathBuf::from(named.as_deref().unwrap_or(CONTROL_SOCKET))
+}
+
 /// The same complaint can reach an instance through several layers.
 fn dedup(issues: &mut Vec<Issue>) {
     let mut seen = BTreeSet::new();

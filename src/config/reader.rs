@@ -62,6 +62,18 @@ pub(super) fn parse<'i, 'n>(
     None
 }
 
+/// One string of a text that may have mistakes elsewhere.
+pub(super) fn peek(text: &str, table: &str, key: &str) -> Option<String> {
+    let (root, _mistakes) = DeTable::parse_recoverable(text);
+    let DeValue::Table(table) = root.get_ref().get(table)?.get_ref() else {
+        return None;
+    };
+    match table.get(key)?.get_ref() {
+        DeValue::String(value) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
 impl<'i, 'n> Reader<'i, 'n> {
     fn new(at: At, shape: String, table: DeTable<'i>, issues: &'n RefCell<Vec<Issue>>) -> Self {
         let entries = table

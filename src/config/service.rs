@@ -16,6 +16,11 @@ pub(super) fn lower_services(
     issues: &Issues,
 ) -> BTreeMap<ServiceName, Service> {
     let mut services = BTreeMap::new();
+    let declared: Vec<String> = raw.iter().map(|(name, _)| name.value.clone()).collect();
+    let follows: Vec<Field<String>> = raw
+        .iter()
+        .filter_map(|(_, service)| service.of.clone())
+        .collect();
     for (name, service) in raw {
         match name.value.parse::<ServiceName>() {
             Ok(parsed) => {
@@ -31,18 +36,25 @@ pub(super) fn lower_services(
             }
         }
     }
-    for (name, service) in &services {
-        if let Role::Ratio { of, .. } = &service.role
-            && !matches!(
-                services.get(of),
-                Some(Service {
-                    role: Role::Sessions { .. },
-                    ..
-                })
-            )
-        {
-            let text = format!("`{of}` is no service with the role sessions");
-            report(issues, at.below(&format!("service.{name}.of")).error(text));
+    let sessions: Vec<&str> = services
+        .iter()
+        .filter(|(_, service)| matches!(service.role, Role::Sessions { .. }))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    for of in follows {
+        // One that is declared and was rejected has its own complaint already.
+        let rejected = declared.contains(&of.value) && !services.contains_key(of.value.as_str());
+        if !rejected && !sessions.contains(&of.value.as_str()) {
+            let text = format!(
+                "`{}` is no service with the role sessions; here: {}",
+                of.value,
+                if sessions.is_empty() {
+                    "none".to_owned()
+                } else {
+                    sessions.join(", ")
+                }
+            );
+            report(issues, of.at.error(text));
         }
     }
     services
@@ -73,10 +85,12 @@ impl RawService {
             command,
         } = self;
         let Some(role) = role else {
-            report(
-                issues,
-                at.error("needs a `role`: \"sessions\", \"ratio\" or \"fixed\""),
-            );
+            let key = at.below("role").key;
+            let told = issues.borrow().iter().any(|issue| issue.key == key);
+            if !told {
+                let text = "needs a `role`: \"sessions\", \"ratio\" or \"fixed\"";
+                report(issues, at.error(text));
+            }
             return None;
         };
         let addresses =

@@ -190,7 +190,6 @@ port = "8000"
             "usher.toml:11: instance.congress.service.web.role: unknown variant `session`, expected one of `fixed`, `ratio`, `sessions`",
             "usher.toml:12: instance.congress.service.web.port: invalid type: string \"8000\", expected u16",
             "usher.toml:7: instance.congress.domains: `b c` holds a character that no host name has",
-            "usher.toml:10: instance.congress.service.web: needs a `role`: \"sessions\", \"ratio\" or \"fixed\"",
         ]
     );
 }

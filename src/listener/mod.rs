@@ -114,11 +114,16 @@ pub enum BindError {
     },
 }
 
-/// Sockets that systemd holds for this process.
+/// Sockets that are bound already: systemd holds them for this process, or it did so itself.
 #[derive(Debug, Default)]
 pub struct Inherited(Vec<std::net::TcpListener>);
 
 impl Inherited {
+    /// Sockets that this process has bound before.
+    pub fn of(sockets: Vec<std::net::TcpListener>) -> Self {
+        Self(sockets)
+    }
+
     /// Takes them from the environment (`LISTEN_FDS`), once.
     pub fn from_env() -> Self {
         let mut passed = ListenFd::from_env();

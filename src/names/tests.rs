@@ -106,8 +106,11 @@ fn simple_names_keep_to_the_alphabet_of_compose() {
 
 #[test]
 fn a_restarted_container_is_another_replica() {
-    let first = ReplicaId::new("0123456789abcdef", 1);
-    let again = ReplicaId::new("0123456789abcdef", 2);
+    let container = "0123456789abcdef".repeat(4);
+    let first = ReplicaId::new(&container, 1);
+    let again = ReplicaId::new(&container, 2);
     assert_ne!(first, again);
-    assert_eq!(first.to_string(), "0123456789ab");
+    assert_eq!(first.to_string(), "0123456789ab", "as Docker shortens it");
+    let process = ReplicaId::new("1234567", 1);
+    assert_eq!(process.to_string(), "1234567");
 }

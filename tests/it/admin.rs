@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::harness::client::plain;
 use crate::harness::eventually::eventually;
-use crate::harness::{Edge, Origin, Setup, instance};
+use crate::harness::{Edge, Front, Origin, Setup, instance};
 
 #[tokio::test]
 async fn statistics_have_every_field_of_the_contract() {

@@ -9,7 +9,7 @@ use usher::inventory::{Network, Origin as Made, Phase, Reach};
 
 use crate::harness::engine::{FakeEngine, Shared, unit};
 use crate::harness::eventually::eventually;
-use crate::harness::{Edge, Origin, Setup};
+use crate::harness::{Edge, Front, Origin, Setup};
 
 const URL: &str = "https://congress.example.org/";
 

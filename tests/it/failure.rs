@@ -6,7 +6,7 @@ use http::Method;
 use tokio::time::Instant;
 
 use crate::harness::program::free_port;
-use crate::harness::{Edge, Origin, Setup, eventually, instance};
+use crate::harness::{Edge, Front, Origin, Setup, eventually, instance};
 
 const URL: &str = "https://congress.example.org";
 

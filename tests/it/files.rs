@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 
 use http::Method;
 
-use crate::harness::{Edge, Setup};
+use crate::harness::{Edge, Front, Setup};
 
 async fn edge() -> Edge {
     let text = "[[instance]]\nname = \"congress\"\ndomains = [\"congress.example.org\"]\n\

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::harness::client::{raw, tls};
-use crate::harness::{Edge, Origin, eventually, instance};
+use crate::harness::{Edge, Front, Origin, eventually, instance};
 
 #[tokio::test]
 async fn replica_learns_who_asked_and_for_what() {

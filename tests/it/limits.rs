@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::harness::client::{raw, tls};
-use crate::harness::{Edge, Origin, eventually, instance};
+use crate::harness::{Edge, Front, Origin, eventually, instance};
 
 const HOST: &str = "congress.example.org";
 

@@ -11,13 +11,17 @@
 mod harness;
 
 mod admin;
+mod cli;
 mod discovery;
 mod failure;
 mod files;
 mod forwarding;
 mod layering;
 mod limits;
+mod panics;
+mod reload;
 mod routing;
 mod scaling;
+mod shutdown;
 mod tls;
 mod websockets;

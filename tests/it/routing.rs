@@ -1,6 +1,6 @@
 //! Which request reaches which tenant and which of its services.
 
-use crate::harness::{Edge, Origin, Setup, eventually, instance};
+use crate::harness::{Edge, Front, Origin, Setup, eventually, instance};
 
 #[tokio::test]
 async fn each_name_reaches_its_own_tenant_and_nobody_elses() {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::harness::client::Socket;
 use crate::harness::eventually::{eventually, within};
 use crate::harness::program::{origin, run as run_program};
-use crate::harness::{Edge, Setup};
+use crate::harness::{Edge, Front, Setup};
 
 const URL: &str = "wss://congress.example.org/ws/";
 

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::harness::client::{raw, tls};
 use crate::harness::eventually::{eventually, within};
-use crate::harness::{Edge, Origin, Setup, instance};
+use crate::harness::{Edge, Front, Origin, Setup, instance};
 
 async fn edge() -> (Origin, Edge) {
     let origin = Origin::start("one").await;

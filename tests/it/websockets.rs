@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::harness::client::{Socket, raw, tls};
 use crate::harness::eventually::{eventually, within};
-use crate::harness::{Edge, Origin, instance};
+use crate::harness::{Edge, Front, Origin, instance};
 
 const URL: &str = "wss://congress.example.org/ws/";
 const HOST: &str = "congress.example.org";

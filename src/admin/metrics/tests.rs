@@ -43,7 +43,7 @@ fn counts_appear_under_the_names_of_the_contract() {
     let mut page = Page(String::new());
     instances(&mut page, &report());
     for line in [
-        "usher_requests_in_flight{instance=\"congress\"} 2",
+        "usher_instance_requests_in_flight{instance=\"congress\"} 2",
         "usher_requests_total{instance=\"congress\",code_class=\"2xx\"} 5",
         "usher_request_duration_seconds_bucket{instance=\"congress\",le=\"0.005\"} 7",
         "usher_request_duration_seconds_bucket{instance=\"congress\",le=\"+Inf\"} 9",

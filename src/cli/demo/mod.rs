@@ -137,7 +137,28 @@ async fn demonstrate(arguments: Arguments, panics: &'static AtomicU64) -> Result
         &INSTANCES.map(|(_, domain)| domain),
     )?;
     let path = folder.0.join("usher.toml");
-    fs::write(&path, configuration(&folder.0, &arguments)?)?;
+    let mut bound = Vec::new();
+    let wanted = [
+        (arguments.http, 8080),
+        (arguments.https, 8443),
+        (arguments.admin, 9900),
+    ];
+    let mut addresses = [SocketAddr::from(([127, 0, 0, 1], 0)); 3];
+    for ((named, usual), address) in wanted.into_iter().zip(&mut addresses) {
+        *address = match named {
+            Some(named) => named,
+            None => {
+                let socket = listen_anywhere(usual)?;
+                let address = socket.local_addr()?;
+                bound.push(socket);
+                address
+            }
+        };
+    }
+    fs::write(
+        &path,
+        configuration(&folder.0, addresses, arguments.attendees)?,
+    )?;
     let loaded = config::load(&path, None);
     print_issues(&path, &loaded.issues);
     let Some(config) = &loaded.config else {
@@ -150,7 +171,7 @@ async fn demonstrate(arguments: Arguments, panics: &'static AtomicU64) -> Result
     let ports = Ports {
         engine,
         engine_facts,
-        inherited: Inherited::default(),
+        inherited: Inherited::of(bound),
         access_log: Box::new(io::sink()),
         panics,
     };
@@ -211,14 +232,12 @@ fn introduce(running: &Running, folder: &Path, authority: &Authority) {
 }
 
 /// The configuration an operator would write, for two instances of this demo.
-fn configuration(folder: &Path, arguments: &Arguments) -> io::Result<String> {
+fn configuration(folder: &Path, addresses: [SocketAddr; 3], attendees: u32) -> io::Result<String> {
     let program = std::env::current_exe()?;
-    let http = arguments.http.map_or_else(|| free(8080), Ok)?;
-    let https = arguments.https.map_or_else(|| free(8443), Ok)?;
-    let admin = arguments.admin.map_or_else(|| free(9900), Ok)?;
+    let [http, https, admin] = addresses;
     let folder = folder.display();
     // Six replicas at most, half full when everybody is there.
-    let per_replica = (arguments.attendees / 2).div_ceil(4).max(1);
+    let per_replica = (attendees / 2).div_ceil(4).max(1);
     let mut text = format!(
         "[state]\ndir = {state:?}\n\n[listen]\nhttp = [\"{http}\"]\nhttps = [\"{https}\"]\n\n\
          [admin]\nlisten = \"{admin}\"\nsocket = {socket:?}\n\n[engine]\nkind = \"processes\"\n\n\
@@ -242,13 +261,11 @@ fn configuration(folder: &Path, arguments: &Arguments) -> io::Result<String> {
     Ok(text)
 }
 
-/// The usual port, or any that is free: two demos can run side by side.
-fn free(port: u16) -> io::Result<SocketAddr> {
-    let usual = SocketAddr::from(([127, 0, 0, 1], port));
-    if TcpListener::bind(usual).is_ok() {
-        return Ok(usual);
-    }
-    TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?.local_addr()
+/// The usual port, or any that is free: two demos can run side by side. Bound at once, so that
+/// neither takes it from the other.
+fn listen_anywhere(usual: u16) -> io::Result<TcpListener> {
+    let at = |port| TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port)));
+    at(usual).or_else(|_| at(0))
 }
 
 /// Lets the audience come and go, and prints how usher follows.

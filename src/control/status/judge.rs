@@ -252,12 +252,21 @@ impl Controller {
     }
 
     fn judge_configuration(&self) -> Finding {
-        self.current.last_reload.as_ref().err().map(|why| {
-            (
-                Level::Warning,
-                format!("the file is not what is in force: {why}"),
-            )
-        })
+        let why = self.current.last_reload.as_ref().err()?;
+        let mut text = format!("the file is not what is in force: {why}");
+        let mut errors = self
+            .current
+            .issues
+            .iter()
+            .filter(|issue| issue.level == crate::config::Level::Error);
+        if let Some(first) = errors.next() {
+            text.push_str(&format!("; {first}"));
+        }
+        match errors.count() {
+            0 => {}
+            more => text.push_str(&format!("; and {more} more, see `usher check`")),
+        }
+        Some((Level::Warning, text))
     }
 
     fn judge_host(&self, node: &NodeStatus) -> Finding {

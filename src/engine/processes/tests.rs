@@ -1,3 +1,5 @@
+use tokio::time::{Instant, sleep};
+
 use super::*;
 
 fn slot() -> (StackName, ServiceName) {
@@ -32,7 +34,7 @@ async fn until(engine: &Processes, what: impl Fn(&[Unit]) -> bool) -> Vec<Unit> 
         if what(&units) {
             return units;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        sleep(Duration::from_millis(20)).await;
     }
     panic!("last seen: {:?}", units(engine).await);
 }
@@ -79,6 +81,11 @@ async fn stopping_gives_time_and_then_none() {
         grace: Duration::from_millis(200),
     };
     engine.act(&stop).await.expect("stopped");
+    // What the shell had started was killed with it, and is collected by somebody else.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while is_alive(pid) && Instant::now() < deadline {
+        sleep(Duration::from_millis(10)).await;
+    }
     assert!(!is_alive(pid));
     assert!(units(&engine).await.is_empty());
 }
@@ -130,7 +137,7 @@ async fn the_next_start_ends_what_a_killed_usher_left() {
         if !is_alive(pid) {
             break;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        sleep(Duration::from_millis(20)).await;
     }
     assert!(!is_alive(pid));
     drop(again);

@@ -19,14 +19,28 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use super::Edge;
-
 /// No answer takes longer, unless a test says so.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A running usher as clients know it.
+pub trait Front: Sync {
+    fn http(&self) -> SocketAddr;
+    fn https(&self) -> SocketAddr;
+    /// A TLS client that trusts its certificates and offers these protocols.
+    fn trust(&self, protocols: &[&str]) -> ClientConfig;
+
+    /// Begins a request, for example `edge.ask("https://congress.example.org/path")`.
+    fn ask(&self, url: &str) -> Ask<'_>
+    where
+        Self: Sized,
+    {
+        Ask::new(self, url)
+    }
+}
+
 /// A request that is being put together.
 pub struct Ask<'e> {
-    edge: &'e Edge,
+    edge: &'e dyn Front,
     secure: bool,
     host: String,
     server_name: String,
@@ -63,7 +77,7 @@ impl Answer {
 }
 
 impl<'e> Ask<'e> {
-    pub fn new(edge: &'e Edge, url: &str) -> Self {
+    pub fn new(edge: &'e dyn Front, url: &str) -> Self {
         let (scheme, rest) = url.split_once("://").expect("a URL");
         let (host, target) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let target = if target.is_empty() { "/" } else { target };
@@ -224,13 +238,14 @@ impl Socket {
 
 /// A TLS connection to the edge.
 pub async fn tls(
-    edge: &Edge,
+    edge: &dyn Front,
     server_name: &str,
     protocols: &[&str],
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let tcp = TcpStream::connect(edge.https()).await?;
     let name = ServerName::try_from(server_name.to_owned()).expect("a name");
-    edge.pki.connector(protocols).connect(name, tcp).await
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(edge.trust(protocols)));
+    connector.connect(name, tcp).await
 }
 
 /// One request over a plain connection to anywhere.

@@ -7,6 +7,7 @@ pub mod client;
 pub mod docker;
 pub mod engine;
 pub mod eventually;
+pub mod installed;
 pub mod origin;
 pub mod pebble;
 pub mod pki;
@@ -25,8 +26,9 @@ use usher::config;
 use usher::engine::Engine;
 use usher::listener::Inherited;
 
-pub use self::client::{Answer, Ask};
+pub use self::client::{Answer, Front};
 pub use self::eventually::eventually;
+pub use self::installed::Installed;
 pub use self::origin::Origin;
 pub use self::pki::Pki;
 
@@ -137,9 +139,7 @@ impl Setup {
         assert!(errors.is_empty(), "{errors:?}");
         let config = loaded.config.as_ref().expect("good");
         if certified {
-            for domain in config.served_names() {
-                pki.write_pair(&folder.path().join("certs"), &[&domain.to_string()]);
-            }
+            write_pairs(&pki, config, &folder.path().join("certs"));
         }
         let state = StateDir::open(&config.state_dir).expect("state");
         let (engine, engine_facts) =
@@ -162,8 +162,21 @@ impl Setup {
     }
 }
 
-/// A whole configuration around the tables of a test.
+/// A pair for every name that is served.
+pub fn write_pairs(pki: &Pki, config: &config::Config, dir: &Path) {
+    for domain in config.served_names() {
+        pki.write_pair(dir, &[&domain.to_string()]);
+    }
+}
+
+/// A whole configuration around the tables of a test, on ports that the system chooses.
 pub fn configuration(folder: &Path, text: &str) -> String {
+    configuration_at(folder, [0; 3], text)
+}
+
+/// As [`configuration`], on these ports for HTTP, HTTPS and the admin listener.
+pub fn configuration_at(folder: &Path, ports: [u16; 3], text: &str) -> String {
+    let [http, https, admin] = ports;
     let folder = folder.display();
     let mut all = String::new();
     let mut add = |table: &str, lines: String| {
@@ -175,11 +188,11 @@ pub fn configuration(folder: &Path, text: &str) -> String {
     add("state", format!("dir = \"{folder}/state\""));
     add(
         "listen",
-        "http = [\"127.0.0.1:0\"]\nhttps = [\"127.0.0.1:0\"]".to_owned(),
+        format!("http = [\"127.0.0.1:{http}\"]\nhttps = [\"127.0.0.1:{https}\"]"),
     );
     add(
         "admin",
-        format!("listen = \"127.0.0.1:0\"\nsocket = \"{folder}/control.sock\""),
+        format!("listen = \"127.0.0.1:{admin}\"\nsocket = \"{folder}/control.sock\""),
     );
     add("certs", format!("dir = \"{folder}/certs\""));
     add("engine", "kind = \"none\"".to_owned());
@@ -193,19 +206,6 @@ impl Edge {
         let edge = Setup::new(text).start().await;
         edge.all_ready().await;
         edge
-    }
-
-    pub fn http(&self) -> SocketAddr {
-        self.running.http[0]
-    }
-
-    pub fn https(&self) -> SocketAddr {
-        self.running.https[0]
-    }
-
-    /// Begins a request, for example `edge.ask("https://congress.example.org/path")`.
-    pub fn ask(&self, url: &str) -> Ask<'_> {
-        Ask::new(self, url)
     }
 
     /// GET, over a connection of its own.
@@ -257,6 +257,20 @@ impl Edge {
                 .ok_or(states)
         })
         .await;
+    }
+}
+
+impl Front for Edge {
+    fn http(&self) -> SocketAddr {
+        self.running.http[0]
+    }
+
+    fn https(&self) -> SocketAddr {
+        self.running.https[0]
+    }
+
+    fn trust(&self, protocols: &[&str]) -> rustls::ClientConfig {
+        self.pki.client(protocols)
     }
 }
 

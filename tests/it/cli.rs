@@ -1,0 +1,271 @@
+//! The binary itself: what it says, and the exit codes of the contract.
+
+use std::fs;
+use std::net::TcpListener;
+
+use rustix::process::{Pid, Signal, test_kill_process};
+
+use crate::harness::eventually::{check, eventually};
+use crate::harness::program::{Program, origin, run};
+use crate::harness::{Front, Installed, Origin, instance};
+
+#[tokio::test]
+async fn without_a_configuration_it_says_where_one_belongs_and_shows_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = run(folder.path(), &["run"]).await;
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(run.err.contains("config/usher.toml"), "{run:?}");
+    // What it shows is a configuration.
+    let file = folder.path().join("shown.toml");
+    fs::write(&file, &run.out).unwrap();
+    let loaded = usher::config::load(&file, None);
+    assert_eq!(loaded.issues, [], "{}", run.out);
+    assert_eq!(loaded.config.unwrap().instances.len(), 1);
+}
+
+#[tokio::test]
+async fn every_mistake_is_told_with_file_line_and_key() {
+    let installed = Installed::new(
+        "[[instance]]\nname = \"one\"\ndomains = [\"one.example.org\"]\ncolour = \"red\"\n\
+         [instance.service.web]\nrole = \"session\"\n\
+         [[instance]]\nname = \"two\"\ndomains = [\"one.example.org\"]\n\
+         [instance.service.web]\nrole = \"sessions\"\n\
+         [instance.service.worker]\nrole = \"ratio\"\nof = \"wbe\"\nratio = 2.0\n",
+    );
+    let line = |text: &str| {
+        let file = fs::read_to_string(installed.file()).unwrap();
+        let at = file.lines().position(|line| line == text).unwrap();
+        format!("usher.toml:{}: ", at + 1)
+    };
+
+    let checked = installed.command(&["check", "--offline"]).await;
+
+    assert_eq!(checked.code, 2, "{checked:?}");
+    for (at, words) in [
+        ("colour = \"red\"", ["colour", "instance"]),
+        ("role = \"session\"", ["session", "sessions"]),
+        ("of = \"wbe\"", ["wbe", "web"]),
+    ] {
+        let place = line(at);
+        let told = checked.out.lines().find(|told| told.contains(&place));
+        let told = told.unwrap_or_else(|| panic!("{place}: {}", checked.out));
+        assert!(words.iter().all(|word| told.contains(word)), "{told}");
+    }
+    let json = installed
+        .command(&["check", "--offline", "--format", "json"])
+        .await;
+    let findings: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(
+        findings.as_array().unwrap().len(),
+        checked.out.lines().count()
+    );
+}
+
+#[tokio::test]
+async fn a_domain_claimed_twice_stays_with_the_first_and_names_both() {
+    let origin = Origin::start("origin").await;
+    let one = instance("one", &[origin.address]);
+    let thief = instance("thief", &[origin.address]).replace("thief.example", "one.example");
+    let installed = Installed::new(&format!("{one}{thief}"));
+    let checked = installed.command(&["check", "--offline"]).await;
+    assert_eq!(checked.code, 2, "{checked:?}");
+    assert!(checked.out.contains("one.example.org"), "{checked:?}");
+    assert!(checked.out.contains("thief"), "{checked:?}");
+    let _usher = installed.start().await;
+    installed.answers("https://one.example.org/", 200).await;
+}
+
+#[tokio::test]
+async fn a_good_configuration_has_nothing_wrong() {
+    let origin = Origin::start("origin").await;
+    let installed = Installed::new(&instance("one", &[origin.address]));
+    let checked = installed.command(&["check", "--offline"]).await;
+    assert_eq!(
+        (checked.code, checked.out.as_str()),
+        (0, "usher.toml: nothing is wrong\n")
+    );
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named_and_the_exit_code_is_three() {
+    let installed = Installed::new("");
+    let _taken = TcpListener::bind(installed.https()).unwrap();
+    let run = installed.command(&["run"]).await;
+    assert_eq!(run.code, 3, "{run:?}");
+    assert!(run.err.contains(&installed.https().to_string()), "{run:?}");
+    assert!(run.err.contains("ss -ltnp"), "{run:?}");
+}
+
+#[tokio::test]
+async fn a_state_folder_has_one_user() {
+    let installed = Installed::new("");
+    let _first = installed.start().await;
+    let second = installed.command(&["run"]).await;
+    assert_eq!(second.code, 1, "{second:?}");
+    assert!(
+        second.err.contains("another usher uses the state folder"),
+        "{second:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_engine_that_does_not_answer_ends_only_a_start_that_requires_it() {
+    let origin = Origin::start("origin").await;
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("nobody.sock");
+    let text = format!(
+        "[engine]\nkind = \"docker\"\nendpoint = \"unix://{}\"\n{}",
+        socket.display(),
+        instance("fixed", &[origin.address]),
+    );
+    let installed = Installed::new(&text);
+
+    let run = installed.command(&["run", "--require-engine"]).await;
+    assert_eq!(run.code, 4, "{run:?}");
+    assert!(run.err.contains("nobody.sock"), "{run:?}");
+
+    let _usher = installed.start().await;
+    installed.answers("https://fixed.example.org/", 200).await;
+    let stats = installed.stats().await;
+    assert_eq!(stats["engine"]["connected"], false);
+    assert!(
+        stats["reasons"].to_string().contains("nobody.sock"),
+        "{}",
+        stats["reasons"]
+    );
+}
+
+#[tokio::test]
+async fn commands_without_a_running_usher_say_where_they_asked() {
+    let installed = Installed::new("");
+    for command in [&["status"][..], &["reload"], &["auto", "congress"]] {
+        let run = installed.command(command).await;
+        assert_eq!(run.code, 1, "{run:?}");
+        assert!(run.err.contains("control.sock"), "{run:?}");
+        assert!(run.err.contains("is it running"), "{run:?}");
+    }
+}
+
+#[tokio::test]
+async fn status_is_one_line_per_instance_and_the_reasons() {
+    let origin = Origin::start("origin").await;
+    let dead = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+    let text = instance("good", &[origin.address]) + &instance("bad", &[dead]);
+    let installed = Installed::new(&text);
+    let _usher = installed.start().await;
+    installed.answers("https://good.example.org/", 200).await;
+    eventually("both are judged", async || {
+        let status = installed.command(&["status"]).await;
+        let line = |name: &str| {
+            status
+                .out
+                .lines()
+                .find(|line| line.starts_with(name))
+                .map(str::to_owned)
+        };
+        let judged = line("good").is_some_and(|line| line.contains("healthy"))
+            && line("bad").is_some_and(|line| line.contains("warning"))
+            && status
+                .out
+                .contains("warning: instance:bad: web is starting");
+        check(judged, status)
+    })
+    .await;
+    let json = installed.command(&["status", "--format", "json"]).await;
+    let stats: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(stats["instances"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn after_a_kill_the_next_start_ends_the_orphans_and_nobody_else() {
+    let program = origin().display().to_string();
+    let text = format!(
+        "[engine]\nkind = \"processes\"\n\
+         [[instance]]\nname = \"congress\"\ndomains = [\"congress.example.org\"]\n\
+         [instance.service.web]\nrole = \"sessions\"\ncommand = [\"{program}\"]\nprobe = \"/\"\nmin = 2\n"
+    );
+    let installed = Installed::new(&text);
+    // A process of the same program that usher did not start.
+    let stranger = std::process::Command::new(&program)
+        .env("ROLE", "idle")
+        .spawn();
+    let mut stranger = stranger.unwrap();
+    let mut usher = installed.start().await;
+    let url = "https://congress.example.org/";
+    installed.answers(url, 200).await;
+    eventually("two replicas", async || {
+        let web = installed.stats().await["instances"][0]["services"][0].clone();
+        check(web["ready"] == 2, web)
+    })
+    .await;
+    let replicas = installed.stats().await["instances"][0]["services"][0]["replicas"].clone();
+    let orphans: Vec<Pid> = replicas
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|replica| {
+            let id = replica["id"].as_str().unwrap();
+            Pid::from_raw(id.split('@').next().unwrap().parse().unwrap()).unwrap()
+        })
+        .collect();
+    usher.signal(Signal::KILL);
+    usher.ended().await;
+    assert!(
+        orphans
+            .iter()
+            .all(|orphan| test_kill_process(*orphan).is_ok()),
+        "they outlive it"
+    );
+
+    let mut usher = installed.start().await;
+
+    eventually("the orphans have ended", async || {
+        let left: Vec<_> = orphans.iter().filter(|orphan| runs(**orphan)).collect();
+        check(left.is_empty(), left)
+    })
+    .await;
+    assert!(
+        stranger.try_wait().unwrap().is_none(),
+        "the stranger runs on"
+    );
+    installed.answers(url, 200).await;
+    usher.signal(Signal::TERM);
+    usher.ended().await;
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+}
+
+/// Whether it is there, and more than an entry that nobody has collected.
+fn runs(process: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero()));
+    stat.is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[tokio::test]
+async fn two_demos_run_side_by_side_and_leave_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["demo", "--for", "8s", "--attendees", "40"];
+    let demos = [
+        Program::start(folder.path(), &arguments),
+        Program::start(folder.path(), &arguments),
+    ];
+    for mut demo in demos {
+        let id = demo.id();
+        assert!(demo.ended().await.success(), "{}", demo.err());
+        let out = demo.out();
+        println!("{out}");
+        assert!(out.contains("https://congress.localhost:"), "{out}");
+        assert!(out.contains("attendees"), "{out}");
+        assert!(out.contains(" messages answered; 0 refused, "), "{out}");
+        assert!(out.contains(", 0 lost"), "{out}");
+        let left = fs::read_dir(std::env::temp_dir()).unwrap().flatten();
+        let left: Vec<_> = left
+            .filter(|entry| {
+                let name = entry.file_name();
+                name.to_string_lossy()
+                    .starts_with(&format!("usher-demo-{id}-"))
+            })
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
