@@ -270,7 +270,8 @@ impl Job {
         let folder = self
             .state_dir
             .join("accounts")
-            .join(file_name(&self.directory.name))
+            // An account is known to one server: another URL under the old name is another one.
+            .join(file_name(&self.directory.url))
             .join(file_name(contact));
         let state = |source| AcmeError::State {
             path: folder.clone(),

@@ -313,8 +313,12 @@ fn built_in(name: &str, url: &str) -> Directory {
 /// A file that has to be there when it is used; said at once and not in the middle of an order.
 fn readable(field: Field<PathBuf>, issues: &Issues) -> PathBuf {
     if let Err(error) = std::fs::File::open(&field.value) {
-        let text = format!("cannot read {}: {error}", field.value.display());
-        report(issues, field.at.error(text));
+        let text = format!(
+            "cannot read {}: {error}; nothing is ordered from this directory until it can be read",
+            field.value.display()
+        );
+        // What is on the disk is served all the same: a lost bundle must not keep a site down.
+        report(issues, field.at.warning(text));
     }
     field.value
 }

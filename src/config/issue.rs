@@ -49,6 +49,13 @@ impl At {
         }
     }
 
+    pub(super) fn warning(&self, text: impl Into<String>) -> Issue {
+        Issue {
+            level: Level::Warning,
+            ..self.error(text)
+        }
+    }
+
     /// The same place with a longer key.
     pub(super) fn below(&self, key: &str) -> Self {
         Self {

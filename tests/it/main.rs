@@ -10,9 +10,13 @@
 
 mod harness;
 
+mod acme_pebble;
 mod admin;
 mod cli;
 mod discovery;
+mod docker_container;
+mod docker_discovery;
+mod docker_scaling;
 mod failure;
 mod files;
 mod forwarding;

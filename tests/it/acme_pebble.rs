@@ -1,0 +1,215 @@
+//! Certificates from a real ACME server.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustix::process::Signal;
+use rustls::ClientConfig;
+use tokio::net::TcpStream;
+
+use crate::harness::eventually::{check, eventually};
+use crate::harness::pebble::Pebble;
+use crate::harness::{Front, Installed, Origin, client, instance};
+
+const HOST: &str = "congress.example.org";
+
+/// usher as its clients see it that trust pebble alone.
+struct Trusting<'a>(&'a Installed, ClientConfig);
+
+impl Front for Trusting<'_> {
+    fn http(&self) -> std::net::SocketAddr {
+        self.0.http()
+    }
+
+    fn https(&self) -> std::net::SocketAddr {
+        self.0.https()
+    }
+
+    fn trust(&self, protocols: &[&str]) -> ClientConfig {
+        let mut config = self.1.clone();
+        config.alpn_protocols = protocols
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
+        config
+    }
+}
+
+/// The certificate that a name is answered with, as DER.
+async fn leaf(front: &Trusting<'_>, name: &str) -> Result<Vec<u8>, String> {
+    let stream = client::tls(front, name, &["http/1.1"]).await;
+    let stream = stream.map_err(|error| error.to_string())?;
+    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    Ok(chain.first().ok_or("no certificate")?.to_vec())
+}
+
+async fn issued(front: &Trusting<'_>, name: &str) -> Vec<u8> {
+    eventually(&format!("a certificate for {name}"), async || {
+        leaf(front, name).await
+    })
+    .await
+}
+
+fn certs(installed: &Installed) -> PathBuf {
+    installed.folder.path().join("certs")
+}
+
+/// Every file below, by its path there, with its content and mode.
+fn tree(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() && !path.is_symlink() {
+            found.extend(tree(&path));
+        } else {
+            found.push((path.clone(), fs::read(&path).unwrap()));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[tokio::test]
+#[ignore = "needs pebble"]
+async fn a_certificate_is_ordered_stored_like_the_companions_and_kept_over_a_restart() {
+    let origin = Origin::start("origin").await;
+    let installed = Installed::new("");
+    let pebble = Pebble::start(installed.http().port()).await;
+    let text = instance("congress", &[origin.address])
+        .replace("[\"congress", "[\"congress.example.org\", \"www.congress");
+    installed.write(&format!("{}{text}", pebble.tables()));
+    let mut usher = installed.start().await;
+    let front = Trusting(&installed, pebble.trusting().await);
+
+    let first = issued(&front, HOST).await;
+    assert_eq!(
+        issued(&front, "www.congress.example.org").await,
+        first,
+        "one for both names"
+    );
+    assert_eq!(
+        front.ask(&format!("https://{HOST}/")).send().await.status,
+        200
+    );
+    let redirect = front.ask(&format!("http://{HOST}/")).send().await;
+    assert!((300..400).contains(&redirect.status), "{}", redirect.status);
+
+    // The companion's layout.
+    let certs = certs(&installed);
+    for name in [
+        "cert.pem",
+        "chain.pem",
+        "fullchain.pem",
+        "key.pem",
+        ".companion",
+    ] {
+        assert!(certs.join(HOST).join(name).is_file(), "{name}");
+    }
+    for (link, target) in [
+        ("crt", "fullchain.pem"),
+        ("key", "key.pem"),
+        ("chain.pem", "chain.pem"),
+    ] {
+        for name in [HOST, "www.congress.example.org"] {
+            let found = fs::read_link(certs.join(format!("{name}.{link}"))).unwrap();
+            assert_eq!(found, Path::new(&format!("./{HOST}/{target}")));
+        }
+    }
+    let mode = fs::metadata(certs.join(HOST).join("key.pem"))
+        .unwrap()
+        .permissions();
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&mode) & 0o077,
+        0,
+        "the key is its owner's"
+    );
+
+    // After a kill, and without the authority: served from the first connection on.
+    usher.signal(Signal::KILL);
+    usher.ended().await;
+    drop(pebble);
+    let stored = tree(&certs);
+    let mut usher = installed.start().await;
+    assert_eq!(leaf(&front, HOST).await.unwrap(), first);
+    usher.signal(Signal::INT);
+    usher.ended().await;
+    assert_eq!(tree(&certs), stored);
+}
+
+#[tokio::test]
+#[ignore = "needs pebble"]
+async fn a_name_that_comes_later_gets_its_own_and_cuts_nobody() {
+    let origin = Origin::start("origin").await;
+    let installed = Installed::new("");
+    let pebble = Pebble::start(installed.http().port()).await;
+    let one = instance("congress", &[origin.address]);
+    let two = instance("assembly", &[origin.address]);
+    installed.write(&format!("{}{one}", pebble.tables()));
+    let _usher = installed.start().await;
+    let front = Trusting(&installed, pebble.trusting().await);
+    let first = issued(&front, HOST).await;
+    let url = format!("wss://{HOST}/ws/");
+    let mut socket = front.ask(&url).websocket().await.unwrap();
+
+    installed.write(&format!("{}{one}{two}", pebble.tables()));
+
+    let second = issued(&front, "assembly.example.org").await;
+    assert_ne!(second, first);
+    assert_eq!(
+        leaf(&front, HOST).await.unwrap(),
+        first,
+        "nothing was ordered again"
+    );
+    assert_eq!(socket.echo("still here").await, "origin: still here");
+    let metrics = client::plain(installed.admin(), "localhost", "/metrics")
+        .await
+        .text();
+    let orders: Vec<_> = metrics
+        .lines()
+        .filter(|line| line.starts_with("usher_acme_orders_total{"))
+        .collect();
+    assert!(orders.iter().any(|line| line.ends_with(" 2")), "{orders:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs pebble"]
+async fn an_authority_that_answers_nonsense_is_named_and_nothing_on_disk_is_lost() {
+    let origin = Origin::start("origin").await;
+    let installed = Installed::new("");
+    let pebble = Pebble::start(installed.http().port()).await;
+    let one = instance("congress", &[origin.address]);
+    let two = instance("assembly", &[origin.address]);
+    installed.write(&format!("{}{one}", pebble.tables()));
+    let mut usher = installed.start().await;
+    let front = Trusting(&installed, pebble.trusting().await);
+    let first = issued(&front, HOST).await;
+    let stored = tree(&certs(&installed));
+    usher.signal(Signal::TERM);
+    usher.ended().await;
+
+    // The same server, asked at a place that answers with something else.
+    let tables = pebble.tables().replace("/dir\"", "/nonsense\"");
+    installed.write(&format!("{tables}{one}{two}"));
+    let _usher = installed.start().await;
+
+    eventually("a reason that names the directory", async || {
+        let reasons = installed.stats().await["instances"].to_string();
+        check(
+            reasons.contains("/nonsense") && reasons.contains("ACME"),
+            reasons,
+        )
+    })
+    .await;
+    assert_eq!(leaf(&front, HOST).await.unwrap(), first);
+    assert_eq!(tree(&certs(&installed)), stored);
+    // The name without a certificate is served plain meanwhile.
+    assert_eq!(
+        front
+            .ask("http://assembly.example.org/")
+            .send()
+            .await
+            .status,
+        200
+    );
+    assert!(TcpStream::connect(installed.https()).await.is_ok());
+}

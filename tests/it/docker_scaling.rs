@@ -1,0 +1,152 @@
+//! Siblings of Compose containers, made through the engine and accepted by Compose.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::client::Socket;
+use crate::harness::docker::{Project, inspect, must};
+use crate::harness::eventually::{check, within};
+use crate::harness::{Edge, Front, Setup};
+
+const URL: &str = "wss://congress.example.org/ws/";
+const STACK: &str = "  web:\n    image: IMAGE\n    stop_grace_period: 2s\n    environment: {KEPT: \"yes\"}\n\
+                     \u{20}   ports: [\"8000\"]\n\
+                     \u{20} worker:\n    image: IMAGE\n    stop_grace_period: 2s\n    environment: {ROLE: idle}\n";
+
+fn tables(project: &Project) -> String {
+    format!(
+        "[engine]\nkind = \"docker\"\n\
+         [[instance]]\nname = \"congress\"\nstack = \"{}\"\ndomains = [\"congress.example.org\"]\n\
+         [instance.scale]\nsessions-per-replica = 2\ndown-after = \"1s\"\n\
+         [instance.limits]\nreplica-drain = \"20s\"\nreplica-stop = \"2s\"\n\
+         [instance.service.web]\nrole = \"sessions\"\nport = 8000\nprobe = \"/\"\nmax = 3\n\
+         [instance.service.worker]\nrole = \"ratio\"\nof = \"web\"\nratio = 2.0\n",
+        project.name
+    )
+}
+
+async fn service(edge: &Edge, name: &str) -> Value {
+    let instance = edge.instance("congress").await;
+    let services = instance["services"].as_array().cloned().unwrap_or_default();
+    let found = services.into_iter().find(|service| service["name"] == name);
+    found.unwrap_or(Value::Null)
+}
+
+/// Waits until this many are ready and no other is there.
+async fn replicas(edge: &Edge, name: &str, count: usize) -> Duration {
+    let what = format!("{count} replicas of {name}");
+    let (_, took) = within(Duration::from_secs(90), &what, async || {
+        let service = service(edge, name).await;
+        let there = service["replicas"].as_array().map_or(0, Vec::len);
+        check(service["ready"] == count && there == count, service)
+    })
+    .await;
+    took
+}
+
+async fn attendees(edge: &Edge, count: usize) -> Vec<Socket> {
+    let mut sockets = Vec::new();
+    for _ in 0..count {
+        sockets.push(edge.ask(URL).websocket().await.expect("opened"));
+    }
+    sockets
+}
+
+#[tokio::test]
+#[ignore = "needs docker"]
+async fn siblings_come_with_the_audience_and_leave_after_it() {
+    let project = Project::new("audience");
+    project.up(STACK);
+    let originals = project.running("web");
+    let edge = Setup::new(&tables(&project)).start().await;
+    replicas(&edge, "web", 1).await;
+
+    let mut sockets = attendees(&edge, 5).await;
+    let up = replicas(&edge, "web", 3).await;
+    replicas(&edge, "worker", 6).await;
+    println!("three web and six worker replicas {up:?} after the fifth websocket");
+
+    // As Compose would have made them.
+    let running = project.running("web");
+    assert_eq!(running.len(), 3, "{running:?}");
+    for name in &running {
+        let container = inspect(name);
+        assert!(container["Config"]["Env"].to_string().contains("KEPT=yes"));
+        let number = container["Config"]["Labels"]["com.docker.compose.container-number"].clone();
+        assert!(
+            name.ends_with(&format!("_{}", number.as_str().unwrap())),
+            "{name} {number}"
+        );
+    }
+    let listed = project.compose(&["ps"]);
+    assert!(running.iter().all(|name| listed.contains(name)), "{listed}");
+
+    // Newcomers go to the new ones, and nobody who is there is moved.
+    sockets.extend(attendees(&edge, 1).await);
+    for socket in &mut sockets {
+        assert!(socket.echo("still here").await.ends_with("still here"));
+    }
+    for socket in sockets {
+        socket.close().await;
+    }
+    let down = replicas(&edge, "web", 1).await;
+    replicas(&edge, "worker", 2).await;
+    println!("one web replica and two workers {down:?} after the last websocket");
+    assert_eq!(project.running("web"), originals, "the originals stay");
+    let metrics = edge.admin("/metrics").await.text();
+    let closed: Vec<_> = metrics
+        .lines()
+        .filter(|line| line.starts_with("usher_sessions_closed_total{"))
+        .filter(|line| !line.contains("reason=\"client\"") && !line.ends_with(" 0"))
+        .collect();
+    assert!(closed.is_empty(), "{closed:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs docker"]
+async fn compose_keeps_siblings_and_takes_them_down_with_the_stack() {
+    let project = Project::new("down");
+    project.up(STACK);
+    let edge = Setup::new(&tables(&project)).start().await;
+    replicas(&edge, "web", 1).await;
+    let _sockets = attendees(&edge, 5).await;
+    replicas(&edge, "web", 3).await;
+    replicas(&edge, "worker", 6).await;
+    let before = project.running("web");
+
+    project.compose(&["up", "-d", "--scale", "web=3", "--scale", "worker=6"]);
+    assert_eq!(project.running("web"), before, "none was made anew");
+
+    project.compose(&["down"]);
+    let filter = format!("label=com.docker.compose.project={}", project.name);
+    assert_eq!(must(&["ps", "-aq", "--filter", &filter]), "");
+    assert_eq!(must(&["network", "ls", "-q", "--filter", &filter]), "");
+}
+
+#[tokio::test]
+#[ignore = "needs docker"]
+async fn what_cannot_have_a_sibling_says_why_and_serves_on() {
+    let project = Project::new("fixedport");
+    let port = crate::harness::program::free_port();
+    let stack = STACK.replace("\"8000\"", &format!("\"127.0.0.1:{port}:8000\""));
+    project.up(&stack);
+    let edge = Setup::new(&tables(&project)).start().await;
+    replicas(&edge, "web", 1).await;
+    let mut sockets = attendees(&edge, 3).await;
+    within(
+        Duration::from_secs(30),
+        "a reason that names the port",
+        async || {
+            let reasons = edge.instance("congress").await["reasons"].to_string();
+            check(
+                reasons.contains(&port.to_string()) && reasons.contains("ports"),
+                reasons,
+            )
+        },
+    )
+    .await;
+    for socket in &mut sockets {
+        assert!(socket.echo("still here").await.ends_with("still here"));
+    }
+}
