@@ -20,7 +20,9 @@ use crate::listener::Inherited;
 /// The first listing, when an engine is required.
 const ENGINE_WITHIN: Duration = Duration::from_secs(10);
 /// What is logged unless `USHER_LOG` says otherwise. The framework's own words are for its authors.
-const LOGGED: &str = "info,pingora=error,pingora_core=error,pingora_proxy=error,pingora_pool=error";
+/// A client that leaves in its HTTP/2 handshake is no error of anybody.
+const LOGGED: &str = "info,pingora=error,pingora_core=error,pingora_core::apps=off,\
+     pingora_proxy=error,pingora_pool=error";
 
 pub(super) async fn run(
     named: Option<PathBuf>,

@@ -17,6 +17,7 @@ use crate::names::{ReplicaId, ServiceName, StackName};
 pub mod act;
 mod clone;
 mod compose;
+mod containers;
 mod docker;
 mod here;
 mod processes;

@@ -26,10 +26,13 @@ mod frames;
 mod guard;
 mod head;
 mod hello;
+
+mod socket;
 mod stream;
 
 pub use self::connection::Connection;
-pub use self::stream::{Handshake as WebsocketRequest, Io};
+pub use self::socket::Io;
+pub use self::stream::Handshake as WebsocketRequest;
 
 use self::hello::Tls;
 use self::stream::{Downstream, HandBack};

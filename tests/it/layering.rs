@@ -83,12 +83,13 @@ const CRATES: &[(&str, &[&str])] = &[
         &[
             "engine/docker.rs",
             "engine/compose.rs",
-            "engine/compose/tests.rs",
+            "engine/containers.rs",
+            "engine/containers/tests.rs",
         ],
     ),
     ("clap", &["cli", "main.rs"]),
     ("instant_acme", &["certs/acme.rs"]),
-    ("pingora", &["app.rs", "listener", "proxy"]),
+    ("pingora", &["app", "listener", "proxy"]),
     ("toml", &["config/reader.rs"]),
     ("tokio_tungstenite", &["cli/demo"]),
 ];

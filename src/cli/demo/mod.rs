@@ -94,7 +94,7 @@ pub(super) async fn run(arguments: Arguments, panics: &'static AtomicU64) -> Exi
             access: false,
             addresses: Addresses::Full,
         },
-        "error",
+        "error,pingora_core::apps=off",
     );
     match demonstrate(arguments, panics).await {
         Ok(()) => Exit::Fine,

@@ -8,16 +8,14 @@
 //! ```
 
 use std::backtrace::Backtrace;
-use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use pingora::apps::{HttpServerOptions, ServerApp};
+use pingora::apps::HttpServerOptions;
 use pingora::protocols::http::v2::server::default_h2_options;
 use pingora::proxy::{HttpProxy, http_proxy};
 use pingora::server::configuration::ServerConf;
@@ -28,12 +26,11 @@ use tracing::{error, info, warn};
 
 use crate::admin::{self, ControlSocket, Levers, View};
 use crate::certs;
-use crate::config::model::{EngineChoice, Networks};
-use crate::config::watch::{Current, Outcome, Reload};
-use crate::config::{self, Config, Loaded};
+use crate::config::watch::Current;
+use crate::config::{self, Loaded};
 use crate::control::step::Controller;
 use crate::control::{self, Command, Doors, EngineFacts, Now, Status};
-use crate::engine::{self, Compose, Engine, Listing, NetworkPolicy, Nobody, Processes};
+use crate::engine::{self, Engine, Listing};
 use crate::host;
 use crate::listener::{self, Acceptors, BindError, EdgeCounters, Inherited};
 use crate::plan::{Plan, Report};
@@ -41,7 +38,15 @@ use crate::prober;
 use crate::proxy::{AccessLog, Door, Gateway, Parts};
 use crate::routing::{self, Routes};
 use crate::sessions::Sessions;
-use crate::shutdown::{self, Tasks, Trigger};
+use crate::shutdown::{self, Tasks};
+
+mod engines;
+mod running;
+mod state_dir;
+
+pub use self::engines::{docker_for, engine_for};
+pub use self::running::Running;
+pub use self::state_dir::StateDir;
 
 /// Queues between rooms are short: each is emptied at once, or something is wrong.
 const QUEUE: usize = 1024;
@@ -49,8 +54,6 @@ const QUEUE: usize = 1024;
 const RESERVED_FILES: u64 = 1024;
 /// Until the first plan is in force, nobody is let in.
 const FIRST_PLAN_WITHIN: Duration = Duration::from_secs(5);
-/// Of the time to stop, what is kept for cutting the rest and ending the tasks.
-const LAST_MOMENTS: Duration = Duration::from_millis(700);
 
 /// The doors to the outside world. Tests give other ones; the wiring is the same.
 pub struct Ports {
@@ -92,115 +95,6 @@ impl StartError {
     pub fn is_bind(&self) -> bool {
         matches!(self, Self::Bind(_) | Self::Control { .. })
     }
-}
-
-/// A running usher.
-pub struct Running {
-    pub http: Vec<SocketAddr>,
-    pub https: Vec<SocketAddr>,
-    pub admin: SocketAddr,
-    pub status: watch::Receiver<Arc<Status>>,
-    pub reports: watch::Receiver<Arc<Report>>,
-    reloads: mpsc::Sender<Reload>,
-    config: watch::Receiver<Current>,
-    engine: Arc<dyn Engine>,
-    sessions: Arc<Sessions>,
-    proxy: Arc<HttpProxy<Door>>,
-    /// Accept loops, which end when the last connection has.
-    serving: Tasks,
-    tasks: Tasks,
-    stop_accepting: Trigger,
-    cut: Trigger,
-    stop_tasks: Trigger,
-    _state: StateDir,
-}
-
-/// A folder that this process alone uses: its lock ends with the open file.
-#[derive(Debug)]
-pub struct StateDir {
-    _lock: File,
-}
-
-impl StateDir {
-    /// Makes the folder if need be, with mode 0700, and takes it for this process.
-    ///
-    /// # Errors
-    /// Another usher has it, or the disk says no.
-    pub fn open(path: &Path) -> Result<Self, StartError> {
-        let failed = |source| StartError::State {
-            path: path.to_owned(),
-            source,
-        };
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(failed)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(failed)?;
-        let file = File::create(path.join("lock")).map_err(failed)?;
-        let lock = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
-        match lock {
-            Ok(()) => Ok(Self { _lock: file }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::StateInUse {
-                path: path.to_owned(),
-            }),
-            Err(error) => Err(failed(error.into())),
-        }
-    }
-}
-
-/// The engine the configuration names. `docker_host` is the variable of that name.
-///
-/// The state folder has to be this process' own: an engine of processes ends what the last owner
-/// left.
-///
-/// # Errors
-/// When the record of child processes cannot be kept.
-pub fn engine_for(
-    config: &Config,
-    _state: &StateDir,
-    docker_host: Option<String>,
-) -> Result<(Arc<dyn Engine>, EngineFacts), StartError> {
-    let facts = |kind, starts_from_nothing| EngineFacts {
-        kind,
-        starts_from_nothing,
-    };
-    Ok(match &config.engine {
-        EngineChoice::None => (Arc::new(Nobody), facts("none", false)),
-        EngineChoice::Processes => {
-            let engine = Processes::open(&config.state_dir);
-            let engine = engine.map_err(|source| StartError::State {
-                path: config.state_dir.clone(),
-                source,
-            })?;
-            (Arc::new(engine), facts("processes", true))
-        }
-        EngineChoice::Docker { endpoint, networks } => {
-            let docker = docker_for(endpoint.clone(), *networks, docker_host);
-            (docker, facts("docker", false))
-        }
-    })
-}
-
-/// A Docker engine; nothing is contacted yet.
-pub fn docker_for(
-    endpoint: Option<String>,
-    networks: Networks,
-    docker_host: Option<String>,
-) -> Arc<dyn Engine> {
-    let endpoints = match docker_host.filter(|host| !host.is_empty()).or(endpoint) {
-        Some(endpoint) => vec![endpoint],
-        None => ["/var/run/docker.sock", "/tmp/docker.sock"]
-            .map(|path| format!("unix://{path}"))
-            .into(),
-    };
-    let policy = match networks {
-        Networks::Auto => NetworkPolicy::Auto,
-        Networks::Join => NetworkPolicy::Join,
-        Networks::None => NetworkPolicy::None,
-        Networks::Reach => NetworkPolicy::Reach,
-    };
-    Arc::new(Compose::new(endpoints, policy))
 }
 
 /// Starts everything and returns when the first plan is in force and all sockets are bound.
@@ -483,64 +377,5 @@ fn now() -> Now {
     Now {
         at: Instant::now(),
         wall: SystemTime::now(),
-    }
-}
-
-impl Running {
-    /// Reads the configuration now.
-    pub async fn reload(&self, force: bool) -> Option<Outcome> {
-        let (reply, outcome) = tokio::sync::oneshot::channel();
-        self.reloads.send(Reload { force, reply }).await.ok()?;
-        outcome.await.ok()
-    }
-
-    /// Waits until a task ends that should not, and names it.
-    pub async fn fault(&mut self) -> &'static str {
-        tokio::select! {
-            name = self.tasks.ended() => name,
-            name = self.serving.ended() => name,
-        }
-    }
-
-    /// Stops: no new connections, requests end, sessions are closed one after the other, and what
-    /// is left when the time is over is cut. Leaves the moment everything has ended.
-    ///
-    /// Replicas that are containers keep running.
-    pub async fn stop(self) {
-        let within = self.config.borrow().config.stop_within;
-        let gently = within.saturating_sub(LAST_MOMENTS);
-        let open = self.sessions.count();
-        info!(sessions = open, within_ms = within.as_millis(), "stopping");
-        self.stop_accepting.begin();
-        self.proxy.cleanup().await;
-        // The last ones need time for their close handshake.
-        self.sessions.stop(gently.mul_f64(0.6));
-        let serving = self.serving.finished();
-        tokio::pin!(serving);
-        if timeout(gently, &mut serving).await.is_err() {
-            warn!(sessions = self.sessions.count(), "cutting what is left");
-            self.cut.begin();
-            // An accept loop that is cut ends at once.
-            let _ = timeout(LAST_MOMENTS / 2, &mut serving).await;
-        }
-        self.engine.close().await;
-        self.stop_tasks.begin();
-        let _ = timeout(LAST_MOMENTS, self.tasks.finished()).await;
-        info!("stopped");
-    }
-
-    /// Stops without waiting for anybody.
-    pub async fn stop_now(self) {
-        self.stop_accepting.begin();
-        self.cut.begin();
-        let _ = timeout(LAST_MOMENTS, self.serving.finished()).await;
-        self.engine.close().await;
-        self.stop_tasks.begin();
-        let _ = timeout(LAST_MOMENTS, self.tasks.finished()).await;
-    }
-
-    /// The token that tells that stopping has begun.
-    pub fn config(&self) -> Arc<Config> {
-        Arc::clone(&self.config.borrow().config)
     }
 }

@@ -1,0 +1,63 @@
+//! Which engine runs the stacks.
+
+use std::sync::Arc;
+
+use super::{StartError, StateDir};
+use crate::config::Config;
+use crate::config::model::{EngineChoice, Networks};
+use crate::control::EngineFacts;
+use crate::engine::{Compose, Engine, NetworkPolicy, Nobody, Processes};
+
+/// The engine the configuration names. `docker_host` is the variable of that name.
+///
+/// The state folder has to be this process' own: an engine of processes ends what the last owner
+/// left.
+///
+/// # Errors
+/// When the record of child processes cannot be kept.
+pub fn engine_for(
+    config: &Config,
+    _state: &StateDir,
+    docker_host: Option<String>,
+) -> Result<(Arc<dyn Engine>, EngineFacts), StartError> {
+    let facts = |kind, starts_from_nothing| EngineFacts {
+        kind,
+        starts_from_nothing,
+    };
+    Ok(match &config.engine {
+        EngineChoice::None => (Arc::new(Nobody), facts("none", false)),
+        EngineChoice::Processes => {
+            let engine = Processes::open(&config.state_dir);
+            let engine = engine.map_err(|source| StartError::State {
+                path: config.state_dir.clone(),
+                source,
+            })?;
+            (Arc::new(engine), facts("processes", true))
+        }
+        EngineChoice::Docker { endpoint, networks } => {
+            let docker = docker_for(endpoint.clone(), *networks, docker_host);
+            (docker, facts("docker", false))
+        }
+    })
+}
+
+/// A Docker engine; nothing is contacted yet.
+pub fn docker_for(
+    endpoint: Option<String>,
+    networks: Networks,
+    docker_host: Option<String>,
+) -> Arc<dyn Engine> {
+    let endpoints = match docker_host.filter(|host| !host.is_empty()).or(endpoint) {
+        Some(endpoint) => vec![endpoint],
+        None => ["/var/run/docker.sock", "/tmp/docker.sock"]
+            .map(|path| format!("unix://{path}"))
+            .into(),
+    };
+    let policy = match networks {
+        Networks::Auto => NetworkPolicy::Auto,
+        Networks::Join => NetworkPolicy::Join,
+        Networks::None => NetworkPolicy::None,
+        Networks::Reach => NetworkPolicy::Reach,
+    };
+    Arc::new(Compose::new(endpoints, policy))
+}

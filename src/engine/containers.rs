@@ -1,0 +1,283 @@
+//! What a container of a Compose project is to usher: its place, its phase and how to reach it.
+//!
+//! Pure: what the engine said in, units of the inventory out.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bollard::models::{
+    ContainerInspectResponse, ContainerSummary, EndpointSettings, HealthStatusEnum,
+};
+
+use super::clone::{CLONE_OF, NUMBER, SERVICE};
+use super::docker::PROJECT;
+use crate::inventory::{Network, Origin, Phase, Reach, Unit, Volume};
+use crate::names::{ReplicaId, ServiceName, StackName};
+
+/// How this listing reaches containers.
+pub(super) enum Paths {
+    /// Every bridge of this machine.
+    Host,
+    /// The networks usher is attached to, by id.
+    Attached {
+        ids: Vec<String>,
+        join: bool,
+    },
+    Nowhere,
+}
+
+pub(super) fn summary_label<'a>(container: &'a ContainerSummary, key: &str) -> Option<&'a str> {
+    container.labels.as_ref()?.get(key).map(String::as_str)
+}
+
+/// Containers of `compose run` carry the labels of their service and are none of its replicas.
+pub(super) fn is_one_off(container: &ContainerSummary) -> bool {
+    summary_label(container, "com.docker.compose.oneoff").is_some_and(|value| value != "False")
+}
+
+pub(super) fn belongs(
+    container: &ContainerSummary,
+    stack: &StackName,
+    service: &ServiceName,
+) -> bool {
+    !is_one_off(container)
+        && summary_label(container, PROJECT) == Some(stack.as_str())
+        && summary_label(container, SERVICE) == Some(service.as_str())
+}
+
+pub(super) fn is_clone(container: &ContainerSummary) -> bool {
+    summary_label(container, CLONE_OF).is_some()
+}
+
+pub(super) fn is_running(container: &ContainerSummary) -> bool {
+    use bollard::models::ContainerSummaryStateEnum::RUNNING;
+    container.state == Some(RUNNING)
+}
+
+pub(super) fn number(container: &ContainerSummary) -> u32 {
+    summary_label(container, NUMBER)
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0)
+}
+
+pub(super) fn label<'a>(container: &'a ContainerInspectResponse, key: &str) -> Option<&'a str> {
+    let labels = container.config.as_ref()?.labels.as_ref()?;
+    labels.get(key).map(String::as_str)
+}
+
+pub(super) fn place(container: &ContainerInspectResponse) -> Option<(StackName, ServiceName)> {
+    Some((
+        label(container, PROJECT)?.parse().ok()?,
+        label(container, SERVICE)?.parse().ok()?,
+    ))
+}
+
+pub(super) fn is_alive(container: &ContainerInspectResponse) -> bool {
+    container
+        .state
+        .as_ref()
+        .and_then(|state| state.running)
+        .unwrap_or(false)
+}
+
+/// Nanoseconds since 1970: what tells the lives of a container apart.
+pub(super) fn started_at(container: &ContainerInspectResponse) -> u64 {
+    container
+        .state
+        .as_ref()
+        .and_then(|state| state.started_at.as_deref())
+        .and_then(|text| text.parse::<jiff::Timestamp>().ok())
+        .and_then(|timestamp| u64::try_from(timestamp.as_nanosecond()).ok())
+        .unwrap_or(0)
+}
+
+pub(super) fn endpoints(
+    container: Option<&ContainerInspectResponse>,
+) -> BTreeMap<String, EndpointSettings> {
+    container
+        .and_then(|container| container.network_settings.as_ref())
+        .and_then(|settings| settings.networks.clone())
+        .unwrap_or_default()
+        .into_iter()
+        .collect()
+}
+
+pub(super) fn unit(
+    container: &ContainerInspectResponse,
+    leaving: bool,
+    paths: &Paths,
+) -> Option<Unit> {
+    let id = container.id.as_deref()?;
+    let started = started_at(container);
+    let config = container.config.as_ref();
+    let number = label(container, NUMBER)
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0);
+    let mut ports: Vec<u16> = config
+        .and_then(|config| config.exposed_ports.as_ref())
+        .into_iter()
+        .flat_map(|ports| ports.iter())
+        .filter_map(|port| port.strip_suffix("/tcp")?.parse().ok())
+        .collect();
+    ports.sort_unstable();
+    Some(Unit {
+        id: ReplicaId::new(id, started),
+        name: container
+            .name
+            .as_deref()
+            .unwrap_or(id)
+            .trim_start_matches('/')
+            .to_owned(),
+        image: config
+            .and_then(|config| config.image.clone())
+            .unwrap_or_default(),
+        phase: phase(container, leaving),
+        since: UNIX_EPOCH
+            .checked_add(Duration::from_nanos(started))
+            .unwrap_or(SystemTime::UNIX_EPOCH),
+        reach: reach(container, paths),
+        networks: endpoints(Some(container))
+            .into_values()
+            .filter_map(|settings| settings.network_id)
+            .collect(),
+        ports,
+        health: health(container),
+        origin: if label(container, CLONE_OF).is_some() {
+            Origin::Added { number }
+        } else {
+            Origin::Declared { number }
+        },
+    })
+}
+
+pub(super) fn phase(container: &ContainerInspectResponse, leaving: bool) -> Phase {
+    use bollard::models::ContainerStateStatusEnum as Status;
+    let Some(state) = &container.state else {
+        return Phase::Other;
+    };
+    match state.status {
+        Some(Status::CREATED) => Phase::Created,
+        Some(Status::RUNNING) if leaving => Phase::Leaving,
+        Some(Status::RUNNING) => Phase::Running,
+        Some(Status::EXITED) => Phase::Exited {
+            code: state.exit_code.unwrap_or(-1),
+        },
+        _ => Phase::Other,
+    }
+}
+
+pub(super) fn health(container: &ContainerInspectResponse) -> Option<bool> {
+    let status = container.state.as_ref()?.health.as_ref()?.status?;
+    match status {
+        HealthStatusEnum::HEALTHY => Some(true),
+        HealthStatusEnum::STARTING | HealthStatusEnum::UNHEALTHY => Some(false),
+        _ => None,
+    }
+}
+
+pub(super) fn reach(container: &ContainerInspectResponse, paths: &Paths) -> Reach {
+    let mode = container
+        .host_config
+        .as_ref()
+        .and_then(|host| host.network_mode.as_deref())
+        .unwrap_or_default();
+    let unreachable = |why: &str| Reach::Unreachable {
+        why: why.to_owned(),
+        joinable: Vec::new(),
+    };
+    if mode == "host" {
+        return match paths {
+            Paths::Host => Reach::At(IpAddr::from([127, 0, 0, 1])),
+            _ => unreachable("it uses the host's network, and usher has one of its own"),
+        };
+    }
+    // Sorted by name, so that every listing chooses the same one.
+    let attached = endpoints(Some(container));
+    let usable = |settings: &EndpointSettings| match paths {
+        Paths::Host => true,
+        Paths::Attached { ids, .. } => settings
+            .network_id
+            .as_ref()
+            .is_some_and(|id| ids.contains(id)),
+        Paths::Nowhere => false,
+    };
+    let address = attached
+        .iter()
+        // The routing mesh of Swarm is not how one task is reached.
+        .filter(|(name, settings)| name.as_str() != "ingress" && usable(settings))
+        .find_map(|(_, settings)| address_of(settings));
+    if let Some(address) = address {
+        return Reach::At(address);
+    }
+    if let Paths::Nowhere = paths {
+        return unreachable("`[engine] networks` is \"none\"");
+    }
+    let joinable: Vec<Network> = match paths {
+        Paths::Attached { join: true, .. } => attached
+            .into_iter()
+            .filter(|(name, _)| !matches!(name.as_str(), "host" | "none" | "ingress"))
+            .filter_map(|(name, settings)| {
+                Some(Network {
+                    id: settings.network_id.filter(|id| !id.is_empty())?,
+                    name,
+                })
+            })
+            .collect(),
+        _ => Vec::new(),
+    };
+    let why = match paths {
+        Paths::Host => "it has no address on any network",
+        _ => "it is on no network that usher is attached to",
+    };
+    Reach::Unreachable {
+        why: why.to_owned(),
+        joinable,
+    }
+}
+
+pub(super) fn address_of(settings: &EndpointSettings) -> Option<IpAddr> {
+    let parse = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
+    parse(&settings.ip_address).or_else(|| parse(&settings.global_ipv6_address))
+}
+
+/// Where folders of the host appear in usher's own container; `None` on the host itself.
+pub(super) fn own_mounts(
+    own: Option<&ContainerInspectResponse>,
+) -> Option<Vec<(PathBuf, PathBuf)>> {
+    let mounts = own?.mounts.as_deref().unwrap_or_default();
+    let pairs = mounts.iter().filter_map(|mount| {
+        Some((
+            PathBuf::from(mount.source.as_deref()?),
+            PathBuf::from(mount.destination.as_deref()?),
+        ))
+    });
+    Some(pairs.collect())
+}
+
+/// A path of the host as usher sees it.
+pub(super) fn visible(path: &Path, mounts: Option<&[(PathBuf, PathBuf)]>) -> Volume {
+    let Some(mounts) = mounts else {
+        return Volume::At(path.to_owned());
+    };
+    let seen = mounts
+        .iter()
+        .filter_map(|(source, destination)| {
+            let rest = path.strip_prefix(source).ok()?;
+            Some((source.as_os_str().len(), destination.join(rest)))
+        })
+        .max();
+    match seen {
+        Some((_, path)) => Volume::At(path),
+        None => Volume::Invisible {
+            why: format!(
+                "{} is not mounted into usher's container; mount the volumes' parent folder read-only",
+                path.display()
+            ),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

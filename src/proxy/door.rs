@@ -1,0 +1,419 @@
+//! The door of ordinary requests: pingora's callbacks, in the order pingora calls them.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{HeaderName, HeaderValue};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::prelude::{Error, ErrorSource, ErrorType, HttpPeer, Result};
+use pingora::protocols::Digest;
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::{H1UpgradePolicy, HttpUpstreamRequestPolicy};
+
+use super::ctx::With;
+use super::decide::{Asked, Decision};
+use super::dial::hangup_of;
+use super::exchange::Deadlines;
+use super::failure::Failure;
+use super::headers::{Origin, is_identity};
+use super::local::Answer;
+use super::{Ctx, Gateway, authority, decorate, now, stub_status};
+use crate::listener::Connection;
+use crate::plan::{Ending, Target};
+use crate::routing::{Pick, SessionCounter};
+
+/// Pooled connections to replicas close after this; below the timeouts of the servers behind.
+const POOL_IDLE: Duration = Duration::from_secs(30);
+/// An idle client connection, on HTTP/1.1.
+const KEEP_ALIVE_SECONDS: u64 = 60;
+/// A client that reads slower than this is not reading.
+const LEAST_RATE: usize = 1024;
+const WRITE_WITHIN: Duration = Duration::from_secs(30);
+
+/// The gateway as pingora owns it.
+#[derive(Debug)]
+pub struct Door(pub Arc<Gateway>);
+
+impl Deref for Door {
+    type Target = Gateway;
+
+    fn deref(&self) -> &Gateway {
+        &self.0
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Door {
+    type CTX = Ctx;
+
+    fn new_ctx(&self) -> Ctx {
+        Ctx::new(now())
+    }
+
+    fn init_downstream_modules(&self, _modules: &mut pingora::modules::http::HttpModules) {
+        // Nothing is compressed on the way yet, so no module looks at every part of every answer.
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+        // Only where pingora found that the client keeps its connection (RFC 9112 §9.3).
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
+        }
+        session.set_min_send_rate(Some(LEAST_RATE));
+        if session.is_http2() {
+            session.set_write_timeout(Some(WRITE_WITHIN));
+        }
+        let Some(connection) = connection(session) else {
+            return Err(Error::explain(
+                ErrorType::InternalError,
+                "a stream not of ours",
+            ));
+        };
+        ctx.connection = Some(Arc::clone(&connection));
+        let request = session.req_header();
+        let decision = self.decide(&Asked {
+            method: &request.method,
+            authority: authority(request),
+            path: request.uri.path(),
+            query: request.uri.query(),
+            fields: &request.headers,
+            connection: &connection,
+        });
+        let served = match decision {
+            Decision::Answer { answer, instance } => {
+                if instance.is_none() {
+                    self.counters.unrouted();
+                }
+                ctx.instance = instance;
+                return self.answer(session, ctx, *answer).await;
+            }
+            Decision::Serve(served) => served,
+        };
+        let instance = Arc::clone(&served.instance);
+        let route = Arc::clone(&served.route);
+        ctx.instance = Some(Arc::clone(&instance));
+        ctx.served = Some(served);
+        let limits = &instance.plan().site.limits;
+        let counters = instance.counters();
+        ctx.in_flight = counters.request(limits.requests_in_flight);
+        if ctx.in_flight.is_none()
+            || connection
+                .count(|| counters.connect(limits.connections))
+                .is_none()
+        {
+            return self.fail(session, ctx, Failure::OverLimit).await;
+        }
+        if let Some(most) = limits.max_body
+            && declared_length(session.req_header()).is_some_and(|length| length > most)
+        {
+            return self.fail(session, ctx, Failure::BodyTooLarge).await;
+        }
+        match &route.target {
+            Target::Service(service) => {
+                ctx.pool = instance.pool(service).cloned();
+                Ok(false)
+            }
+            Target::File(root) | Target::Files(root) => {
+                self.serve_file(session, ctx, &route, root).await
+            }
+            Target::StubStatus => {
+                let answer = Answer::text(stub_status::text(&instance));
+                self.answer(session, ctx, answer).await
+            }
+        }
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        ctx.body_in += body.as_ref().map_or(0, |body| body.len() as u64);
+        let most = ctx
+            .instance
+            .as_ref()
+            .and_then(|instance| instance.plan().site.limits.max_body);
+        if most.is_some_and(|most| ctx.body_in > most) {
+            // The surplus is in hand and goes no further.
+            *body = None;
+            ctx.failure = Some(Failure::BodyTooLarge);
+            return Err(Error::new_down(ErrorType::HTTPStatus(
+                Failure::BodyTooLarge.status().as_u16(),
+            )));
+        }
+        if let Some(with) = &ctx.with {
+            with.watched.sent(now());
+        }
+        Ok(())
+    }
+
+    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+        ctx.with = None;
+        let picked = self.pick(ctx);
+        let (Some(instance), Some(pool)) = (&ctx.instance, &ctx.pool) else {
+            return Err(Error::new_in(ErrorType::InternalError));
+        };
+        let Pick { endpoint, inside } = match picked {
+            Ok(pick) => pick,
+            Err(failure) => {
+                ctx.failure = Some(failure);
+                return Err(Error::new_up(ErrorType::HTTPStatus(
+                    failure.status().as_u16(),
+                )));
+            }
+        };
+        let limits = &instance.plan().site.limits;
+        let deadlines = Deadlines {
+            first_byte: limits.request_timeout,
+            idle: limits.websocket_idle,
+        };
+        let counter = SessionCounter::new(instance, pool, &endpoint);
+        let watched = self.exchanges.open(ctx.began, deadlines, counter);
+        let mut peer = HttpPeer::new(endpoint.address, false, String::new());
+        peer.group_key = endpoint.pool_key;
+        peer.options.idle_timeout = Some(POOL_IDLE);
+        peer.options.custom_l4 = Some(Arc::clone(&self.dial) as _);
+        // Websockets do not come this way, and nothing else is upgraded.
+        peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy {
+            h1_upgrade: H1UpgradePolicy::Deny,
+            ..HttpUpstreamRequestPolicy::default()
+        };
+        ctx.with = Some(With {
+            endpoint,
+            watched,
+            _inside: inside,
+        });
+        Ok(Box::new(peer))
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::fd::RawFd,
+        digest: Option<&Digest>,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        if let (Some(with), Some(hangup)) = (&ctx.with, hangup_of(digest)) {
+            with.watched.over(hangup);
+            with.watched.sent(now());
+        }
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        let (Some(served), Some(connection)) = (&ctx.served, &ctx.connection) else {
+            return Err(Error::new_in(ErrorType::InternalError));
+        };
+        let foreign: Vec<HeaderName> = request
+            .headers
+            .keys()
+            .filter(|name| is_identity(name))
+            .cloned()
+            .collect();
+        for name in &foreign {
+            request.remove_header(name);
+        }
+        let target = request
+            .uri
+            .path_and_query()
+            .map_or("/", http::uri::PathAndQuery::as_str);
+        let origin = Origin {
+            client: &served.client,
+            peer: connection.peer,
+            local: connection.local,
+            host: &served.host,
+            port: served.port,
+            target,
+        };
+        for (name, value) in origin.fields() {
+            request.insert_header(name, value)?;
+        }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            // Nobody asked: what follows would be no HTTP, on a connection that is to be reused.
+            return Err(Error::explain(
+                ErrorType::InvalidHTTPHeader,
+                "a 101 that nobody asked for",
+            )
+            .into_up());
+        }
+        if let (Some(with), false) = (&ctx.with, response.status.is_informational()) {
+            with.watched.received(now());
+        }
+        Ok(())
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        ctx: &mut Ctx,
+    ) -> Result<Option<Duration>> {
+        ctx.body_out += body.as_ref().map_or(0, |body| body.len() as u64);
+        if let Some(with) = &ctx.with {
+            with.watched.received(now());
+        }
+        Ok(None)
+    }
+
+    async fn response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        let value = ctx
+            .served
+            .as_ref()
+            .and_then(|served| served.route.cache_control.clone());
+        if let Some(value) = value {
+            response.insert_header("cache-control", value)?;
+        }
+        decorate(response, ctx)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Ctx,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        // Nothing was sent, so any request may be tried elsewhere.
+        if let Some(with) = ctx.with.take() {
+            ctx.tried.push(with.endpoint.id.clone());
+        }
+        error.set_retry(true);
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        ctx: &mut Ctx,
+        reused: bool,
+    ) -> Box<Error> {
+        let mut error = error.more_context(format!("replica: {peer}"));
+        let timed_out = ctx
+            .with
+            .as_ref()
+            .is_some_and(|with| with.watched.timed_out());
+        let repeatable = session.req_header().method.is_idempotent()
+            && !session.as_ref().retry_buffer_truncated();
+        if timed_out {
+            ctx.failure = Some(Failure::UpstreamTimedOut);
+            error.set_retry(false);
+        } else if repeatable {
+            // A connection from the pool may have died unseen; a fresh one failed for real.
+            error.retry.decide_reuse(reused);
+        } else {
+            error.set_retry(false);
+        }
+        error
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        ctx: &mut Ctx,
+    ) -> FailToProxy {
+        let client_is_gone = *error.esource() == ErrorSource::Downstream
+            && !matches!(error.etype(), ErrorType::HTTPStatus(_));
+        if client_is_gone || session.response_written().is_some() {
+            return FailToProxy {
+                error_code: 0,
+                can_reuse_downstream: false,
+            };
+        }
+        let failure = ctx.failure.unwrap_or_else(|| match error.esource() {
+            ErrorSource::Upstream => Failure::UpstreamFailed,
+            ErrorSource::Downstream | ErrorSource::Internal | ErrorSource::Unset => {
+                Failure::Internal
+            }
+        });
+        // An error means that the client did not wait for the answer.
+        let _ = self.fail(session, ctx, failure).await;
+        FailToProxy {
+            error_code: failure.status().as_u16(),
+            can_reuse_downstream: false,
+        }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
+        let ending = match error.map(Error::esource) {
+            None => Ending::Upstream,
+            Some(ErrorSource::Downstream) => Ending::Client,
+            Some(_) => Ending::Error,
+        };
+        let is_session = ctx
+            .with
+            .as_ref()
+            .is_some_and(|with| with.watched.is_stream(ending));
+        let written = session.response_written().map(|response| response.status);
+        // 499 is what the field calls a client that left before the answer.
+        let left = StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST);
+        let status = ctx.answered.or(written).unwrap_or(left);
+        if let Some(instance) = &ctx.instance {
+            let took = (!is_session).then(|| ctx.began.elapsed());
+            instance.counters().answered(status, took);
+            instance.counters().bytes(ctx.body_in, ctx.body_out);
+        }
+        self.log(session, ctx, status);
+    }
+
+    fn suppress_error_log(&self, _session: &Session, _ctx: &Ctx, _error: &Error) -> bool {
+        // The access log has the reason; a line per failed request at error level would let any
+        // client fill the disk.
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _ctx: &Ctx,
+        _error: &Error,
+        _context: pingora::proxy::ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}
+
+fn declared_length(request: &RequestHeader) -> Option<u64> {
+    let value: &HeaderValue = request.headers.get("content-length")?;
+    value.to_str().ok()?.parse().ok()
+}
+
+/// The client connection a request came over, which the listener put into its digest.
+fn connection(session: &Session) -> Option<Arc<Connection>> {
+    let digest = session.as_downstream().digest()?.proxy_digest.as_ref()?;
+    digest
+        .user_data
+        .as_ref()?
+        .downcast_ref::<Arc<Connection>>()
+        .cloned()
+}
