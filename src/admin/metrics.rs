@@ -189,13 +189,16 @@ fn durations(page: &mut Page, instance: &str, report: &InstanceReport) {
     page.sample("request_duration_seconds_count", &labels, total);
 }
 
+/// One count of a replica.
+type CountOf = fn(&ReplicaStatus) -> u32;
+
 fn services(page: &mut Page, status: &Status, report: &Report) {
     page.metric("held", "gauge", "Requests that wait for a replica.");
     for instance in &status.instances {
         let labels = [("instance", instance.name.as_str())];
         page.sample("held", &labels, instance.held);
     }
-    let of_replicas: [(&str, &str, fn(&ReplicaStatus) -> u32); 3] = [
+    let of_replicas: [(&str, &str, CountOf); 3] = [
         ("websockets", "Open websockets of a replica.", |replica| {
             replica.websockets
         }),

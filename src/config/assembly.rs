@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::claims;
-use super::global::{self, Issues, report};
+use super::lower::{Issues, from_str, parse_list, report};
 use super::model::{EngineChoice, Role};
 use super::raw::{self, RawInstance, RawInstances};
 use super::{Config, Issue, Level, Pattern, instance, presets, reader};
@@ -100,7 +100,7 @@ impl Assembly<'_> {
                 value: field.value.services.clone(),
                 at: field.at.clone(),
             };
-            global::parse_list(&names, &issues, global::from_str)
+            parse_list(&names, &issues, from_str)
         });
         let own = raw.clone();
         let complete = self.complete(raw, None, &issues);

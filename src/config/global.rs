@@ -1,15 +1,10 @@
 //! The global part, from what was written to what is meant.
 
-use std::cell::RefCell;
-use std::fmt::Display;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
-use ipnet::IpNet;
-
-use super::issue::Issue;
+use super::lower::{Issues, networks, only, parse_list, report, socket_address, value_or};
 use super::model::{
     Acme, Addresses, Admin, Certs, Directory, EngineChoice, ExternalAccount, Listen, Log,
     LogFormat, Networks, Threshold, Thresholds, TlsVersion,
@@ -19,75 +14,6 @@ use super::raw::{
     RawLogFormat, RawNetworks, RawStatus, RawTlsVersion, RawUnknownName,
 };
 use super::reader::Field;
-
-/// Where issues go while a file is lowered.
-pub(super) type Issues = RefCell<Vec<Issue>>;
-
-pub(super) fn report(issues: &Issues, issue: Issue) {
-    issues.borrow_mut().push(issue);
-}
-
-/// The value, or its default where the file is silent.
-pub(super) fn value_or<T>(field: Option<Field<T>>, default: T) -> T {
-    field.map_or(default, |field| field.value)
-}
-
-/// Parses each text of a list; what does not parse is an issue and left out.
-pub(super) fn parse_list<T>(
-    field: &Field<Vec<String>>,
-    issues: &Issues,
-    parse: impl Fn(&str) -> Result<T, String>,
-) -> Vec<T> {
-    let mut parsed = Vec::new();
-    for text in &field.value {
-        match parse(text) {
-            Ok(value) => parsed.push(value),
-            Err(why) => report(issues, field.at.error(format!("`{text}` {why}"))),
-        }
-    }
-    parsed
-}
-
-/// `FromStr` for [`parse_list`].
-pub(super) fn from_str<T>(text: &str) -> Result<T, String>
-where
-    T: FromStr,
-    T::Err: Display,
-{
-    text.parse().map_err(|error: T::Err| error.to_string())
-}
-
-pub(super) fn network(text: &str) -> Result<IpNet, String> {
-    text.parse::<IpNet>()
-        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        .map_err(|_| "is neither an address nor a network; write for example 10.0.0.0/8".to_owned())
-}
-
-pub(super) fn networks(field: Option<Field<Vec<String>>>, issues: &Issues) -> Vec<IpNet> {
-    field.map_or_else(Vec::new, |field| parse_list(&field, issues, network))
-}
-
-pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| {
-        "is no address with a port; write for example 127.0.0.1:9000 or [::1]:9000".to_owned()
-    })
-}
-
-/// Accepts a key of the contract only with the value that this version acts on.
-pub(super) fn only<T: PartialEq>(
-    field: Option<&Field<T>>,
-    allowed: &T,
-    shown: &str,
-    issues: &Issues,
-) {
-    if let Some(field) = field.filter(|field| field.value != *allowed) {
-        let text = format!(
-            "usher {} supports only {shown} here",
-            env!("CARGO_PKG_VERSION")
-        );
-        report(issues, field.at.error(text));
-    }
-}
 
 impl RawListen {
     pub(super) fn lower(self, issues: &Issues) -> Listen {

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::global::{Issues, networks, parse_list, report, value_or};
 use super::issue::At;
+use super::lower::{Issues, check_header_value, fill, networks, parse_list, report, value_or};
 use super::model::Instance;
 use super::raw::{RawHttps, RawInstance};
 use super::reader::Field;
@@ -118,23 +118,6 @@ pub(super) fn lower(
     }
 }
 
-/// Replaces `{stack}`, which is filled only from names that are one DNS label once `_` is `-`.
-pub(super) fn fill(text: &str, stack: &StackName) -> Result<String, String> {
-    if !text.contains("{stack}") {
-        return Ok(text.to_owned());
-    }
-    let label = stack.as_str();
-    let lower = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let fits = label.bytes().next().is_some_and(lower)
-        && label.bytes().all(|b| lower(b) || matches!(b, b'-' | b'_'));
-    if !fits {
-        return Err(format!(
-            "is not filled from the stack name `{label}`: only lower-case letters, digits, `-` and `_`"
-        ));
-    }
-    Ok(text.replace("{stack}", &label.replace('_', "-")))
-}
-
 fn name_from<T>(text: &str, stack: &StackName) -> Result<T, String>
 where
     T: FromStr,
@@ -190,16 +173,4 @@ fn lower_headers(field: Field<BTreeMap<String, String>>, issues: &Issues) -> Vec
         check_header_value(&field.at, value, issues);
     }
     field.value.into_iter().collect()
-}
-
-pub(super) fn check_header_value(at: &At, value: &str, issues: &Issues) {
-    if http::HeaderValue::from_str(value).is_err() {
-        report(
-            issues,
-            at.error(format!(
-                "`{}` cannot be sent in a header",
-                value.escape_debug()
-            )),
-        );
-    }
 }

@@ -14,6 +14,7 @@ mod claims;
 mod global;
 mod instance;
 mod issue;
+mod lower;
 mod merge;
 pub mod model;
 mod pattern;
@@ -32,8 +33,9 @@ pub use self::pattern::Pattern;
 pub use self::units::{format_span, parse_span};
 
 use self::assembly::{Assembled, Defaults, assemble};
-use self::global::{Issues, STOP_WITHIN, included, report, value_or};
+use self::global::{STOP_WITHIN, included};
 use self::issue::Source;
+use self::lower::{Issues, report, value_or};
 use self::raw::{RawFile, RawInstances};
 use crate::fingerprint::Fingerprint;
 use crate::names::{Domain, InstanceName, StackName};

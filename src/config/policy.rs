@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::global::{Issues, only, report, value_or};
+use super::lower::{Issues, only, report, value_or};
 use super::model::{Drain, ScaleMode, ScalePolicy};
 use super::raw::{RawLimits, RawScale, RawScaleMode};
 use super::reader::Field;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Component, PathBuf};
 
-use super::global::{Issues, networks, report, value_or};
-use super::instance::{check_header_value, fill};
+use super::lower::{Issues, check_header_value, fill, networks, report, value_or};
+
 use super::issue::At;
 use super::model::{FileSource, Role, Route, RouteTarget, Service};
 use super::raw::{RawFiles, RawRoute};

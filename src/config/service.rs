@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::global::{Issues, parse_list, report, socket_address};
 use super::issue::At;
+use super::lower::{Issues, parse_list, report, socket_address};
 use super::model::{Bounds, Probe, Role, Service};
 use super::raw::{RawRole, RawService};
 use super::reader::Field;

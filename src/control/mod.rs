@@ -13,6 +13,7 @@ use tracing::{debug, error};
 mod event;
 mod networks;
 mod planner;
+mod reach;
 mod replica;
 mod scaling;
 mod service;

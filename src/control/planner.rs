@@ -1,25 +1,22 @@
 //! From what is known to what should be: the plan, the probes, the certificates.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::reach::{address, question};
 use super::replica::{Replica, State};
 use super::service::ServiceState;
 use super::step::Controller;
 use super::tenant::Tenant;
-use crate::config::model::{self, FileSource, Probe, Role, RouteTarget, Service};
-use crate::inventory::{Phase, Reach, Stack, Unit, Volume};
+use crate::config::model::{self, FileSource, Role, RouteTarget, Service};
+use crate::inventory::{Phase, Stack, Volume};
 use crate::names::{Domain, ServiceName};
 use crate::plan::{
     Condition, EdgePolicy, EndpointPlan, FileRoot, Https, InstancePlan, Plan, Route, ServicePlan,
     Target, Usage, WantedCertificate,
 };
-use crate::prober::{self, Question};
-
-/// What a container serves on when it declares no port.
-const DEFAULT_PORT: u16 = 80;
+use crate::prober::{self};
 
 impl Controller {
     /// The next plan, or `None` while the last one still says it all.
@@ -205,66 +202,6 @@ fn service_plan(service: &Service, state: &ServiceState) -> ServicePlan {
     ServicePlan {
         stranded: !running.is_empty() && !running.iter().any(|replica| replica.is_reachable()),
         endpoints,
-    }
-}
-
-/// Where a replica listens for what routes send it.
-pub(super) fn address(service: &Service, unit: &Unit) -> Option<SocketAddr> {
-    match unit.reach {
-        Reach::At(ip) => {
-            let sole = match unit.ports.as_slice() {
-                [port] => Some(*port),
-                _ => None,
-            };
-            let fixed = service
-                .addresses
-                .iter()
-                .find(|fixed| fixed.to_string() == unit.name);
-            let port = fixed
-                .map(SocketAddr::port)
-                .or(service.port)
-                .or(sole)
-                .unwrap_or(DEFAULT_PORT);
-            Some(SocketAddr::new(ip, port))
-        }
-        Reach::Loopback(port) => Some(SocketAddr::from(([127, 0, 0, 1], port))),
-        Reach::Unreachable { .. } => None,
-    }
-}
-
-/// What to ask a replica, or `None` where running is ready. An address on no shared network is
-/// never asked anything.
-pub(super) fn question(
-    service: &Service,
-    unit: &Unit,
-    host: &str,
-) -> Option<(SocketAddr, Question)> {
-    let probe = probe(service, unit)?;
-    let address = address(service, unit)?;
-    Some(match probe {
-        Probe::Tcp { port: None } => (address, Question::Tcp),
-        Probe::Tcp { port: Some(port) } => (SocketAddr::new(address.ip(), port), Question::Tcp),
-        Probe::Http { path } => {
-            let host = host.to_owned();
-            (address, Question::Http { host, path })
-        }
-    })
-}
-
-/// Whether being ready takes more than running. Nobody is ready where nobody can get to.
-pub(super) fn is_probed(service: &Service, unit: &Unit) -> bool {
-    let carries = matches!(service.role, Role::Sessions { .. });
-    let unreachable = matches!(unit.reach, Reach::Unreachable { .. });
-    (carries && unreachable) || probe(service, unit).is_some()
-}
-
-fn probe(service: &Service, unit: &Unit) -> Option<Probe> {
-    match (&service.probe, &service.role) {
-        (Some(probe), _) => Some(probe.clone()),
-        // The engine's own health check stands in for a probe that nobody wrote.
-        (None, Role::Sessions { .. }) if unit.health.is_none() => Some(Probe::Tcp { port: None }),
-        (None, Role::Fixed) if !service.addresses.is_empty() => Some(Probe::Tcp { port: None }),
-        (None, _) => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! From a decision to the next single step towards it.
 
 use super::event::Now;
-use super::planner::is_probed;
+use super::reach::is_probed;
 use super::replica::State;
 use super::service::ServiceState;
 use crate::autoscaler::{self, Decision, Direction};

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::event::Now;
-use super::planner::is_probed;
+use super::reach::is_probed;
 use super::replica::{Replica, State, Who};
 use crate::autoscaler::{Crew, Decision, Direction, Window};
 use crate::config::model::Service;

@@ -366,7 +366,7 @@ impl Controller {
             name: replica.unit.name.clone(),
             node: self.host.name.clone(),
             image: replica.unit.image.clone(),
-            address: super::planner::address(service, &replica.unit)
+            address: super::reach::address(service, &replica.unit)
                 .map(|address| address.to_string()),
             state: replica.state().word(),
             websockets: replica.load.websockets,

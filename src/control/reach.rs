@@ -1,0 +1,70 @@
+//! Where a replica listens, and what to ask it.
+
+use std::net::SocketAddr;
+
+use crate::config::model::{Probe, Role, Service};
+use crate::inventory::{Reach, Unit};
+use crate::prober::Question;
+
+/// What a container serves on when it declares no port.
+const DEFAULT_PORT: u16 = 80;
+
+/// Where a replica listens for what routes send it.
+pub(super) fn address(service: &Service, unit: &Unit) -> Option<SocketAddr> {
+    match unit.reach {
+        Reach::At(ip) => {
+            let sole = match unit.ports.as_slice() {
+                [port] => Some(*port),
+                _ => None,
+            };
+            let fixed = service
+                .addresses
+                .iter()
+                .find(|fixed| fixed.to_string() == unit.name);
+            let port = fixed
+                .map(SocketAddr::port)
+                .or(service.port)
+                .or(sole)
+                .unwrap_or(DEFAULT_PORT);
+            Some(SocketAddr::new(ip, port))
+        }
+        Reach::Loopback(port) => Some(SocketAddr::from(([127, 0, 0, 1], port))),
+        Reach::Unreachable { .. } => None,
+    }
+}
+
+/// What to ask a replica, or `None` where running is ready. An address on no shared network is
+/// never asked anything.
+pub(super) fn question(
+    service: &Service,
+    unit: &Unit,
+    host: &str,
+) -> Option<(SocketAddr, Question)> {
+    let probe = probe(service, unit)?;
+    let address = address(service, unit)?;
+    Some(match probe {
+        Probe::Tcp { port: None } => (address, Question::Tcp),
+        Probe::Tcp { port: Some(port) } => (SocketAddr::new(address.ip(), port), Question::Tcp),
+        Probe::Http { path } => {
+            let host = host.to_owned();
+            (address, Question::Http { host, path })
+        }
+    })
+}
+
+/// Whether being ready takes more than running. Nobody is ready where nobody can get to.
+pub(super) fn is_probed(service: &Service, unit: &Unit) -> bool {
+    let carries = matches!(service.role, Role::Sessions { .. });
+    let unreachable = matches!(unit.reach, Reach::Unreachable { .. });
+    (carries && unreachable) || probe(service, unit).is_some()
+}
+
+fn probe(service: &Service, unit: &Unit) -> Option<Probe> {
+    match (&service.probe, &service.role) {
+        (Some(probe), _) => Some(probe.clone()),
+        // The engine's own health check stands in for a probe that nobody wrote.
+        (None, Role::Sessions { .. }) if unit.health.is_none() => Some(Probe::Tcp { port: None }),
+        (None, Role::Fixed) if !service.addresses.is_empty() => Some(Probe::Tcp { port: None }),
+        (None, _) => None,
+    }
+}
