@@ -2,6 +2,8 @@
 # the exact command.
 
 IMAGE ?= usher
+# For example --offline, where the advisory database has been fetched before.
+DENY_OPTIONS ?=
 TARGET := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 
 .PHONY: help demo test test-long acceptance bench image release
@@ -21,7 +23,7 @@ test-long: ## also formatting, lints, documentation, licences, advisories, and t
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
-	cargo deny --config .cargo/deny.toml check
+	cargo deny $(DENY_OPTIONS) --config .cargo/deny.toml check
 	shellcheck tests/setup tests/run tests/acceptance/build-image.sh .ci/run
 	@tests/run
 	@$(MAKE) --no-print-directory acceptance
@@ -29,11 +31,11 @@ test-long: ## also formatting, lints, documentation, licences, advisories, and t
 acceptance: ## a real Django Channels stack under Compose, 300 websockets, replicas up and down
 	@tests/setup build pebble acceptance
 	tests/acceptance/build-image.sh
-	cargo build --release
 	cargo test --release --test acceptance
 
 bench: ## CPU time and memory beside nginx and HAProxy
 	@tests/setup build bench
+	cargo build --release --examples
 	cargo bench
 
 release: ## the static binary
