@@ -18,9 +18,13 @@ use crate::shutdown::Shutdown;
 const PROBE_WITHIN: Duration = Duration::from_secs(5);
 /// While a replica answers.
 const EVERY: Duration = Duration::from_secs(5);
-/// While it does not: quickly at first, because people wait for a newcomer.
+/// While it does not: quickly at first.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(1);
+/// And never later than this until a newcomer has answered for the first time: people wait for it.
+const NEWCOMER_RETRY: Duration = Duration::from_millis(200);
+/// So often; what has not come up in a minute is not awaited any more.
+const NEWCOMER_TRIES: u32 = 300;
 /// Heads of answers are not longer; a body is not read.
 const LONGEST_HEAD: usize = 16 * 1024;
 
@@ -90,6 +94,7 @@ pub async fn run(
 
 async fn probe_for_ever(target: Target, outcomes: mpsc::Sender<Outcome>) {
     let mut retry = FIRST_RETRY;
+    let mut newcomer = NEWCOMER_TRIES;
     loop {
         let result = match timeout(PROBE_WITHIN, ask(&target)).await {
             Ok(result) => result,
@@ -97,10 +102,17 @@ async fn probe_for_ever(target: Target, outcomes: mpsc::Sender<Outcome>) {
         };
         let pause = if result.is_ok() {
             retry = FIRST_RETRY;
+            newcomer = 0;
             EVERY
         } else {
             let pause = retry;
-            retry = (retry * 3 / 2).min(LAST_RETRY);
+            let most = if newcomer > 0 {
+                NEWCOMER_RETRY
+            } else {
+                LAST_RETRY
+            };
+            newcomer = newcomer.saturating_sub(1);
+            retry = (retry * 3 / 2).min(most);
             pause
         };
         let outcome = Outcome {

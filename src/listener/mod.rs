@@ -294,9 +294,24 @@ where
         stop: Shutdown,
     ) {
         let _open = OpenConnection::count(&self.counters);
-        let Ok(local) = tcp.local_addr() else {
-            return;
-        };
+        // On the heap by itself: what the TLS handshake and HTTP need is gone while a websocket
+        // idles, and most of a day is that.
+        let before = Box::pin(self.until_websocket(tcp, peer, tls, stop));
+        if let Some(request) = before.await {
+            self.gate.websocket(request).await;
+        }
+    }
+
+    /// Greets and serves requests until the connection ends, or until one asks to become a
+    /// websocket.
+    async fn until_websocket(
+        &self,
+        tcp: TcpStream,
+        peer: SocketAddr,
+        tls: bool,
+        stop: Shutdown,
+    ) -> Option<WebsocketRequest> {
+        let local = tcp.local_addr().ok()?;
         if let Err(error) = prepare(&tcp) {
             debug!(%peer, %error, "socket options");
         }
@@ -308,7 +323,7 @@ where
                 }
                 Err(kind) => {
                     self.counters.handshake(kind);
-                    return;
+                    return None;
                 }
             }
         } else {
@@ -316,9 +331,7 @@ where
         };
         let header_timeout = self.gate.header_timeout(server_name.as_ref());
         let connection = Arc::new(Connection::new(peer, local, server_name));
-        if let Some(request) = self.http(io, connection, header_timeout, stop).await {
-            self.gate.websocket(request).await;
-        }
+        self.http(io, connection, header_timeout, stop).await
     }
 
     /// Serves requests until the connection ends, or until one asks to become a websocket.

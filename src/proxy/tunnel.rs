@@ -124,7 +124,11 @@ impl Relay {
 
     /// Relays until one side ends, nothing moves for too long, or an order comes. The first
     /// arguments are what was read behind the two heads.
-    pub(super) async fn run(mut self, from_client: Bytes, from_upstream: Bytes) -> Relayed {
+    pub(super) async fn run(
+        mut self: Box<Self>,
+        from_client: Bytes,
+        from_upstream: Bytes,
+    ) -> Relayed {
         self.up.hold(from_client);
         self.down.hold(from_upstream);
         let ending = std::future::poll_fn(|cx| self.poll_relay(cx)).await;
@@ -254,7 +258,10 @@ impl Half {
     /// Keeps bytes that were read before the relay began.
     fn hold(&mut self, bytes: Bytes) {
         self.frames.walk(&bytes);
-        self.pending = bytes;
+        // Nothing is held by none: even an empty slice keeps what it was cut from.
+        if !bytes.is_empty() {
+            self.pending = bytes;
+        }
     }
 
     /// Whether a frame of ours may come next.

@@ -1,7 +1,7 @@
 //! The door for websockets: from a checked handshake to a relay.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,9 +21,12 @@ use super::tunnel::{Relay, Relayed};
 use super::upgrade::{Reply, Request, refusal};
 use super::{Gateway, additions, now, wall};
 use crate::listener::{Admission, Connection, Io, WebsocketRequest};
-use crate::names::{Hostname, ReplicaId};
+use crate::names::{Hostname, InstanceName, ReplicaId};
 use crate::plan::{Ending, Target};
-use crate::routing::{Counted, Endpoint, Inside, Pool, SessionCounter, SessionKind, SessionPick};
+use crate::routing::{
+    Counted, Counters, Endpoint, Inside, Pool, SessionCounter, SessionKind, SessionPick,
+};
+use crate::sessions::Session;
 
 /// How many replicas are tried when connections are refused.
 const TRIES: usize = 4;
@@ -40,49 +43,63 @@ impl Admission for Gateway {
     }
 
     async fn websocket(self: &Arc<Self>, request: WebsocketRequest) {
-        let began = now();
-        let WebsocketRequest {
-            mut io,
-            head,
-            rest,
-            connection,
-        } = request;
-        let Some(parsed) = Request::parse(&head) else {
-            send_last(&mut io, &refusal(Failure::HandshakeInvalid, None)).await;
+        // On the heap by itself, so that nothing a handshake needs is kept while a websocket idles.
+        let Some(live) = Box::pin(self.handshake(request)).await else {
             return;
         };
-        // The head is parsed: an idle websocket holds no copy of it.
-        drop(head);
-        let mut visit = Visit {
-            began,
-            request: parsed,
-            connection,
-            served: None,
-            replica: None,
+        let Live {
+            relay,
+            from_client,
+            from_replica,
+            mut session,
+            inside,
+            visitor,
+        } = *live;
+        let relayed = match relay {
+            Some(relay) => relay.run(from_client, from_replica).await,
+            None => Relayed::nothing(Ending::Client),
         };
-        match self.open(&mut visit).await {
-            Ok(opened) => self.relay(visit, io, rest, opened).await,
-            Err(Refused {
-                answer,
-                status,
-                failure,
-            }) => {
-                send_last(&mut io, &answer).await;
-                if let Some(served) = &visit.served {
-                    let counters = served.instance.counters();
-                    counters.answered(status, Some(began.elapsed()));
-                } else {
-                    self.counters.unrouted();
-                }
-                self.log_visit(&visit, "request", |line| Line {
-                    status: Some(status.as_u16()),
-                    duration_ms: Some(millis(began.elapsed())),
-                    reason: failure.map(Failure::word),
-                    ..line
-                });
-            }
-        }
+        session.ends(relayed.ending);
+        drop((session, inside));
+        let counters = &visitor.counters;
+        counters.bytes(relayed.from_client, relayed.to_client);
+        self.log_visitor(&visitor.told, "close", |line| Line {
+            duration_ms: Some(millis(visitor.began.elapsed())),
+            bytes_in: Some(relayed.from_client),
+            bytes_out: Some(relayed.to_client),
+            reason: Some(relayed.ending.word()),
+            ..line
+        });
     }
+}
+
+/// An open websocket: what is kept of it while it idles. No table, no plan, no request.
+struct Live {
+    /// `None`: the client left before it heard of it.
+    relay: Option<Box<Relay>>,
+    from_client: Bytes,
+    from_replica: Bytes,
+    session: Session,
+    inside: Inside,
+    visitor: Visitor,
+}
+
+/// Who holds an open websocket.
+struct Visitor {
+    began: Instant,
+    /// Keeps the connection counted.
+    _connection: Arc<Connection>,
+    counters: Arc<Counters>,
+    told: Told,
+}
+
+/// What the access log says about every line of one visit.
+struct Told {
+    instance: Option<InstanceName>,
+    replica: Option<Arc<Endpoint>>,
+    client: IpAddr,
+    host: Option<String>,
+    path: String,
 }
 
 /// A handshake on its way.
@@ -124,7 +141,70 @@ impl Refused {
     }
 }
 
+impl Visit {
+    fn told(&self) -> Told {
+        let served = self.served.as_deref();
+        let asked = || {
+            let host = self.request.fields.get("host")?;
+            host.to_str().ok().map(ToOwned::to_owned)
+        };
+        Told {
+            instance: served.map(|served| served.instance.name().clone()),
+            replica: self.replica.clone(),
+            client: served.map_or_else(|| self.connection.peer.ip(), |served| served.client.ip),
+            host: served.map_or_else(asked, |served| Some(served.host.to_string())),
+            path: self.request.path().to_owned(),
+        }
+    }
+}
+
 impl Gateway {
+    /// From the head of a request to an open websocket, or to the last answer on its connection.
+    async fn handshake(&self, request: WebsocketRequest) -> Option<Box<Live>> {
+        let began = now();
+        let WebsocketRequest {
+            mut io,
+            head,
+            rest,
+            connection,
+        } = request;
+        let Some(parsed) = Request::parse(&head) else {
+            send_last(&mut io, &refusal(Failure::HandshakeInvalid, None)).await;
+            return None;
+        };
+        drop(head);
+        let mut visit = Visit {
+            began,
+            request: parsed,
+            connection,
+            served: None,
+            replica: None,
+        };
+        match self.open(&mut visit).await {
+            Ok(opened) => self.welcome(visit, io, rest, opened).await,
+            Err(Refused {
+                answer,
+                status,
+                failure,
+            }) => {
+                send_last(&mut io, &answer).await;
+                if let Some(served) = &visit.served {
+                    let counters = served.instance.counters();
+                    counters.answered(status, Some(began.elapsed()));
+                } else {
+                    self.counters.unrouted();
+                }
+                self.log_visitor(&visit.told(), "request", |line| Line {
+                    status: Some(status.as_u16()),
+                    duration_ms: Some(millis(began.elapsed())),
+                    reason: failure.map(Failure::word),
+                    ..line
+                });
+                None
+            }
+        }
+    }
+
     /// From the request to a replica's agreement.
     async fn open(&self, visit: &mut Visit) -> Result<Opened, Refused> {
         let request = &visit.request;
@@ -282,7 +362,14 @@ impl Gateway {
         }
     }
 
-    async fn relay(&self, visit: Visit, mut io: Io, rest: Bytes, opened: Opened) {
+    /// Tells the client, and counts the session from here on.
+    async fn welcome(
+        &self,
+        visit: Visit,
+        mut io: Io,
+        from_client: Bytes,
+        opened: Opened,
+    ) -> Option<Box<Live>> {
         let Opened {
             upstream,
             reply,
@@ -290,71 +377,62 @@ impl Gateway {
             inside,
             in_flight,
         } = opened;
-        let Some(served) = &visit.served else {
-            return;
-        };
-        let site = Arc::clone(&served.instance.plan().site);
+        let served = visit.served.as_ref()?;
+        let site = &served.instance.plan().site;
         let counters = Arc::clone(served.instance.counters());
-        let (mut session, told) = self.sessions.open(counter.open(SessionKind::Websocket));
+        let (session, orders) = self.sessions.open(counter.open(SessionKind::Websocket));
         // From here it is a session and no request any more.
         drop(in_flight);
         counters.answered(StatusCode::SWITCHING_PROTOCOLS, None);
-        let head = reply.to_client(additions(&site, served.client.secure));
-        let greeted = async {
-            io.write_all(&head).await?;
-            io.flush().await
-        };
-        self.log_visit(&visit, "open", |line| Line {
+        let head = reply.to_client(additions(site, served.client.secure));
+        let told = visit.told();
+        self.log_visitor(&told, "open", |line| Line {
             status: Some(StatusCode::SWITCHING_PROTOCOLS.as_u16()),
             ..line
         });
-        let relayed = match timeout(FAREWELL, greeted).await {
-            Ok(Ok(())) => {
-                let limits = &site.limits;
-                let relay = Relay::new(io, upstream, site.close_code, limits.websocket_idle, told);
-                drop(head);
-                relay.run(rest, reply.rest).await
-            }
-            _ => Relayed::nothing(Ending::Client),
-        };
-        session.ends(relayed.ending);
-        drop(session);
-        drop(inside);
-        counters.bytes(relayed.from_client, relayed.to_client);
-        let lasted = visit.began.elapsed();
-        self.log_visit(&visit, "close", |line| Line {
-            duration_ms: Some(millis(lasted)),
-            bytes_in: Some(relayed.from_client),
-            bytes_out: Some(relayed.to_client),
-            reason: Some(relayed.ending.word()),
-            ..line
+        let greeted = timeout(FAREWELL, async {
+            io.write_all(&head).await?;
+            io.flush().await
         });
+        let relay = match greeted.await {
+            Ok(Ok(())) => {
+                let idle = site.limits.websocket_idle;
+                let relay = Relay::new(io, upstream, site.close_code, idle, orders);
+                Some(Box::new(relay))
+            }
+            _ => None,
+        };
+        Some(Box::new(Live {
+            relay,
+            from_client,
+            from_replica: reply.rest,
+            session,
+            inside,
+            visitor: Visitor {
+                began: visit.began,
+                _connection: visit.connection,
+                counters,
+                told,
+            },
+        }))
     }
 
-    fn log_visit(
+    fn log_visitor(
         &self,
-        visit: &Visit,
+        told: &Told,
         kind: &'static str,
         more: impl for<'a> FnOnce(Line<'a>) -> Line<'a>,
     ) {
-        let served = visit.served.as_deref();
-        let host = visit
-            .request
-            .fields
-            .get("host")
-            .and_then(|host| host.to_str().ok());
         self.log.write(
             wall(),
             &more(Line {
                 kind,
-                instance: served.map(|served| served.instance.name().as_str()),
-                replica: visit.replica.as_ref().map(|replica| &*replica.name),
-                client: Some(
-                    served.map_or_else(|| visit.connection.peer.ip(), |served| served.client.ip),
-                ),
-                host: served.map(|served| served.host.as_str()).or(host),
+                instance: told.instance.as_ref().map(InstanceName::as_str),
+                replica: told.replica.as_ref().map(|replica| &*replica.name),
+                client: Some(told.client),
+                host: told.host.as_deref(),
                 method: Some("GET"),
-                path: Some(visit.request.path()),
+                path: Some(&told.path),
                 protocol: Some("websocket"),
                 ..Line::EMPTY
             }),
