@@ -1,0 +1,73 @@
+//! What usher costs beside nginx and HAProxy, on the machine this runs on.
+//!
+//! Four figures, each from real processes on loopback:
+//!
+//! 1. CPU time of the proxy per request: plain HTTP/1.1, HTTP/1.1 over TLS, HTTP/2 over TLS; on
+//!    connections that are open already, with an answer of 300 bytes from the same upstream.
+//! 2. Resident memory of the proxy per idle websocket over TLS.
+//! 3. CPU time of the proxy per websocket that is opened: a full TLS handshake, the upgrade, and
+//!    one message there and back.
+//! 4. The time from the start of a container to the first answer through usher, by a real Docker
+//!    engine; from the container's own `StartedAt`, and from when its listener answers.
+//!
+//! CPU time is user and system time of all processes of the proxy, as the kernel counts it: neither
+//! the load generator nor the upstream is in it, and neither is waiting. Still it depends on what
+//! else the machine does and on its caches, so only figures of the same run compare. They come from
+//! rounds in which the proxies take turns; shown is the median, with the least and the most. Each
+//! proxy has one worker; beside it usher has threads for its log and its files.
+//!
+//! `cargo bench` measures everything, `cargo bench -- requests websockets containers` the parts
+//! that are named. It fails when something could not be measured, not when a target is missed.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    unreachable_pub,
+    reason = "a measurement prints, reads clocks and spawns"
+)]
+
+#[allow(unused_imports, reason = "a part of what the tests use")]
+#[path = "../../tests/it/harness/mod.rs"]
+mod harness;
+
+mod containers;
+mod process;
+mod proxies;
+mod report;
+mod requests;
+mod websockets;
+
+use proxies::Stage;
+use report::{Target, verdicts};
+
+const PARTS: [&str; 3] = ["requests", "websockets", "containers"];
+
+#[tokio::main]
+async fn main() {
+    // What begins with a dash is cargo's.
+    let named: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    if let Some(unknown) = named.iter().find(|name| !PARTS.contains(&name.as_str())) {
+        panic!("there is no part `{unknown}`, only {PARTS:?}");
+    }
+    let wanted = |part: &str| named.is_empty() || named.iter().any(|name| name == part);
+    process::allow_many_files();
+
+    let mut targets: Vec<Target> = Vec::new();
+    if wanted("requests") || wanted("websockets") {
+        let stage = Stage::new().await;
+        if wanted("requests") {
+            targets.extend(requests::measure(&stage).await);
+        }
+        if wanted("websockets") {
+            targets.extend(websockets::measure(&stage).await);
+        }
+    }
+    if wanted("containers") {
+        targets.extend(containers::measure().await);
+    }
+    verdicts(&targets);
+}
