@@ -299,7 +299,16 @@ pub async fn start(
             running.serving.spawn(name, serve);
         }
     }
-    info!(http = ?running.http, https = ?running.https, admin = %running.admin, "serving");
+    let shown = |addresses: &[SocketAddr]| {
+        let shown: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        shown.join(" ")
+    };
+    info!(
+        http = shown(&running.http),
+        https = shown(&running.https),
+        admin = %running.admin,
+        "serving"
+    );
     Ok(running)
 }
 

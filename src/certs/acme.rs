@@ -129,7 +129,8 @@ impl Job {
             retried!(self, "the order", account.new_order(&wanted))?
         };
         let url = order.url().to_owned();
-        info!(names = ?self.names, %url, "certificate ordered");
+        let names: Vec<&str> = self.names.iter().map(Hostname::as_str).collect();
+        info!(names = names.join(", "), %url, "certificate ordered");
         self.prove(&mut order).await?;
         let request = self.signing_request(&key)?;
         if order.state().status == OrderStatus::Ready {

@@ -75,10 +75,10 @@ pub async fn run(mut doors: Doors, engine: EngineFacts, mut shutdown: Shutdown) 
             controller.take(now, event);
         }
         for action in controller.settle(now) {
-            debug!(?action, "ordered");
+            debug!(%action, "ordered");
             if let Err(refused) = doors.actions.try_send(action) {
                 let action = refused.into_inner();
-                error!(?action, "too many engine actions wait");
+                error!(%action, "too many engine actions wait");
                 let failure = Failure {
                     text: "too many actions wait for the engine".to_owned(),
                     passing: true,

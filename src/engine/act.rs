@@ -40,7 +40,7 @@ pub async fn run(
             biased;
             () = shutdown.begun() => return,
             Some(action) = actions.recv() => {
-                info!(?action, "engine action begins");
+                info!(%action, "engine action begins");
                 let engine = Arc::clone(&engine);
                 let task = running.spawn({
                     let action = action.clone();
@@ -62,7 +62,7 @@ pub async fn run(
                 };
                 let Some(action) = begun.remove(&id) else { continue };
                 if let Err(failure) = &result {
-                    warn!(?action, error = %failure.text, "engine action failed");
+                    warn!(%action, error = %failure.text, "engine action failed");
                 }
                 if results.send(Acted { action, result }).await.is_err() {
                     return;

@@ -75,6 +75,25 @@ pub enum Action {
     },
 }
 
+/// As an operator would say it: `stop congress/web 0123456789ab`.
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Join { stack, network } => {
+                write!(f, "join the network {} for {stack}", network.name)
+            }
+            Self::Leave { network } => write!(f, "leave the network {}", network.name),
+            Self::Start { stack, service, .. } => write!(f, "start {stack}/{service}"),
+            Self::Stop {
+                stack,
+                service,
+                replica,
+                ..
+            } => write!(f, "stop {stack}/{service} {replica}"),
+        }
+    }
+}
+
 /// Why an engine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {

@@ -269,3 +269,44 @@ async fn two_demos_run_side_by_side_and_leave_nothing_behind() {
         assert!(left.is_empty(), "{left:?}");
     }
 }
+
+#[tokio::test]
+async fn what_a_killed_demo_left_is_ended_by_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut killed = Program::start(folder.path(), &["demo", "--attendees", "4"]);
+    let left = eventually("its folder", async || {
+        let out = killed.out();
+        let line = out.lines().find_map(|line| line.split_once("--socket "));
+        let socket = line.map(|(_, socket)| std::path::PathBuf::from(socket));
+        socket
+            .and_then(|socket| socket.parent().map(ToOwned::to_owned))
+            .ok_or(out)
+    })
+    .await;
+    let record = left.join("state/processes.json");
+    let replicas = eventually("four replicas in its record", async || {
+        let text = fs::read_to_string(&record).unwrap_or_default();
+        let known: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        let ids: Vec<Pid> = known
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|known| Pid::from_raw(known["pid"].as_i64()?.try_into().ok()?))
+            .collect();
+        if ids.len() >= 4 { Ok(ids) } else { Err(text) }
+    })
+    .await;
+    killed.signal(Signal::KILL);
+    killed.ended().await;
+    assert!(replicas.iter().all(|id| runs(*id)), "they outlive it");
+
+    let mut next = Program::start(folder.path(), &["demo", "--for", "1s"]);
+    assert!(next.ended().await.success(), "{}", next.err());
+
+    assert!(!left.exists(), "{}", left.display());
+    eventually("its replicas have ended", async || {
+        let left: Vec<_> = replicas.iter().filter(|id| runs(**id)).collect();
+        check(left.is_empty(), left)
+    })
+    .await;
+}

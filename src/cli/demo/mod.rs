@@ -32,6 +32,7 @@ use crate::cause::chain;
 use crate::config;
 use crate::config::model::{Addresses, Log, LogFormat};
 use crate::control::Status;
+use crate::engine::Processes;
 use crate::listener::Inherited;
 
 /// The two instances and their domains. Browsers take every name below `localhost` for this
@@ -66,10 +67,35 @@ pub(super) struct Arguments {
 /// A folder that only this user may enter and that goes with the demo.
 struct Folder(PathBuf);
 
+const FOLDER_PREFIX: &str = "usher-demo-";
+
+/// Ends the replicas of demos that were killed, and removes what they left. Demos that run hold
+/// their state folders.
+fn clean_up_after_the_killed() {
+    let entries = fs::read_dir(std::env::temp_dir());
+    for entry in entries.into_iter().flatten().flatten() {
+        let ours = entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with(FOLDER_PREFIX);
+        let state = entry.path().join("state");
+        // A demo that is just starting has no record yet.
+        if !ours || !state.join("processes.json").exists() {
+            continue;
+        }
+        // What belongs to another user, or to a demo that runs, is refused.
+        if let Ok(_taken) = StateDir::open(&state)
+            && Processes::open(&state).is_ok()
+        {
+            drop(Folder(entry.path()));
+        }
+    }
+}
+
 impl Folder {
     fn fresh() -> io::Result<Self> {
         let name = format!(
-            "usher-demo-{}-{:08x}",
+            "{FOLDER_PREFIX}{}-{:08x}",
             std::process::id(),
             rand::random::<u32>()
         );
@@ -131,6 +157,7 @@ impl From<app::StartError> for Trouble {
 }
 
 async fn demonstrate(arguments: Arguments, panics: &'static AtomicU64) -> Result<(), Trouble> {
+    clean_up_after_the_killed();
     let folder = Folder::fresh()?;
     let authority = Authority::new(
         &folder.0.join("certs"),

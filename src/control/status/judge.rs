@@ -69,7 +69,15 @@ impl Controller {
                 .flatten()
                 .map(service_part)
                 .collect();
-            let finding = judge_service(tenant, name, service, state);
+            let unknown = self.listing.inventory.is_none()
+                && state.replicas.is_empty()
+                && !matches!(service.role, Role::Fixed);
+            let finding = if unknown {
+                let text = format!("{name} is not known yet: the engine has not answered");
+                Some(Some((Level::Warning, text)))
+            } else {
+                judge_service(tenant, name, service, state)
+            };
             if let Some(finding) = finding {
                 findings.insert(service_part(name), (finding, depends));
             }
@@ -486,7 +494,9 @@ fn gather_consequences(reasons: &mut Vec<Reason>, parts: &[Part]) {
     let texts: Vec<String> = reasons.iter().map(|reason| reason.text.clone()).collect();
     for (index, text) in texts.into_iter().enumerate() {
         if let Some(cause) = root(index).and_then(|cause| reasons.get_mut(cause)) {
-            cause.also.push(text);
+            if !cause.also.contains(&text) && cause.text != text {
+                cause.also.push(text);
+            }
         }
     }
     let mut index = 0;
