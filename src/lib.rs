@@ -47,8 +47,9 @@
 //!    empty.
 //! 8. A route exists because it is declared, not because a container runs: no replica means 503 and
 //!    the instance's page, never 404 and never another tenant.
-//! 9. bollard is named in `engine/docker.rs` and, for its models, `engine/compose.rs`; pingora in
-//!    `listener`, `proxy` and `app`; instant-acme in `certs/acme.rs`.
+//! 9. bollard is named in `engine/docker.rs` and, for its models, `engine/compose.rs` and
+//!    `engine/containers.rs`; pingora in `listener`, `proxy` and `app`; instant-acme in
+//!    `certs/acme.rs`. `tests/it/layering.rs` holds these walls.
 //! 10. Every key of the configuration is consumed where the compiler would notice its absence.
 //! 11. Nothing from a container is executed, templated or used as an address: endpoints come from
 //!     the engine's own network data.
