@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
-use crate::harness::client::Socket;
+use crate::harness::Setup;
+use crate::harness::audience::{attendees, closed_by_usher, replicas};
 use crate::harness::docker::{Project, inspect, must};
 use crate::harness::eventually::{check, within};
-use crate::harness::{Edge, Front, Setup};
 
-const URL: &str = "wss://congress.example.org/ws/";
 const STACK: &str = "  web:\n    image: IMAGE\n    stop_grace_period: 2s\n    environment: {KEPT: \"yes\"}\n\
                      \u{20}   ports: [\"8000\"]\n\
                      \u{20} worker:\n    image: IMAGE\n    stop_grace_period: 2s\n    environment: {ROLE: idle}\n";
@@ -24,33 +21,6 @@ fn tables(project: &Project) -> String {
          [instance.service.worker]\nrole = \"ratio\"\nof = \"web\"\nratio = 2.0\n",
         project.name
     )
-}
-
-async fn service(edge: &Edge, name: &str) -> Value {
-    let instance = edge.instance("congress").await;
-    let services = instance["services"].as_array().cloned().unwrap_or_default();
-    let found = services.into_iter().find(|service| service["name"] == name);
-    found.unwrap_or(Value::Null)
-}
-
-/// Waits until this many are ready and no other is there.
-async fn replicas(edge: &Edge, name: &str, count: usize) -> Duration {
-    let what = format!("{count} replicas of {name}");
-    let (_, took) = within(Duration::from_secs(90), &what, async || {
-        let service = service(edge, name).await;
-        let there = service["replicas"].as_array().map_or(0, Vec::len);
-        check(service["ready"] == count && there == count, service)
-    })
-    .await;
-    took
-}
-
-async fn attendees(edge: &Edge, count: usize) -> Vec<Socket> {
-    let mut sockets = Vec::new();
-    for _ in 0..count {
-        sockets.push(edge.ask(URL).websocket().await.expect("opened"));
-    }
-    sockets
 }
 
 #[tokio::test]
@@ -94,12 +64,7 @@ async fn siblings_come_with_the_audience_and_leave_after_it() {
     replicas(&edge, "worker", 2).await;
     println!("one web replica and two workers {down:?} after the last websocket");
     assert_eq!(project.running("web"), originals, "the originals stay");
-    let metrics = edge.admin("/metrics").await.text();
-    let closed: Vec<_> = metrics
-        .lines()
-        .filter(|line| line.starts_with("usher_sessions_closed_total{"))
-        .filter(|line| !line.contains("reason=\"client\"") && !line.ends_with(" 0"))
-        .collect();
+    let closed = closed_by_usher(&edge).await;
     assert!(closed.is_empty(), "{closed:?}");
 }
 

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test uses a part of the harness")]
 
+pub mod audience;
 pub mod client;
 pub mod docker;
 pub mod engine;
