@@ -297,7 +297,7 @@ impl Engine for Compose {
             let leaving = container
                 .id
                 .as_deref()
-                .is_some_and(|id| self.engine.is_leaving(id));
+                .is_some_and(|id| self.engine.is_leaving(id, started_at(&container)));
             let stack = inventory.stacks.entry(stack).or_default();
             if let Some(unit) = unit(&container, leaving, &paths) {
                 stack.services.entry(service).or_default().push(unit);

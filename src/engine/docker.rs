@@ -52,8 +52,8 @@ pub(super) struct Engine {
 /// What events have said about containers, by their ids.
 #[derive(Debug, Default)]
 struct Heard {
-    /// Told to stop and not dead yet. No listing shows that.
-    leaving: HashSet<String>,
+    /// Told to stop and not dead yet, and when in nanoseconds since 1970. No listing shows that.
+    leaving: HashMap<String, u64>,
     /// Mentioned since the last listing: what is remembered of them is stale.
     touched: HashSet<String>,
 }
@@ -123,8 +123,14 @@ impl Engine {
         Ok(hints.boxed())
     }
 
-    pub(super) fn is_leaving(&self, container: &str) -> bool {
-        lock(&self.heard).leaving.contains(container)
+    /// Whether the life of a container that began at `started` was told to stop. A restart may
+    /// show the next life before the end of the last one is heard of.
+    pub(super) fn is_leaving(&self, container: &str, started: u64) -> bool {
+        let heard = lock(&self.heard);
+        heard
+            .leaving
+            .get(container)
+            .is_some_and(|told| *told >= started)
     }
 
     /// The containers that events have mentioned since this was last asked.
@@ -418,7 +424,12 @@ fn note(heard: &Mutex<Heard>, event: &EventMessage) -> bool {
                 .map_or("15", String::as_str);
             // INT, QUIT, KILL and TERM are farewells; a HUP or USR1 is not.
             let farewell = matches!(signal, "2" | "3" | "9" | "15");
-            farewell && heard.leaving.insert(id.clone())
+            let told = event.time_nano.and_then(|time| u64::try_from(time).ok());
+            farewell
+                && heard
+                    .leaving
+                    .insert(id.clone(), told.unwrap_or(u64::MAX))
+                    .is_none()
         }
         "die" | "start" | "destroy" => {
             heard.leaving.remove(&id);
@@ -436,4 +447,33 @@ fn note(heard: &Mutex<Heard>, event: &EventMessage) -> bool {
         heard.touched.insert(id);
     }
     changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(action: &str, time_nano: i64) -> EventMessage {
+        let told = serde_json::json!({
+            "Type": "container",
+            "Action": action,
+            "Actor": { "ID": "c1", "Attributes": { "signal": "15" } },
+            "timeNano": time_nano,
+        });
+        serde_json::from_value(told).expect("an event")
+    }
+
+    #[test]
+    fn a_restart_is_no_farewell_of_the_life_that_follows() {
+        let engine = Engine::new(Vec::new());
+        assert!(note(&engine.heard, &event("kill", 200)));
+        assert!(engine.is_leaving("c1", 100), "the life that was told");
+        assert!(
+            !engine.is_leaving("c1", 300),
+            "listed before its start was heard of"
+        );
+        assert!(!engine.is_leaving("c2", 100));
+        assert!(note(&engine.heard, &event("die", 250)));
+        assert!(!engine.is_leaving("c1", 100));
+    }
 }
