@@ -11,7 +11,6 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::StateDir;
-use crate::config::Config;
 use crate::config::watch::{Current, Outcome, Reload};
 use crate::control::Status;
 use crate::engine::Engine;
@@ -95,10 +94,5 @@ impl Running {
         self.engine.close().await;
         self.stop_tasks.begin();
         let _ = timeout(LAST_MOMENTS, self.tasks.finished()).await;
-    }
-
-    /// The token that tells that stopping has begun.
-    pub fn config(&self) -> Arc<Config> {
-        Arc::clone(&self.config.borrow().config)
     }
 }

@@ -8,7 +8,7 @@ use usher::engine::Action;
 use usher::inventory::{Network, Origin as Made, Phase, Reach};
 
 use crate::harness::engine::{FakeEngine, Shared, unit};
-use crate::harness::eventually::eventually;
+use crate::harness::eventually::{check, eventually};
 use crate::harness::{Edge, Front, Origin, Setup};
 
 const URL: &str = "https://congress.example.org/";
@@ -57,6 +57,15 @@ async fn answers(edge: &Edge, status: u16) -> String {
     .await
 }
 
+/// Waits until usher knows whether its engine is there.
+async fn engine_is(edge: &Edge, connected: bool) {
+    eventually("the engine is noticed", async || {
+        let engine = edge.stats().await["engine"].clone();
+        check(engine["connected"] == connected, engine)
+    })
+    .await;
+}
+
 async fn replica_state(edge: &Edge) -> String {
     let instance = edge.instance("congress").await;
     instance["services"][0]["replicas"][0]["state"]
@@ -102,28 +111,12 @@ async fn an_engine_that_goes_away_takes_no_route_with_it() {
         .unwrap();
 
     engine.go_away(true);
-    eventually("the absence is noticed", async || {
-        let stats = edge.stats().await;
-        if stats["engine"]["connected"] == false {
-            Ok(())
-        } else {
-            Err(stats["engine"].clone())
-        }
-    })
-    .await;
+    engine_is(&edge, false).await;
     assert_eq!(edge.get(URL).await.status, 200);
     assert_eq!(socket.echo("still").await, "one: still");
 
     engine.go_away(false);
-    eventually("it is back", async || {
-        let stats = edge.stats().await;
-        if stats["engine"]["connected"] == true {
-            Ok(())
-        } else {
-            Err(stats["engine"].clone())
-        }
-    })
-    .await;
+    engine_is(&edge, true).await;
     assert_eq!(edge.get(URL).await.status, 200);
     assert_eq!(socket.echo("still").await, "one: still");
 }

@@ -493,10 +493,11 @@ fn gather_consequences(reasons: &mut Vec<Reason>, parts: &[Part]) {
     };
     let texts: Vec<String> = reasons.iter().map(|reason| reason.text.clone()).collect();
     for (index, text) in texts.into_iter().enumerate() {
-        if let Some(cause) = root(index).and_then(|cause| reasons.get_mut(cause)) {
-            if !cause.also.contains(&text) && cause.text != text {
-                cause.also.push(text);
-            }
+        if let Some(cause) = root(index).and_then(|cause| reasons.get_mut(cause))
+            && cause.text != text
+            && !cause.also.contains(&text)
+        {
+            cause.also.push(text);
         }
     }
     let mut index = 0;
