@@ -128,10 +128,12 @@ impl Known<'_> {
     ) -> Result<Served, Answer> {
         let site = &instance.plan().site;
         let fail = |failure| Err(Answer::failure(failure, Some(instance.name().as_str())));
-        if let Some(name) = &asked.connection.server_name {
+        if let Some(name) = asked.connection.server_name.as_ref()
+            && name != host
+        {
             // The connection was made for one instance; another's requests do not belong on it.
             let own = self.table.find(name).map(|found| found.instance.name());
-            if own != Some(instance.name()) && name != host {
+            if own != Some(instance.name()) {
                 return fail(Failure::HostDiffersFromSni);
             }
         }

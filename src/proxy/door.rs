@@ -1,5 +1,6 @@
 //! The door of ordinary requests: pingora's callbacks, in the order pingora calls them.
 
+use std::mem;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{HeaderName, HeaderValue};
+use http::header::HeaderValue;
+use http::request::Parts;
+use http::uri::PathAndQuery;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorSource, ErrorType, HttpPeer, Result};
 use pingora::protocols::Digest;
@@ -19,7 +22,7 @@ use super::decide::{Asked, Decision};
 use super::dial::hangup_of;
 use super::exchange::Deadlines;
 use super::failure::Failure;
-use super::headers::{Origin, is_identity};
+use super::headers::{Origin, set_identity};
 use super::local::Answer;
 use super::{Ctx, Gateway, authority, decorate, now, stub_status};
 use crate::listener::Connection;
@@ -217,30 +220,25 @@ impl ProxyHttp for Door {
         let (Some(served), Some(connection)) = (&ctx.served, &ctx.connection) else {
             return Err(Error::new_in(ErrorType::InternalError));
         };
-        let foreign: Vec<HeaderName> = request
-            .headers
-            .keys()
-            .filter(|name| is_identity(name))
-            .cloned()
-            .collect();
-        for name in &foreign {
-            request.remove_header(name);
-        }
-        let target = request
-            .uri
-            .path_and_query()
-            .map_or("/", http::uri::PathAndQuery::as_str);
+        // Taken apart, so that fields are set in one map: pingora's own methods keep a second one
+        // for the spelling of their names.
+        let nothing = http::Request::new(()).into_parts().0;
+        let mut parts: Parts = mem::replace(request, nothing.into()).into();
+        // An origin is asked in origin form, whatever form usher was asked in (RFC 9112 §3.2.1).
+        let target = parts.uri.path_and_query().cloned();
+        let target = target.unwrap_or_else(|| PathAndQuery::from_static("/"));
         let origin = Origin {
             client: &served.client,
             peer: connection.peer,
             local: connection.local,
             host: &served.host,
             port: served.port,
-            target,
+            target: target.as_str(),
         };
-        for (name, value) in origin.fields() {
-            request.insert_header(name, value)?;
-        }
+        set_identity(&mut parts.headers, &origin)
+            .map_err(|error| Error::because(ErrorType::InvalidHTTPHeader, "identity", error))?;
+        parts.uri = target.into();
+        *request = parts.into();
         Ok(())
     }
 

@@ -5,11 +5,19 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 use ipnet::IpNet;
 
 use crate::listener::Connection;
 use crate::names::Hostname;
+
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_FORWARDED_SSL: HeaderName = HeaderName::from_static("x-forwarded-ssl");
+const X_ORIGINAL_URI: HeaderName = HeaderName::from_static("x-original-uri");
 
 /// Who asks, as far as it can be believed.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -92,40 +100,47 @@ impl Origin<'_> {
         let default = if self.client.secure { 443 } else { 80 };
         match self.port {
             Some(port) if port != default => format!("{}:{port}", self.host),
-            _ => self.host.to_string(),
+            _ => self.host.as_str().to_owned(),
         }
     }
 
-    /// The fields usher sets, in the place of whatever the client sent.
-    pub(super) fn fields(&self) -> [(&'static str, String); 8] {
+    /// The fields usher sets, in the place of whatever the client sent. Their parts were parsed as
+    /// names, addresses or a target, and all of them fit into a field.
+    ///
+    /// This runs on every request: names are constants, and what two fields say is written once.
+    fn fields(&self) -> Result<[(HeaderName, HeaderValue); 8], InvalidHeaderValue> {
         let client = self.client;
-        let scheme = if client.secure { "https" } else { "http" };
-        let peer = self.peer.ip();
-        let chain = match &client.chain {
-            Some(chain) => format!("{chain}, {peer}"),
-            None => peer.to_string(),
+        let secure = client.secure;
+        let host = HeaderValue::try_from(self.host_field())?;
+        let told_host = match &client.host {
+            Some(told) => HeaderValue::from_str(told)?,
+            None => host.clone(),
         };
-        let port = client
-            .port
-            .clone()
-            .unwrap_or_else(|| self.port.unwrap_or_else(|| self.local.port()).to_string());
-        [
-            ("host", self.host_field()),
-            ("x-real-ip", client.ip.to_string()),
-            ("x-forwarded-for", chain),
-            ("x-forwarded-proto", scheme.to_owned()),
-            (
-                "x-forwarded-host",
-                client.host.clone().unwrap_or_else(|| self.host_field()),
-            ),
-            ("x-forwarded-port", port),
-            (
-                "x-forwarded-ssl",
-                if client.secure { "on" } else { "off" }.to_owned(),
-            ),
-            ("x-original-uri", self.target.to_owned()),
-        ]
+        let address = HeaderValue::try_from(client.ip.to_string())?;
+        let chain = match &client.chain {
+            Some(chain) => HeaderValue::try_from(format!("{chain}, {}", self.peer.ip()))?,
+            None if client.ip == self.peer.ip() => address.clone(),
+            None => HeaderValue::try_from(self.peer.ip().to_string())?,
+        };
+        let port = match &client.port {
+            Some(told) => HeaderValue::from_str(told)?,
+            None => self.port.unwrap_or_else(|| self.local.port()).into(),
+        };
+        Ok([
+            (HOST, host),
+            (X_REAL_IP, address),
+            (X_FORWARDED_FOR, chain),
+            (X_FORWARDED_PROTO, word(if secure { "https" } else { "http" })),
+            (X_FORWARDED_HOST, told_host),
+            (X_FORWARDED_PORT, port),
+            (X_FORWARDED_SSL, word(if secure { "on" } else { "off" })),
+            (X_ORIGINAL_URI, HeaderValue::from_str(self.target)?),
+        ])
     }
+}
+
+const fn word(word: &'static str) -> HeaderValue {
+    HeaderValue::from_static(word)
 }
 
 /// Whether a field speaks about the client's identity, or would to a server that takes `_` and `.`
@@ -139,6 +154,10 @@ pub(super) fn is_identity(name: &HeaderName) -> bool {
         "x-client-ip",
     ];
     let name = name.as_str();
+    // What every request carries is known by its first letter.
+    if !name.starts_with(['f', 'p', 'x']) {
+        return false;
+    }
     let plain = |a: u8| if matches!(a, b'_' | b'.') { b'-' } else { a };
     let same = |known: &str| {
         name.len() == known.len() && name.bytes().zip(known.bytes()).all(|(a, b)| plain(a) == b)
@@ -177,7 +196,13 @@ pub(super) fn remove_hop_by_hop(fields: &mut HeaderMap) {
 }
 
 /// The identity fields of the client removed and ours set.
-pub(super) fn set_identity(fields: &mut HeaderMap, origin: &Origin<'_>) {
+///
+/// # Errors
+/// None that a parsed request could cause.
+pub(super) fn set_identity(
+    fields: &mut HeaderMap,
+    origin: &Origin<'_>,
+) -> Result<(), InvalidHeaderValue> {
     let foreign: Vec<HeaderName> = fields
         .keys()
         .filter(|name| is_identity(name))
@@ -186,12 +211,10 @@ pub(super) fn set_identity(fields: &mut HeaderMap, origin: &Origin<'_>) {
     for name in foreign {
         fields.remove(name);
     }
-    for (name, value) in origin.fields() {
-        // Parts were parsed as names, addresses or a target; all of them fit into a field.
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            fields.insert(name, value);
-        }
+    for (name, value) in origin.fields()? {
+        fields.insert(name, value);
     }
+    Ok(())
 }
 
 #[cfg(test)]

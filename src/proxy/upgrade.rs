@@ -91,10 +91,10 @@ impl Request {
     }
 
     /// The head for the replica: ours where it says who asks, the handshake intact.
-    pub(super) fn to_replica(&self, origin: &Origin<'_>) -> Vec<u8> {
+    pub(super) fn to_replica(&self, origin: &Origin<'_>) -> Result<Vec<u8>, Failure> {
         let mut fields = self.fields.clone();
         remove_hop_by_hop(&mut fields);
-        set_identity(&mut fields, origin);
+        set_identity(&mut fields, origin).map_err(|_| Failure::Internal)?;
         let mut head = format!("{} {} HTTP/1.1\r\n", Method::GET, self.target).into_bytes();
         for (name, value) in &fields {
             write_field(&mut head, name.as_str(), value.as_bytes());
@@ -102,7 +102,7 @@ impl Request {
         write_field(&mut head, "connection", b"Upgrade");
         write_field(&mut head, "upgrade", b"websocket");
         head.extend_from_slice(b"\r\n");
-        head
+        Ok(head)
     }
 
     /// What a replica that understood must answer (RFC 6455 §4.2.2).

@@ -298,7 +298,7 @@ impl Gateway {
             port: served.port,
             target: &visit.request.target,
         };
-        let head = visit.request.to_replica(&origin);
+        let head = visit.request.to_replica(&origin)?;
         let mut tried: Vec<ReplicaId> = Vec::new();
         loop {
             // What closed a moment ago is not in the newest table.

@@ -54,7 +54,7 @@ fn told(peer: &str, sent: &[(&str, &str)], trusted: &[&str]) -> Vec<(String, Str
         port: None,
         target: "/path?query",
     };
-    set_identity(&mut fields, &origin);
+    set_identity(&mut fields, &origin).expect("fields");
     let text = |value: &HeaderValue| value.to_str().expect("text").to_owned();
     let mut told: Vec<_> = fields
         .iter()
