@@ -130,6 +130,8 @@ impl Default for Limits {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Condition {
     Serving,
+    /// What is open goes on; what is new waits a little, and gets the page of a maintenance.
+    Paused,
     /// Declared and known, starts nothing, answers with its own page.
     Standby,
 }
@@ -177,6 +179,8 @@ pub struct ServicePlan {
     pub endpoints: Vec<EndpointPlan>,
     /// Replicas run, but on no network that usher reaches.
     pub stranded: bool,
+    /// A replica is starting or has been ordered: it is worth waiting for.
+    pub coming: bool,
 }
 
 /// One replica as the data plane uses it.
@@ -240,6 +244,8 @@ pub struct InstanceReport {
     pub websockets: u32,
     pub streams: u32,
     pub in_flight: u32,
+    /// Requests that wait for a place.
+    pub held: u32,
     pub requests: RequestTotals,
     pub bytes_in: u64,
     pub bytes_out: u64,
@@ -273,6 +279,8 @@ pub const DURATION_BUCKETS: [f64; 11] = [
 /// Sessions of one service since the start.
 #[derive(Clone, Debug, Default)]
 pub struct SessionTotals {
+    /// Requests and handshakes that wait for a replica now.
+    pub held: u32,
     pub opened: u64,
     pub closed: [u64; Ending::ALL.len()],
 }

@@ -30,6 +30,7 @@ mod metrics;
 use crate::certs::OrderCounters;
 use crate::config::watch::{Outcome, Reload};
 use crate::control::{Command, Status, Wish};
+use crate::names::InstanceName;
 use crate::plan::Report;
 use crate::shutdown::Shutdown;
 
@@ -63,8 +64,14 @@ pub enum Order {
     Auto {
         instance: String,
     },
+    Pause {
+        instance: String,
+    },
     Reload {
         force: bool,
+    },
+    Resume {
+        instance: String,
     },
     Scale {
         instance: String,
@@ -314,10 +321,13 @@ async fn command(request: Request<Incoming>, levers: &Levers) -> Answer {
     };
     let done = match order {
         Order::Reload { force } => reload(levers, force).await,
-        Order::Auto { instance } => match instance.parse() {
-            Ok(instance) => obey(levers, Wish::Auto { instance }).await,
-            Err(error) => Err(format!("`{instance}` {error}")),
-        },
+        Order::Auto { instance } => of(&instance, levers, |instance| Wish::Auto { instance }).await,
+        Order::Pause { instance } => {
+            of(&instance, levers, |instance| Wish::Pause { instance }).await
+        }
+        Order::Resume { instance } => {
+            of(&instance, levers, |instance| Wish::Resume { instance }).await
+        }
         Order::Scale {
             instance,
             service,
@@ -341,6 +351,18 @@ async fn command(request: Request<Incoming>, levers: &Levers) -> Answer {
     match done {
         Ok(done) => json(&done),
         Err(why) => refused(&why),
+    }
+}
+
+/// Asks for something that concerns one instance.
+async fn of(
+    instance: &str,
+    levers: &Levers,
+    wish: impl FnOnce(InstanceName) -> Wish,
+) -> Result<Done, String> {
+    match instance.parse() {
+        Ok(name) => obey(levers, wish(name)).await,
+        Err(error) => Err(format!("`{instance}` {error}")),
     }
 }
 

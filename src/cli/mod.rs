@@ -86,6 +86,19 @@ enum Verb {
         at: At,
         instance: String,
     },
+    /// Lets nothing new through to an instance: it waits a little, then a page says that the site
+    /// is being maintained. What is open goes on
+    Pause {
+        #[command(flatten)]
+        at: At,
+        instance: String,
+    },
+    /// Ends a pause
+    Resume {
+        #[command(flatten)]
+        at: At,
+        instance: String,
+    },
     /// A replica of the demo that holds websockets
     #[command(hide = true)]
     DemoWeb {
@@ -168,6 +181,10 @@ impl Cli {
                 }
             },
             Verb::Auto { at, instance } => client::command(&at, &Order::Auto { instance }).await,
+            Verb::Pause { at, instance } => client::command(&at, &Order::Pause { instance }).await,
+            Verb::Resume { at, instance } => {
+                client::command(&at, &Order::Resume { instance }).await
+            }
             Verb::DemoWeb { listen, name } => demo::web(listen, &name).await,
             Verb::DemoWorker => demo::worker().await,
         };

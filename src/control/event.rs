@@ -46,7 +46,16 @@ pub struct Command {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Wish {
     /// Overrides end, the autoscaler decides again.
-    Auto { instance: InstanceName },
+    Auto {
+        instance: InstanceName,
+    },
+    /// Nothing new is let through, until `Resume`.
+    Pause {
+        instance: InstanceName,
+    },
+    Resume {
+        instance: InstanceName,
+    },
     /// So many replicas, for so long or until `Auto`.
     Scale {
         instance: InstanceName,

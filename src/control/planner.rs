@@ -149,6 +149,8 @@ impl Tenant {
             site: Arc::clone(&instance.site),
             condition: if instance.standby {
                 Condition::Standby
+            } else if self.paused {
+                Condition::Paused
             } else {
                 Condition::Serving
             },
@@ -200,6 +202,7 @@ fn service_plan(service: &Service, state: &ServiceState) -> ServicePlan {
         .filter(|replica| replica.unit.phase == Phase::Running)
         .collect::<Vec<_>>();
     ServicePlan {
+        coming: state.coming,
         stranded: !running.is_empty() && !running.iter().any(|replica| replica.is_reachable()),
         endpoints,
     }

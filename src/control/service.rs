@@ -36,6 +36,10 @@ pub(super) struct ServiceState {
     pub(super) changes: BTreeMap<Direction, u64>,
     pub(super) over: Option<Override>,
     pub(super) starts: Starts,
+    /// A replica that takes requests is about to be there.
+    pub(super) coming: bool,
+    /// Requests that wait for one.
+    held: u32,
 }
 
 /// A change of the number of replicas, for people.
@@ -236,12 +240,34 @@ impl ServiceState {
         }
     }
 
-    /// What is connected now: sessions, and requests in flight.
+    /// Takes in how many requests wait for a replica.
+    pub(super) fn hold(&mut self, held: u32) {
+        self.held = held;
+    }
+
+    /// What is connected now: sessions, requests in flight, and those that wait to be.
     pub(super) fn demand_now(&self) -> u32 {
-        self.replicas
+        let inside: u32 = self
+            .replicas
             .values()
             .map(|replica| replica.load.inside)
-            .sum()
+            .sum();
+        inside + self.held
+    }
+
+    /// Whether a replica starts, has been ordered, or is restarted by somebody else.
+    pub(super) fn is_coming(&self, now: Now) -> bool {
+        let comes = |state| {
+            matches!(
+                state,
+                State::Starting | State::Draining { by: Who::Other, .. }
+            )
+        };
+        let starts = self
+            .replicas
+            .values()
+            .any(|replica| comes(replica.state()) && replica.is_reachable());
+        starts || self.starts.unseen(now)
     }
 
     pub(super) fn count(&self, state: impl Fn(State) -> bool) -> u32 {

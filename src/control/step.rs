@@ -112,8 +112,10 @@ impl Controller {
                 let empty = crate::plan::InstanceReport::default();
                 for (name, tenant) in &mut self.tenants {
                     let report = self.report.instances.get(name).unwrap_or(&empty);
-                    for service in tenant.services.values_mut() {
+                    for (name, service) in &mut tenant.services {
                         service.load(report);
+                        let held = report.services.get(name).map_or(0, |totals| totals.held);
+                        service.hold(held);
                     }
                 }
             }
@@ -126,11 +128,13 @@ impl Controller {
         let mut actions = Vec::new();
         let next = self.plan.generation.next();
         let frozen = self.listing.inventory.is_none() || self.listing.error.is_some();
+        // The engine has not been listed yet, and nothing says that it cannot be.
+        let unknown = self.listing.inventory.is_none() && self.listing.error.is_none();
         let fresh = self
             .reported_at
             .is_some_and(|at| now.at.duration_since(at) <= REPORT_GOOD_FOR);
         for tenant in self.tenants.values_mut() {
-            tenant.watch(now, fresh);
+            tenant.watch(now, fresh, unknown);
             // Without the engine nothing can be started, and deciding on a stale listing would be
             // deciding blindly.
             if !frozen {
@@ -255,7 +259,10 @@ impl Controller {
     }
 
     fn obey(&mut self, now: Now, wish: &Wish) -> Result<String, String> {
-        let (Wish::Auto { instance } | Wish::Scale { instance, .. }) = wish;
+        let (Wish::Auto { instance }
+        | Wish::Pause { instance }
+        | Wish::Resume { instance }
+        | Wish::Scale { instance, .. }) = wish;
         let Some(tenant) = self.tenants.get_mut(instance) else {
             let known: Vec<_> = self.tenants.keys().map(InstanceName::as_str).collect();
             return Err(format!(
@@ -270,6 +277,8 @@ impl Controller {
                 }
                 Ok(format!("{instance}: the autoscaler decides"))
             }
+            Wish::Pause { .. } => Ok(tenant.pause(true)),
+            Wish::Resume { .. } => Ok(tenant.pause(false)),
             Wish::Scale {
                 service,
                 replicas,

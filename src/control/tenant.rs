@@ -28,6 +28,8 @@ pub(super) struct Tenant {
     pub(super) instance: Arc<Instance>,
     pub(super) services: BTreeMap<ServiceName, ServiceState>,
     pub(super) stack_exists: bool,
+    /// An operator lets nothing new through.
+    pub(super) paused: bool,
     /// No starts before this.
     quiet_until: Option<Instant>,
 }
@@ -38,7 +40,24 @@ impl Tenant {
             instance,
             services: BTreeMap::new(),
             stack_exists: false,
+            paused: false,
             quiet_until: None,
+        }
+    }
+
+    /// Says what there is now.
+    pub(super) fn pause(&mut self, paused: bool) -> String {
+        let name = &self.instance.name;
+        let already = if self.paused == paused {
+            " already"
+        } else {
+            ""
+        };
+        self.paused = paused;
+        if paused {
+            format!("{name}: paused{already}; what is open goes on, what is new waits")
+        } else {
+            format!("{name}: serves{already}")
         }
     }
 
@@ -63,7 +82,12 @@ impl Tenant {
     }
 
     /// Keeps the history that decisions need, whether or not anything can be decided now.
-    pub(super) fn watch(&mut self, now: Now, fresh: bool) {
+    ///
+    /// `fresh`: the newest counts are of now. `unknown`: the engine has not been listed yet.
+    pub(super) fn watch(&mut self, now: Now, fresh: bool, unknown: bool) {
+        // Somebody else removed replicas of a stack that is still there: a deployment, mostly.
+        let quiet = self.quiet_until.is_some_and(|until| until > now.at);
+        let deployed = quiet && self.stack_exists;
         for state in self.services.values_mut() {
             if fresh {
                 let demand = state.demand_now();
@@ -92,6 +116,7 @@ impl Tenant {
             if let Some(why) = late {
                 state.starts.failed(now, why, true);
             }
+            state.coming = unknown || deployed || state.is_coming(now);
         }
     }
 

@@ -10,7 +10,7 @@ use super::exchange::Watched;
 use super::failure::Failure;
 use crate::listener::Connection;
 use crate::names::ReplicaId;
-use crate::routing::{Counted, Endpoint, Inside, InstanceTable, Pool};
+use crate::routing::{Counted, Endpoint, Inside, InstanceTable, Pool, Turn};
 
 #[derive(Debug)]
 pub struct Ctx {
@@ -22,6 +22,8 @@ pub struct Ctx {
     pub(super) in_flight: Option<Counted>,
     pub(super) pool: Option<Arc<Pool>>,
     pub(super) with: Option<With>,
+    /// Where it has waited: others go on there when this one has an answer.
+    pub(super) turns: Vec<Turn>,
     /// Replicas that have refused it.
     pub(super) tried: Vec<ReplicaId>,
     pub(super) failure: Option<Failure>,
@@ -50,6 +52,7 @@ impl Ctx {
             in_flight: None,
             pool: None,
             with: None,
+            turns: Vec::new(),
             tried: Vec::new(),
             failure: None,
             answered: None,

@@ -7,6 +7,7 @@ use http::{HeaderMap, Method};
 use super::failure::Failure;
 use super::headers::Client;
 use super::local::Answer;
+use super::pages::Reader;
 use crate::certs::Store;
 use crate::certs::challenge::{Challenges, PREFIX};
 use crate::listener::Connection;
@@ -67,7 +68,7 @@ pub(super) struct Known<'a> {
 impl Known<'_> {
     pub(super) fn decide(&self, asked: &Asked<'_>) -> Decision {
         let refuse = |failure| Decision::Answer {
-            answer: Box::new(Answer::failure(failure, None)),
+            answer: Box::new(Answer::failure(failure, Reader::new(None, asked.fields))),
             instance: None,
         };
         if asked.fields.len() > MOST_FIELDS {
@@ -127,7 +128,8 @@ impl Known<'_> {
         redirect_to: Option<&Hostname>,
     ) -> Result<Served, Answer> {
         let site = &instance.plan().site;
-        let fail = |failure| Err(Answer::failure(failure, Some(instance.name().as_str())));
+        let reader = Reader::new(Some(instance.name().as_str()), asked.fields);
+        let fail = |failure| Err(Answer::failure(failure, reader));
         if let Some(name) = asked.connection.server_name.as_ref()
             && name != host
         {

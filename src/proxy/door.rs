@@ -23,6 +23,7 @@ use super::dial::hangup_of;
 use super::exchange::Deadlines;
 use super::failure::Failure;
 use super::headers::{Origin, set_identity};
+use super::hold::{Patience, Way, in_flight};
 use super::local::Answer;
 use super::{Ctx, Gateway, authority, decorate, now, stub_status};
 use crate::listener::Connection;
@@ -102,13 +103,19 @@ impl ProxyHttp for Door {
         ctx.served = Some(served);
         let limits = &instance.plan().site.limits;
         let counters = instance.counters();
-        ctx.in_flight = counters.request(limits.requests_in_flight);
+        let request = session.req_header();
+        let patience = Patience::of_request(ctx.began, &request.method, &request.headers);
+        ctx.in_flight = in_flight(counters, limits.requests_in_flight, patience.rank()).await;
         if ctx.in_flight.is_none()
             || connection
                 .count(|| counters.connect(limits.connections))
                 .is_none()
         {
             return self.fail(session, ctx, Failure::OverLimit).await;
+        }
+        match self.while_paused(&instance, patience).await {
+            Ok(turn) => ctx.turns.extend(turn),
+            Err(failure) => return self.fail(session, ctx, failure).await,
         }
         if let Some(most) = limits.max_body
             && declared_length(session.req_header()).is_some_and(|length| length > most)
@@ -156,14 +163,24 @@ impl ProxyHttp for Door {
         Ok(())
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         ctx.with = None;
-        let picked = self.pick(ctx);
-        let (Some(instance), Some(pool)) = (&ctx.instance, &ctx.pool) else {
+        let (Some(instance), Some(served), Some(pool)) = (&ctx.instance, &ctx.served, &ctx.pool)
+        else {
             return Err(Error::new_in(ErrorType::InternalError));
         };
-        let Pick { endpoint, inside } = match picked {
-            Ok(pick) => pick,
+        let request = session.req_header();
+        let way = Way {
+            host: &served.host,
+            pool,
+            patience: Patience::of_request(ctx.began, &request.method, &request.headers),
+        };
+        let placed = self.place(way, |pool| pool.pick(&ctx.tried)).await;
+        let Pick { endpoint, inside } = match placed {
+            Ok((pick, turn)) => {
+                ctx.turns.extend(turn);
+                pick
+            }
             Err(failure) => {
                 ctx.failure = Some(failure);
                 return Err(Error::new_up(ErrorType::HTTPStatus(
@@ -258,6 +275,7 @@ impl ProxyHttp for Door {
         }
         if let (Some(with), false) = (&ctx.with, response.status.is_informational()) {
             with.watched.received(now());
+            ctx.turns.clear();
         }
         Ok(())
     }

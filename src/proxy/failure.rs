@@ -26,7 +26,10 @@ pub(super) enum Failure {
     /// A websocket from a page of another site.
     OriginRefused,
     OverLimit,
+    Paused,
     Standby,
+    /// A replica was starting, and did not become ready in time.
+    Starting,
     StaticMissing,
     /// Replicas run, but on no network that usher reaches.
     Stranded,
@@ -54,11 +57,21 @@ impl Failure {
             Self::NoReplica
             | Self::OnlyHttps
             | Self::OverLimit
+            | Self::Paused
             | Self::Standby
+            | Self::Starting
             | Self::StaticMissing
             | Self::UnknownName => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamTimedOut => StatusCode::GATEWAY_TIMEOUT,
         }
+    }
+
+    /// Whether it may be over by itself a moment later.
+    pub(super) fn passes(self) -> bool {
+        matches!(
+            self,
+            Self::NoReplica | Self::OverLimit | Self::Paused | Self::Starting | Self::StaticMissing
+        )
     }
 
     /// The word of the access log.
@@ -80,7 +93,9 @@ impl Failure {
             Self::OnlyHttps => "only-https",
             Self::OriginRefused => "origin-refused",
             Self::OverLimit => "over-limit",
+            Self::Paused => "paused",
             Self::Standby => "standby",
+            Self::Starting => "starting",
             Self::StaticMissing => "static-missing",
             Self::Stranded => "stranded",
             Self::TargetTooLong => "target-too-long",
@@ -89,51 +104,13 @@ impl Failure {
             Self::UpstreamTimedOut => "upstream-timed-out",
         }
     }
-
-    /// What a visitor is told: headline and sentence.
-    pub(super) fn words_for_visitors(self) -> (&'static str, &'static str) {
-        match self {
-            Self::NoReplica | Self::UnknownName | Self::StaticMissing => (
-                "Not available right now",
-                "This site is starting or being maintained. Please try again in a moment.",
-            ),
-            Self::OverLimit => (
-                "Very busy",
-                "More people are here than this site can serve at once. Please try again in a moment.",
-            ),
-            Self::Standby => ("Not open", "This site is not open at the moment."),
-            Self::Stranded | Self::UpstreamFailed | Self::UpstreamTimedOut | Self::Internal => (
-                "Something went wrong",
-                "The application did not answer. Please try again in a moment.",
-            ),
-            Self::NoRoute | Self::NotFound => ("Not found", "There is nothing at this address."),
-            Self::Denied | Self::OriginRefused => {
-                ("Not allowed", "You may not see this from where you are.")
-            }
-            Self::BodyTooLarge => (
-                "Too large",
-                "What you sent is larger than this site accepts.",
-            ),
-            Self::HostDiffersFromSni => (
-                "Wrong address",
-                "This connection was made for another site. Please reload the page.",
-            ),
-            Self::OnlyHttps => ("Use https", "This site is served over https only."),
-            Self::BadHost
-            | Self::BadPath
-            | Self::FieldsTooMany
-            | Self::HandshakeInvalid
-            | Self::HandshakeVersion
-            | Self::MethodNotAllowed
-            | Self::TargetTooLong => ("Not understood", "This request cannot be answered."),
-        }
-    }
 }
 
 impl From<NoPick> for Failure {
     fn from(none: NoPick) -> Self {
         match none {
-            NoPick::Full => Self::OverLimit,
+            NoPick::Busy | NoPick::Full => Self::OverLimit,
+            NoPick::Coming => Self::Starting,
             NoPick::NoneReady => Self::NoReplica,
             NoPick::Stranded => Self::Stranded,
             NoPick::Tried => Self::UpstreamFailed,

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::failure::Failure;
+use super::pages::{Reader, page};
 
 /// When a client that got a 503 should come back. Those who were sent away together are spread by
 /// their own clocks; a page reloads itself.
@@ -23,11 +24,12 @@ pub(super) struct Answer {
 
 impl Answer {
     /// The page of a failure, in the name of the site.
-    pub(super) fn failure(failure: Failure, site: Option<&str>) -> Self {
+    pub(super) fn failure(failure: Failure, reader: Reader<'_>) -> Self {
         let status = failure.status();
         let mut fields = vec![
             ("content-type", "text/html; charset=utf-8".to_owned()),
             ("cache-control", "no-store".to_owned()),
+            ("content-language", reader.language.tag().to_owned()),
         ];
         if status == StatusCode::SERVICE_UNAVAILABLE {
             fields.push(("retry-after", RETRY_AFTER_SECONDS.to_string()));
@@ -42,7 +44,7 @@ impl Answer {
         Self {
             status,
             fields,
-            body: page(failure, site).into(),
+            body: page(failure, reader).into(),
             reason: Some(failure),
         }
     }
@@ -91,31 +93,6 @@ impl Answer {
     }
 }
 
-fn page(failure: Failure, site: Option<&str>) -> String {
-    let (headline, sentence) = failure.words_for_visitors();
-    let site = site.map(escape).unwrap_or_default();
-    let reload = if failure.status() == StatusCode::SERVICE_UNAVAILABLE {
-        "<meta http-equiv=\"refresh\" content=\"5\">"
-    } else {
-        ""
-    };
-    format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\">{reload}<title>{headline}</title>\
-         <style>body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:18vh auto;padding:0 1rem;\
-         color:#222;background:#fafafa}}h1{{font-size:1.6rem}}p.site{{color:#777}}\
-         @media(prefers-color-scheme:dark){{body{{color:#ddd;background:#181818}}}}</style></head>\
-         <body><p class=\"site\">{site}</p><h1>{headline}</h1><p>{sentence}</p></body></html>\n"
-    )
-}
-
-/// Names come from the configuration and cannot hold markup today; a page must not depend on that.
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,23 +102,18 @@ mod tests {
         for failure in [
             Failure::NoReplica,
             Failure::OverLimit,
+            Failure::Paused,
             Failure::Standby,
+            Failure::Starting,
             Failure::UnknownName,
         ] {
-            let answer = Answer::failure(failure, None);
+            let answer = Answer::failure(failure, Reader::default());
             assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
             assert!(
                 answer.fields.iter().any(|(name, _)| *name == "retry-after"),
                 "{failure:?}"
             );
         }
-    }
-
-    #[test]
-    fn a_page_carries_the_name_of_the_site_and_no_markup_of_it() {
-        let body = Answer::failure(Failure::NoReplica, Some("<b>congress</b>")).body;
-        let text = String::from_utf8_lossy(&body);
-        assert!(text.contains("&lt;b&gt;congress"), "{text}");
     }
 
     #[test]

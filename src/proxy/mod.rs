@@ -21,7 +21,9 @@ mod exchange;
 mod failure;
 mod frames;
 mod headers;
+mod hold;
 mod local;
+mod pages;
 mod static_files;
 mod stub_status;
 mod tunnel;
@@ -38,10 +40,11 @@ use self::dial::Dial;
 use self::exchange::Exchanges;
 use self::failure::Failure;
 use self::local::Answer;
+use self::pages::Reader;
 use crate::certs::{Challenges, Store};
 use crate::listener::EdgeCounters;
 use crate::plan::Site;
-use crate::routing::{InstanceTable, Pick, Routes};
+use crate::routing::{InstanceTable, Routes};
 use crate::sessions::Sessions;
 use crate::shutdown::Shutdown;
 
@@ -139,23 +142,9 @@ impl Gateway {
             .instance
             .as_ref()
             .map(|instance| instance.name().to_string());
-        self.answer(session, ctx, Answer::failure(failure, site.as_deref()))
-            .await
-    }
-
-    /// A place with a replica. The table is read anew for every try: what closed a moment ago is
-    /// not in the newest.
-    fn pick(&self, ctx: &Ctx) -> std::result::Result<Pick, Failure> {
-        let (Some(served), Some(pool)) = (&ctx.served, &ctx.pool) else {
-            return Err(Failure::Internal);
-        };
-        let newest = self
-            .routes
-            .load()
-            .find(&served.host)
-            .and_then(|host| host.instance.pool(pool.service()).cloned());
-        let pool = newest.as_ref().unwrap_or(pool);
-        pool.pick(&ctx.tried).map_err(Failure::from)
+        let reader = Reader::new(site.as_deref(), &session.req_header().headers);
+        let answer = Answer::failure(failure, reader);
+        self.answer(session, ctx, answer).await
     }
 
     fn log(&self, session: &Session, ctx: &Ctx, status: StatusCode) {

@@ -12,6 +12,7 @@ use sha1::{Digest, Sha1};
 use super::failure::Failure;
 use super::headers::{Origin, remove_hop_by_hop, set_identity};
 use super::local::Answer;
+use super::pages::Reader;
 use crate::names::{Domain, Hostname};
 
 const MOST_FIELDS: usize = 100;
@@ -214,8 +215,8 @@ fn write_field(head: &mut Vec<u8>, name: &str, value: &[u8]) {
 }
 
 /// The answer for a handshake that is refused here.
-pub(super) fn refusal(failure: Failure, site: Option<&str>) -> Vec<u8> {
-    Answer::failure(failure, site).to_last_bytes()
+pub(super) fn refusal(failure: Failure, reader: Reader<'_>) -> Vec<u8> {
+    Answer::failure(failure, reader).to_last_bytes()
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ use super::decide::{Asked, Decision, Served};
 use super::dial::dial;
 use super::failure::Failure;
 use super::headers::Origin;
+use super::hold::{Patience, Way, in_flight};
+use super::pages::Reader;
 use super::tunnel::{Relay, Relayed};
 use super::upgrade::{Reply, Request, refusal};
 use super::{Gateway, additions, now, wall};
@@ -24,7 +26,8 @@ use crate::listener::{Admission, Connection, Io, WebsocketRequest};
 use crate::names::{Hostname, InstanceName, ReplicaId};
 use crate::plan::{Ending, Target};
 use crate::routing::{
-    Counted, Counters, Endpoint, Inside, Pool, SessionCounter, SessionKind, SessionPick,
+    Counted, Counters, Endpoint, Inside, InstanceTable, Pending, Pool, Rank, SessionCounter,
+    SessionKind, SessionPick, Turn,
 };
 use crate::sessions::Session;
 
@@ -117,7 +120,19 @@ struct Opened {
     reply: Reply,
     counter: SessionCounter,
     inside: Inside,
-    in_flight: Counted,
+    /// To be dropped when the session is counted.
+    until_counted: (Counted, Pending),
+}
+
+/// A replica that has answered a handshake.
+struct Answered {
+    upstream: TcpStream,
+    reply: Reply,
+    endpoint: Arc<Endpoint>,
+    inside: Inside,
+    pending: Pending,
+    /// The next who waits is let through when this one has been answered.
+    _turn: Option<Turn>,
 }
 
 /// A handshake that came to nothing, and the whole answer for the client.
@@ -134,7 +149,7 @@ impl Refused {
             .as_ref()
             .map(|served| served.instance.name().as_str());
         Self {
-            answer: refusal(failure, site),
+            answer: refusal(failure, Reader::new(site, &visit.request.fields)),
             status: failure.status(),
             failure: Some(failure),
         }
@@ -169,7 +184,11 @@ impl Gateway {
             connection,
         } = request;
         let Some(parsed) = Request::parse(&head) else {
-            send_last(&mut io, &refusal(Failure::HandshakeInvalid, None)).await;
+            send_last(
+                &mut io,
+                &refusal(Failure::HandshakeInvalid, Reader::default()),
+            )
+            .await;
             return None;
         };
         drop(head);
@@ -249,8 +268,11 @@ impl Gateway {
         let connected = visit
             .connection
             .count(|| counters.connect(limits.connections));
-        let in_flight = counters.request(limits.requests_in_flight);
-        let (Some(()), Some(in_flight)) = (connected, in_flight) else {
+        if connected.is_none() {
+            return Err(Refused::because(Failure::OverLimit, visit));
+        }
+        let in_flight = in_flight(counters, limits.requests_in_flight, Rank::Upgrade).await;
+        let Some(in_flight) = in_flight else {
             return Err(Refused::because(Failure::OverLimit, visit));
         };
         if counters.sessions() >= limits.sessions {
@@ -259,12 +281,23 @@ impl Gateway {
         let Some(pool) = instance.pool(service).cloned() else {
             return Err(Refused::because(Failure::Internal, visit));
         };
-        let handshake = self.with_some_replica(visit, &pool, limits.sessions_hard);
-        let answered = timeout(limits.request_timeout, handshake).await;
-        let (upstream, reply, inside, endpoint) = match answered {
-            Ok(Ok(answered)) => answered,
-            Ok(Err(failure)) => return Err(Refused::because(failure, visit)),
-            Err(_) => return Err(Refused::because(Failure::UpstreamTimedOut, visit)),
+        let patience = Patience::of_upgrade(visit.began);
+        if let Err(failure) = self.while_paused(&instance, patience).await {
+            return Err(Refused::because(failure, visit));
+        }
+        let handshake = self
+            .with_some_replica(visit, &pool, &instance, patience)
+            .await;
+        let Answered {
+            upstream,
+            reply,
+            endpoint,
+            inside,
+            pending,
+            _turn,
+        } = match handshake {
+            Ok(answered) => answered,
+            Err(failure) => return Err(Refused::because(failure, visit)),
         };
         visit.replica = Some(Arc::clone(&endpoint));
         if !reply.agrees(&visit.request) {
@@ -275,7 +308,7 @@ impl Gateway {
             reply,
             counter: SessionCounter::new(&instance, &pool, &endpoint),
             inside,
-            in_flight,
+            until_counted: (in_flight, pending),
         })
     }
 
@@ -285,8 +318,9 @@ impl Gateway {
         &self,
         visit: &Visit,
         pool: &Arc<Pool>,
-        most: u32,
-    ) -> Result<(TcpStream, Reply, Inside, Arc<Endpoint>), Failure> {
+        instance: &InstanceTable,
+        patience: Patience,
+    ) -> Result<Answered, Failure> {
         let Some(served) = visit.served.as_deref() else {
             return Err(Failure::Internal);
         };
@@ -299,20 +333,37 @@ impl Gateway {
             target: &visit.request.target,
         };
         let head = visit.request.to_replica(&origin)?;
+        let limits = &instance.plan().site.limits;
+        let way = Way {
+            host: &served.host,
+            pool,
+            patience,
+        };
         let mut tried: Vec<ReplicaId> = Vec::new();
         loop {
-            // What closed a moment ago is not in the newest table.
-            let newest = self
-                .instance_of(&served.host)
-                .and_then(|instance| instance.pool(pool.service()).cloned());
-            let pool = newest.as_ref().unwrap_or(pool);
+            let (pick, turn) = self
+                .seat(way, |pool| pool.pick_session(&tried, limits.sessions_hard))
+                .await?;
             let SessionPick {
                 endpoint,
                 inside,
                 pending,
-            } = pool.pick_session(&tried, most).map_err(Failure::from)?;
-            match ask(endpoint.address, &head).await {
-                Ok((upstream, reply)) => return Ok((upstream, reply, inside, endpoint)),
+            } = pick;
+            let answer = timeout(limits.request_timeout, ask(endpoint.address, &head));
+            let Ok(answer) = answer.await else {
+                return Err(Failure::UpstreamTimedOut);
+            };
+            match answer {
+                Ok((upstream, reply)) => {
+                    return Ok(Answered {
+                        upstream,
+                        reply,
+                        endpoint,
+                        inside,
+                        pending,
+                        _turn: turn,
+                    });
+                }
                 Err(Unanswered::Silence(error)) => {
                     debug!(replica = %endpoint.name, %error, "replica does not answer a handshake");
                     drop(pending);
@@ -375,14 +426,14 @@ impl Gateway {
             reply,
             counter,
             inside,
-            in_flight,
+            until_counted,
         } = opened;
         let served = visit.served.as_ref()?;
         let site = &served.instance.plan().site;
         let counters = Arc::clone(served.instance.counters());
         let (session, orders) = self.sessions.open(counter.open(SessionKind::Websocket));
         // From here it is a session and no request any more.
-        drop(in_flight);
+        drop(until_counted);
         counters.answered(StatusCode::SWITCHING_PROTOCOLS, None);
         let head = reply.to_client(additions(site, served.client.secure));
         let told = visit.told();

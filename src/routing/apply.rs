@@ -60,6 +60,7 @@ impl Routes {
                 farewell.gone(name);
             }
         }
+        new.tell();
         debug!(generation = %plan.generation, "table in force");
     }
 
@@ -72,9 +73,9 @@ impl Routes {
             .map(|(name, instance)| {
                 let mut report: InstanceReport = instance.counters().snapshot();
                 for pool in instance.pools.values() {
-                    report
-                        .services
-                        .insert(pool.service().clone(), pool.counters.report());
+                    let totals = pool.counters.report();
+                    report.held += totals.held;
+                    report.services.insert(pool.service().clone(), totals);
                     for endpoint in &pool.endpoints {
                         report
                             .endpoints
@@ -116,6 +117,8 @@ pub async fn run(
             }
             _ = tick.tick() => {}
         }
+        // A word that was lost costs those who wait a second, and no more.
+        routes.load().tell();
         reports.send_replace(Arc::new(routes.report(edge())));
     }
 }

@@ -7,10 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::counters::ServiceCounters;
+use super::line::Line;
 use super::load::{Inside, Load, Pending};
 use super::table::Endpoint;
 use crate::names::{ReplicaId, ServiceName};
-use crate::plan::Usage;
+use crate::plan::{ServicePlan, Usage};
+
+/// Handshakes that one replica answers at a time. Of a thousand at once daphne loses most; of these
+/// it keeps all, and it is as fast.
+const HANDSHAKES_AT_ONCE: u32 = 16;
+/// Requests that a replica meets at a time when it becomes ready and many have waited.
+const WORDS_PER_REPLICA: usize = 16;
 
 /// The replicas of one service.
 #[derive(Debug)]
@@ -19,6 +26,8 @@ pub struct Pool {
     pub(super) endpoints: Vec<Arc<Endpoint>>,
     /// Replicas run, but on no network that usher reaches.
     stranded: bool,
+    /// A replica is starting.
+    coming: bool,
     pub(super) counters: Arc<ServiceCounters>,
     /// Ties go around in turn, or the first replica would get every first request.
     turn: AtomicUsize,
@@ -43,6 +52,10 @@ pub struct SessionPick {
 /// Why there is no place.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum NoPick {
+    /// Every replica answers as many handshakes as it should at a time.
+    Busy,
+    /// No replica takes anything new, but one is starting.
+    Coming,
     /// Every replica holds as many sessions as it may.
     Full,
     /// No replica takes anything new.
@@ -57,13 +70,14 @@ impl Pool {
     pub(super) fn new(
         service: ServiceName,
         endpoints: Vec<Arc<Endpoint>>,
-        stranded: bool,
+        plan: &ServicePlan,
         counters: Arc<ServiceCounters>,
     ) -> Self {
         Self {
             service,
             endpoints,
-            stranded,
+            stranded: plan.stranded,
+            coming: plan.coming,
             counters,
             turn: AtomicUsize::new(0),
         }
@@ -71,6 +85,34 @@ impl Pool {
 
     pub fn service(&self) -> &ServiceName {
         &self.service
+    }
+
+    /// Where everybody waits while no replica takes anything.
+    pub fn gate(&self) -> &Arc<Line> {
+        &self.counters.gate
+    }
+
+    /// Where handshakes wait while no replica takes one more.
+    pub fn seats(&self) -> &Arc<Line> {
+        &self.counters.seats
+    }
+
+    fn open(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.endpoints
+            .iter()
+            .filter(|endpoint| endpoint.usage == Usage::Serve)
+    }
+
+    /// Tells those who wait that it may be worth trying.
+    pub(super) fn tell(&self) {
+        let open = self.open().count();
+        self.seats().tell(open * WORDS_PER_REPLICA);
+        self.gate().tell(if open == 0 && !self.coming {
+            // In vain, for all of them.
+            usize::MAX
+        } else {
+            open * WORDS_PER_REPLICA
+        });
     }
 
     pub(super) fn load_of(&self, id: &ReplicaId) -> Option<Arc<Load>> {
@@ -83,30 +125,37 @@ impl Pool {
     /// # Errors
     /// Why there is none. `tried` are replicas that this request has met already.
     pub fn pick(&self, tried: &[ReplicaId]) -> Result<Pick, NoPick> {
-        self.least(tried, |load| {
+        let key = |load: &Load| {
             let sessions = load.sessions();
             (load.inside().saturating_sub(sessions), sessions)
-        })
+        };
+        let found = self.least(tried, |_| true, key);
+        found.ok_or_else(|| self.why_none(tried))
     }
 
-    /// A place for a session: fewest sessions, handshakes not yet answered included; a replica with
-    /// `most` gets no more.
+    /// A place for a session: fewest sessions, handshakes not yet answered included. A replica with
+    /// `most` gets no more, and one that answers many handshakes gets no more for now.
     ///
     /// # Errors
     /// As for [`Self::pick`].
     pub fn pick_session(&self, tried: &[ReplicaId], most: u32) -> Result<SessionPick, NoPick> {
-        let mut open = self
-            .endpoints
-            .iter()
-            .filter(|endpoint| endpoint.usage == Usage::Serve)
-            .peekable();
-        let some = open.peek().is_some();
-        if some && open.all(|endpoint| endpoint.load.sessions_soon() >= most) {
-            return Err(NoPick::Full);
-        }
-        let Pick { endpoint, inside } =
-            self.least(tried, |load| (load.sessions_soon(), load.inside()))?;
-        let pending = endpoint.load.handshake();
+        let seat = |load: &Load| load.sessions_soon() < most;
+        let fits = |load: &Load| seat(load) && load.pending() < HANDSHAKES_AT_ONCE;
+        let key = |load: &Load| (load.sessions_soon(), load.inside());
+        let Some(Pick { endpoint, inside }) = self.least(tried, fits, key) else {
+            let mut others = self
+                .open()
+                .filter(|endpoint| !tried.contains(&endpoint.id))
+                .peekable();
+            return Err(if others.peek().is_none() {
+                self.why_none(tried)
+            } else if others.any(|endpoint| seat(&endpoint.load)) {
+                NoPick::Busy
+            } else {
+                NoPick::Full
+            });
+        };
+        let pending = endpoint.load.handshake(&self.counters);
         Ok(SessionPick {
             endpoint,
             inside,
@@ -117,26 +166,25 @@ impl Pool {
     fn least(
         &self,
         tried: &[ReplicaId],
+        fits: impl Fn(&Load) -> bool,
         key: impl Fn(&Load) -> (u32, u32),
-    ) -> Result<Pick, NoPick> {
+    ) -> Option<Pick> {
         let count = self.endpoints.len();
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         // Closed since this table was made: a newer one is in force, or about to be.
         let mut closed: Vec<&ReplicaId> = Vec::new();
         loop {
-            let best = (0..count)
+            let endpoint = (0..count)
                 .filter_map(|offset| self.endpoints.get(first.wrapping_add(offset) % count))
                 .filter(|endpoint| {
                     endpoint.usage == Usage::Serve
                         && !tried.contains(&endpoint.id)
                         && !closed.contains(&&endpoint.id)
+                        && fits(&endpoint.load)
                 })
-                .min_by_key(|endpoint| key(&endpoint.load));
-            let Some(endpoint) = best else {
-                return Err(self.why_none(tried));
-            };
+                .min_by_key(|endpoint| key(&endpoint.load))?;
             if let Some(inside) = endpoint.load.enter() {
-                return Ok(Pick {
+                return Some(Pick {
                     endpoint: Arc::clone(endpoint),
                     inside,
                 });
@@ -148,6 +196,8 @@ impl Pool {
     fn why_none(&self, tried: &[ReplicaId]) -> NoPick {
         if !tried.is_empty() {
             NoPick::Tried
+        } else if self.coming {
+            NoPick::Coming
         } else if self.stranded {
             NoPick::Stranded
         } else {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use super::line::Line;
 use super::load::SessionKind;
 use crate::names::ServiceName;
 use crate::plan::{DURATION_BUCKETS, Ending, InstanceReport, RequestTotals, SessionTotals};
@@ -16,6 +17,10 @@ pub struct Counters {
     connections: AtomicU32,
     accepted_connections: AtomicU64,
     in_flight: AtomicU32,
+    /// Requests that wait for others to end.
+    over_limit: Arc<Line>,
+    /// Requests that wait for a pause to end.
+    paused: Arc<Line>,
     websockets: AtomicU32,
     streams: AtomicU32,
     by_class: [AtomicU64; 5],
@@ -25,9 +30,13 @@ pub struct Counters {
     bytes_out: AtomicU64,
 }
 
-/// Totals of one service. Carried like [`Counters`].
+/// Totals of one service, and who waits for it. Carried like [`Counters`].
 #[derive(Debug, Default)]
 pub(super) struct ServiceCounters {
+    /// Who waits for any replica at all.
+    pub(super) gate: Arc<Line>,
+    /// Websockets that wait for one that has room.
+    pub(super) seats: Arc<Line>,
     opened: AtomicU64,
     closed: [AtomicU64; Ending::ALL.len()],
 }
@@ -43,6 +52,16 @@ impl Counters {
     /// Counts a request in flight, unless `most` are.
     pub fn request(self: &Arc<Self>, most: u32) -> Option<Counted> {
         Counted::below(self, |counters| &counters.in_flight, most)
+    }
+
+    /// Where requests wait while the instance is paused.
+    pub fn paused(&self) -> &Arc<Line> {
+        &self.paused
+    }
+
+    /// Where requests wait that found too many in flight.
+    pub fn over_limit(&self) -> &Arc<Line> {
+        &self.over_limit
     }
 
     pub fn sessions(&self) -> u32 {
@@ -92,6 +111,7 @@ impl Counters {
             websockets: self.websockets.load(Ordering::Relaxed),
             streams: self.streams.load(Ordering::Relaxed),
             in_flight: self.in_flight.load(Ordering::Relaxed),
+            held: self.over_limit.length() + self.paused.length(),
             requests: RequestTotals {
                 by_class: self.by_class.each_ref().map(load),
                 durations: self.durations.each_ref().map(load),
@@ -119,6 +139,7 @@ impl ServiceCounters {
 
     pub(super) fn report(&self) -> SessionTotals {
         SessionTotals {
+            held: self.gate.length() + self.seats.length(),
             opened: self.opened.load(Ordering::Relaxed),
             closed: self
                 .closed
@@ -162,6 +183,8 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         (self.which)(&self.counters).fetch_sub(1, Ordering::Relaxed);
+        // Whatever it was, a request may be waiting for it to end.
+        self.counters.over_limit.tell(1);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::counters::ServiceCounters;
 use crate::plan::EndpointReport;
 
 /// The top bit of the word says closed, the rest counts.
@@ -53,13 +54,21 @@ impl Load {
 
     /// Sessions, and those about to be.
     pub(super) fn sessions_soon(&self) -> u32 {
-        self.sessions() + self.pending.load(Ordering::Relaxed)
+        self.sessions() + self.pending()
+    }
+
+    /// Handshakes that are under way.
+    pub(super) fn pending(&self) -> u32 {
+        self.pending.load(Ordering::Relaxed)
     }
 
     /// Counts a handshake as a session to be, until the value is dropped.
-    pub(super) fn handshake(self: &Arc<Self>) -> Pending {
+    pub(super) fn handshake(self: &Arc<Self>, service: &Arc<ServiceCounters>) -> Pending {
         self.pending.fetch_add(1, Ordering::AcqRel);
-        Pending(Arc::clone(self))
+        Pending {
+            load: Arc::clone(self),
+            service: Arc::clone(service),
+        }
     }
 
     /// The counts as they are now.
@@ -106,11 +115,15 @@ impl Drop for Inside {
 /// One handshake that has not been answered.
 #[must_use]
 #[derive(Debug)]
-pub struct Pending(Arc<Load>);
+pub struct Pending {
+    load: Arc<Load>,
+    service: Arc<ServiceCounters>,
+}
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        self.0.pending.fetch_sub(1, Ordering::AcqRel);
+        self.load.pending.fetch_sub(1, Ordering::AcqRel);
+        self.service.seats.tell(1);
     }
 }
 

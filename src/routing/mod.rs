@@ -6,6 +6,7 @@
 mod apply;
 mod balance;
 mod counters;
+mod line;
 mod load;
 mod matcher;
 mod session;
@@ -14,6 +15,7 @@ mod table;
 pub use self::apply::{Farewell, Routes, run};
 pub use self::balance::{NoPick, Pick, Pool, SessionPick};
 pub use self::counters::{Counted, Counters};
+pub use self::line::{Line, Rank, Turn, Waiting};
 pub use self::load::{Inside, Pending, SessionKind};
 pub use self::matcher::decode;
 pub use self::session::{SessionCount, SessionCounter};

@@ -75,5 +75,6 @@ impl Drop for SessionCount {
         at.load.count(self.kind).fetch_sub(1, Ordering::AcqRel);
         at.counters.count(self.kind).fetch_sub(1, Ordering::AcqRel);
         at.totals.closed(self.ending);
+        at.totals.seats.tell(1);
     }
 }

@@ -9,7 +9,10 @@ use super::counters::{Counters, ServiceCounters};
 use super::load::Load;
 use super::matcher::RouteList;
 use crate::names::{Domain, Generation, Hostname, InstanceName, ReplicaId, ServiceName};
-use crate::plan::{EdgePolicy, InstancePlan, Plan, Route, Usage};
+use crate::plan::{Condition, EdgePolicy, InstancePlan, Plan, Route, Usage};
+
+/// As many requests go on at a time when a pause ends.
+const AT_ONCE_AFTER_A_PAUSE: usize = 32;
 
 /// Everything that decides where a request goes. A request reads one table once.
 #[derive(Debug, Default)]
@@ -110,6 +113,20 @@ impl Table {
         None
     }
 
+    /// Tells those who wait that it may be worth trying.
+    pub(super) fn tell(&self) {
+        for instance in self.instances.values() {
+            instance.pools.values().for_each(|pool| pool.tell());
+            if instance.plan.condition != Condition::Paused {
+                instance.counters.paused().tell(AT_ONCE_AFTER_A_PAUSE);
+            }
+        }
+    }
+
+    pub fn instance(&self, name: &InstanceName) -> Option<&Arc<InstanceTable>> {
+        self.instances.get(name)
+    }
+
     pub fn edge(&self) -> &EdgePolicy {
         &self.edge
     }
@@ -143,7 +160,7 @@ impl InstanceTable {
                         })
                     })
                     .collect();
-                let pool = Pool::new(name.clone(), endpoints, service.stranded, counters);
+                let pool = Pool::new(name.clone(), endpoints, service, counters);
                 (name.clone(), Arc::new(pool))
             })
             .collect();

@@ -89,12 +89,19 @@ async fn a_running_container_gets_traffic_only_after_its_probe() {
         }
     })
     .await;
-    for _ in 0..5 {
-        assert_eq!(edge.get(URL).await.status, 503);
-    }
-
-    let _origin = origin_at("one", 1, port).await;
-    answers(&edge, 200).await;
+    let early = edge.get(URL);
+    let origin = async {
+        eventually("who comes before is held", async || {
+            let held = edge.instance("congress").await["held"].clone();
+            check(held == 1, held)
+        })
+        .await;
+        origin_at("one", 1, port).await
+    };
+    let (early, origin) = tokio::join!(early, origin);
+    assert_eq!(early.status, 200);
+    let requests = origin.requests();
+    assert!(requests.len() >= 2, "the probe came first: {requests:?}");
 }
 
 #[tokio::test]
@@ -140,7 +147,7 @@ async fn an_address_that_changes_hands_takes_no_pooled_connection_along() {
         .load(std::sync::atomic::Ordering::Relaxed);
 
     // The container is gone, and its address is another tenant's.
-    engine.set("congress", "web", Vec::new());
+    engine.down("congress");
     engine.set("assembly", "web", vec![unit("two", 2, loopback(1))]);
     answers(&edge, 503).await;
     let other = "https://assembly.example.org/";

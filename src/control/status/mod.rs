@@ -253,6 +253,7 @@ impl Controller {
             totals.websockets += u64::from(report.websockets);
             totals.streams += u64::from(report.streams);
             totals.requests_in_flight += u64::from(report.in_flight);
+            totals.held += u64::from(report.held);
             totals.requests_total += report.requests.total();
         }
         totals
@@ -282,7 +283,7 @@ impl Controller {
                 .map(ToString::to_string)
                 .collect(),
             standby: instance.standby,
-            paused: false,
+            paused: tenant.paused,
             status: judged.level,
             reasons: judged.reasons,
             parts: judged.parts,
@@ -290,7 +291,7 @@ impl Controller {
             websockets: report.websockets,
             streams: report.streams,
             requests_in_flight: report.in_flight,
-            held: 0,
+            held: report.held,
             requests_total: report.requests.total(),
             limits: LimitsStatus {
                 sessions: instance.site.limits.sessions,

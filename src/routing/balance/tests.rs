@@ -14,7 +14,7 @@ fn endpoint(name: &str, usage: Usage) -> Arc<Endpoint> {
 
 fn pool(endpoints: Vec<Arc<Endpoint>>) -> Pool {
     let service = "web".parse().expect("name");
-    Pool::new(service, endpoints, false, Arc::default())
+    Pool::new(service, endpoints, &ServicePlan::default(), Arc::default())
 }
 
 fn serving(names: &[&str]) -> Pool {
@@ -120,6 +120,14 @@ fn why_there_is_no_place_is_told_apart() {
     assert_eq!(pool(Vec::new()).pick(&[]).err(), Some(NoPick::NoneReady));
     assert_eq!(serving(&["a"]).pick(&[id("a")]).err(), Some(NoPick::Tried));
     let service = "web".parse().expect("name");
-    let stranded = Pool::new(service, Vec::new(), true, Arc::default());
+    let stranded = Pool::new(
+        service,
+        Vec::new(),
+        &ServicePlan {
+            stranded: true,
+            ..ServicePlan::default()
+        },
+        Arc::default(),
+    );
     assert_eq!(stranded.pick(&[]).err(), Some(NoPick::Stranded));
 }

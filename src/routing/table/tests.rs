@@ -52,7 +52,7 @@ fn instance(name: &str, domains: &[&str], endpoints: Vec<EndpointPlan>) -> Arc<I
             service(),
             ServicePlan {
                 endpoints,
-                stranded: false,
+                ..ServicePlan::default()
             },
         )]),
     })

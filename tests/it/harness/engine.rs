@@ -60,6 +60,12 @@ impl FakeEngine {
         self.changed.notify_waiters();
     }
 
+    /// As after `docker-compose down`.
+    pub fn down(&self, stack: &str) {
+        self.inventory.lock().expect("lock").stacks.remove(stack);
+        self.changed.notify_waiters();
+    }
+
     /// As if the daemon had gone, or come back.
     pub fn go_away(&self, away: bool) {
         *self.away.lock().expect("lock") = away;

@@ -35,6 +35,9 @@ pub struct Seen {
     /// Every request that came, as `METHOD path`.
     pub requests: Mutex<Vec<String>>,
     pub connections: AtomicU32,
+    /// Handshakes under way on `/ws/late`, and the most there were at a time.
+    pub handshakes: AtomicU32,
+    pub most_handshakes: AtomicU32,
     /// Websockets open now.
     pub websockets: AtomicU32,
     /// Close codes that clients sent, 1005 for none and 1006 for no close frame.
@@ -131,6 +134,13 @@ async fn answer(
         "/big" => {
             let length = usize::try_from(number("bytes").unwrap_or(1 << 20)).unwrap_or(0);
             Response::new(Full::new(Bytes::from(vec![b'x'; length])).boxed())
+        }
+        "/ws/late" => {
+            let now = seen.handshakes.fetch_add(1, Ordering::Relaxed) + 1;
+            seen.most_handshakes.fetch_max(now, Ordering::Relaxed);
+            sleep(Duration::from_millis(number("ms").unwrap_or(50))).await;
+            seen.handshakes.fetch_sub(1, Ordering::Relaxed);
+            upgrade(request, name, seen)
         }
         path if path.starts_with("/ws") => upgrade(request, name, seen),
         _ => echo(request, &name).await,

@@ -1,0 +1,227 @@
+//! A line of those who wait for a place, and who is told when there may be one.
+//!
+//! A word is a hint, never a place: whoever is told tries again, and waits on if somebody was
+//! faster. Words are given in the order of [`Rank`], then of arrival, and each is passed on when
+//! its taker is done, so that a replica that has just become ready meets them one after the other
+//! and not all at once.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+/// No line is longer: who finds it so is turned away at once.
+const LONGEST: u32 = 4096;
+
+/// Who goes first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Rank {
+    /// What somebody has done already: a vote, a form.
+    Write,
+    /// A websocket, which every open page needs.
+    Upgrade,
+    /// Everything that can be asked again.
+    Read,
+}
+
+/// A line.
+#[derive(Debug, Default)]
+pub struct Line {
+    length: AtomicU32,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    next: u64,
+    waiting: BTreeMap<Place, Waiter>,
+}
+
+type Place = (Rank, u64);
+
+#[derive(Debug)]
+struct Waiter {
+    bell: Arc<Notify>,
+    told: bool,
+}
+
+/// One place in the line, until it is dropped.
+#[must_use]
+#[derive(Debug)]
+pub struct Waiting {
+    line: Arc<Line>,
+    place: Place,
+    bell: Arc<Notify>,
+}
+
+/// The word of one who was told and got what it waited for. Dropping it passes it on.
+#[must_use]
+#[derive(Debug)]
+pub struct Turn(Arc<Line>);
+
+impl Line {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // Every change below is a single step, so a poisoned queue holds nothing half done.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many wait.
+    pub fn length(&self) -> u32 {
+        self.length.load(Ordering::Acquire)
+    }
+
+    /// Takes a place; `None` when the line is too long already.
+    pub fn join(self: &Arc<Self>, rank: Rank) -> Option<Waiting> {
+        if self.length.fetch_add(1, Ordering::AcqRel) >= LONGEST {
+            self.length.fetch_sub(1, Ordering::AcqRel);
+            return None;
+        }
+        let bell = Arc::new(Notify::new());
+        let mut queue = self.queue();
+        queue.next += 1;
+        let place = (rank, queue.next);
+        let waiter = Waiter {
+            bell: Arc::clone(&bell),
+            told: false,
+        };
+        queue.waiting.insert(place, waiter);
+        drop(queue);
+        Some(Waiting {
+            line: Arc::clone(self),
+            place,
+            bell,
+        })
+    }
+
+    /// Tells the first so many of those who have not been told.
+    pub fn tell(&self, many: usize) {
+        if self.length() == 0 {
+            return;
+        }
+        let mut queue = self.queue();
+        let untold = queue.waiting.values_mut().filter(|waiter| !waiter.told);
+        for waiter in untold.take(many) {
+            waiter.told = true;
+            waiter.bell.notify_one();
+        }
+    }
+}
+
+impl Waiting {
+    /// Until somebody says that there may be a place. Cancel safe.
+    pub async fn told(&self) {
+        self.bell.notified().await;
+    }
+
+    /// It was in vain: waits for another word, in the same place.
+    pub fn again(&self) {
+        if let Some(waiter) = self.line.queue().waiting.get_mut(&self.place) {
+            waiter.told = false;
+        }
+    }
+
+    /// Leaves the line with what it waited for; whoever has that next is told by its end.
+    pub fn leave(self) {
+        self.again();
+    }
+
+    /// Leaves the line with what it waited for. The word is passed on when the turn ends.
+    pub fn served(self) -> Turn {
+        let turn = Turn(Arc::clone(&self.line));
+        // Its word goes on with the turn, and not when it leaves the line.
+        self.again();
+        turn
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let left = self.line.queue().waiting.remove(&self.place);
+        self.line.length.fetch_sub(1, Ordering::AcqRel);
+        if left.is_some_and(|waiter| waiter.told) {
+            // Its patience ended, or its client left, with a word in hand.
+            self.line.tell(1);
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.tell(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn is_told(waiting: &Waiting) -> bool {
+        waiting.told().now_or_never().is_some()
+    }
+
+    #[test]
+    fn what_somebody_has_done_goes_first_then_websockets_then_the_rest() {
+        let line = Arc::new(Line::default());
+        let join = |rank| line.join(rank).expect("room");
+        let read = join(Rank::Read);
+        let upgrade = join(Rank::Upgrade);
+        let write = join(Rank::Write);
+        let later = join(Rank::Write);
+        for waiting in [&write, &later, &upgrade, &read] {
+            line.tell(1);
+            assert!(is_told(waiting), "{waiting:?}");
+        }
+        assert_eq!(line.length(), 4);
+        drop((read, upgrade, write, later));
+        assert_eq!(line.length(), 0);
+    }
+
+    #[test]
+    fn a_word_is_passed_on_when_its_taker_is_done_and_not_before() {
+        let line = Arc::new(Line::default());
+        let first = line.join(Rank::Read).expect("room");
+        let second = line.join(Rank::Read).expect("room");
+        line.tell(1);
+        assert!(is_told(&first));
+        let turn = first.served();
+        assert!(!is_told(&second));
+        drop(turn);
+        assert!(is_told(&second));
+    }
+
+    #[test]
+    fn a_word_to_one_who_leaves_is_not_lost() {
+        let line = Arc::new(Line::default());
+        let first = line.join(Rank::Read).expect("room");
+        let second = line.join(Rank::Read).expect("room");
+        line.tell(1);
+        drop(first);
+        assert!(is_told(&second));
+    }
+
+    #[test]
+    fn one_who_came_too_late_waits_on_in_its_place() {
+        let line = Arc::new(Line::default());
+        let first = line.join(Rank::Read).expect("room");
+        let second = line.join(Rank::Read).expect("room");
+        line.tell(1);
+        assert!(is_told(&first));
+        first.again();
+        line.tell(1);
+        assert!(is_told(&first) && !is_told(&second));
+    }
+
+    #[test]
+    fn a_line_has_an_end() {
+        let line = Arc::new(Line::default());
+        let all: Vec<_> = (0..LONGEST)
+            .map(|_| line.join(Rank::Read).expect("room"))
+            .collect();
+        assert!(line.join(Rank::Write).is_none());
+        drop(all);
+        assert!(line.join(Rank::Write).is_some());
+    }
+}
