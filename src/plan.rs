@@ -12,6 +12,14 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+mod report;
+
+pub use self::report::{
+    CertificateReport, CertificateSource, CertificateState, DURATION_BUCKETS, EdgeReport, Ending,
+    EndpointReport, Handshake, InstanceReport, Report, RequestTotals, SessionFacts, SessionList,
+    SessionTotals,
+};
+
 use crate::names::{Domain, Generation, Hostname, InstanceName, ReplicaId, ServiceName};
 
 /// What should be served. Numbered and immutable; an unchanged instance keeps its `Arc`.
@@ -60,6 +68,8 @@ pub struct Site {
     /// Names that only redirect to the first domain.
     pub redirect_from: Vec<Hostname>,
     pub https: Https,
+    /// Whether a websocket has to say which page opened it.
+    pub strict_origin: bool,
     /// The value of `Strict-Transport-Security`, sent over TLS only.
     pub hsts: Option<String>,
     /// Added to every answer.
@@ -70,6 +80,23 @@ pub struct Site {
     pub limits: Limits,
     /// The code of the close frame that ends a drained websocket (RFC 6455 §7.4).
     pub close_code: u16,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self {
+            domains: Vec::new(),
+            redirect_from: Vec::new(),
+            https: Https::default(),
+            strict_origin: false,
+            hsts: None,
+            headers: Vec::new(),
+            allow: Vec::new(),
+            deny: Vec::new(),
+            limits: Limits::default(),
+            close_code: 1012,
+        }
+    }
 }
 
 impl Site {
@@ -181,6 +208,17 @@ pub struct ServicePlan {
     pub stranded: bool,
     /// A replica is starting or has been ordered: it is worth waiting for.
     pub coming: bool,
+    pub placement: Placement,
+}
+
+/// Which replica takes a request or a session.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Placement {
+    /// The same for one address, as long as it is there and has room.
+    Client,
+    /// The one with the fewest.
+    #[default]
+    Least,
 }
 
 /// One replica as the data plane uses it.
@@ -203,143 +241,6 @@ pub enum Usage {
     Cut { over: Duration },
 }
 
-/// What is being served.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// The newest plan in force: what it drains takes nothing new any more.
-    pub applied: Generation,
-    pub edge: EdgeReport,
-    pub instances: BTreeMap<InstanceName, InstanceReport>,
-}
-
-/// Counts that belong to no instance.
-#[derive(Clone, Debug, Default)]
-pub struct EdgeReport {
-    /// Open client connections.
-    pub connections: u64,
-    pub accepted_total: u64,
-    pub handshakes: BTreeMap<Handshake, u64>,
-    /// Requests for names nobody declared, and what could not be parsed.
-    pub unrouted_total: u64,
-    /// Lines of the access log that were dropped because the disk was too slow.
-    pub log_lines_dropped: u64,
-}
-
-/// How a TLS handshake ended.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Handshake {
-    Failed,
-    Full,
-    Resumed,
-    /// A name nobody declared or that has no certificate.
-    UnknownName,
-}
-
-/// Live counts and totals of one instance.
-#[derive(Clone, Debug, Default)]
-pub struct InstanceReport {
-    pub connections: u32,
-    /// Connections counted since the start.
-    pub accepted_connections: u64,
-    pub websockets: u32,
-    pub streams: u32,
-    pub in_flight: u32,
-    /// Requests that wait for a place.
-    pub held: u32,
-    pub requests: RequestTotals,
-    pub bytes_in: u64,
-    pub bytes_out: u64,
-    pub services: BTreeMap<ServiceName, SessionTotals>,
-    pub endpoints: BTreeMap<ReplicaId, EndpointReport>,
-}
-
-/// Requests answered since the start.
-#[derive(Clone, Debug, Default)]
-pub struct RequestTotals {
-    /// By the first digit of the status code, 1xx to 5xx.
-    pub by_class: [u64; 5],
-    /// Durations: how many took at most `DURATION_BUCKETS[i]` seconds and longer than the bucket
-    /// before; the last counts the rest. Sessions are left out.
-    pub durations: [u64; DURATION_BUCKETS.len() + 1],
-    pub duration_sum: Duration,
-}
-
-impl RequestTotals {
-    /// All requests answered.
-    pub fn total(&self) -> u64 {
-        self.by_class.iter().sum()
-    }
-}
-
-/// Upper bounds in seconds of the request duration histogram.
-pub const DURATION_BUCKETS: [f64; 11] = [
-    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
-
-/// Sessions of one service since the start.
-#[derive(Clone, Debug, Default)]
-pub struct SessionTotals {
-    /// Requests and handshakes that wait for a replica now.
-    pub held: u32,
-    pub opened: u64,
-    pub closed: [u64; Ending::ALL.len()],
-}
-
-/// Who or what ended a session.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Ending {
-    Client,
-    Drain,
-    Error,
-    Idle,
-    Limit,
-    Stop,
-    Upstream,
-}
-
-impl Ending {
-    pub const ALL: [Self; 7] = [
-        Self::Client,
-        Self::Drain,
-        Self::Error,
-        Self::Idle,
-        Self::Limit,
-        Self::Stop,
-        Self::Upstream,
-    ];
-
-    /// The word of the metrics and the access log.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Drain => "drain",
-            Self::Error => "error",
-            Self::Idle => "idle",
-            Self::Limit => "limit",
-            Self::Stop => "stop",
-            Self::Upstream => "upstream",
-        }
-    }
-}
-
-/// One endpoint as the data plane sees it.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct EndpointReport {
-    /// It takes nothing new: what is counted here can only become less.
-    pub closed: bool,
-    /// Everything inside: requests, streams, websockets and handshakes not yet answered.
-    pub inside: u32,
-    pub websockets: u32,
-    pub streams: u32,
-}
-
-impl EndpointReport {
-    /// Requests that are no sessions.
-    pub fn requests(self) -> u32 {
-        self.inside.saturating_sub(self.websockets + self.streams)
-    }
-}
-
 /// Names that one certificate should cover.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct WantedCertificate {
@@ -354,53 +255,4 @@ pub struct WantedCertificate {
     pub may_order: bool,
     /// Contact of the account, where it is not everybody's.
     pub email: Option<String>,
-}
-
-/// What the certificate room says about one wanted certificate.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct CertificateReport {
-    pub instance: InstanceName,
-    pub names: Vec<Hostname>,
-    pub state: CertificateState,
-    pub source: CertificateSource,
-    pub not_after: Option<std::time::SystemTime>,
-    pub next_attempt: Option<std::time::SystemTime>,
-    pub last_error: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum CertificateState {
-    Expired,
-    /// None yet, and none is coming.
-    Missing,
-    /// None yet; an order is due or under way.
-    Pending,
-    Valid,
-}
-
-impl CertificateState {
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Expired => "expired",
-            Self::Missing => "missing",
-            Self::Pending => "pending",
-            Self::Valid => "valid",
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum CertificateSource {
-    Acme,
-    /// Put there by somebody else; never replaced by an order while it is valid.
-    File,
-}
-
-impl CertificateSource {
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Acme => "acme",
-            Self::File => "file",
-        }
-    }
 }

@@ -12,32 +12,35 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::warn;
 
+mod command;
 mod metrics;
+mod sessions;
+
+pub use self::command::{Done, Levers, Order};
+
+use self::command::command;
 
 use crate::certs::OrderCounters;
-use crate::config::watch::{Outcome, Reload};
-use crate::control::{Command, Status, Wish};
-use crate::names::InstanceName;
-use crate::plan::Report;
+use crate::control::Status;
+use crate::plan::{Report, SessionList};
 use crate::shutdown::Shutdown;
 
 /// Requests to the admin listener are short and few.
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
 const MOST_CONNECTIONS: usize = 64;
-const LONGEST_COMMAND: usize = 64 * 1024;
 
 /// What can be seen.
 #[derive(Clone, Debug)]
@@ -45,48 +48,10 @@ pub struct View {
     pub status: watch::Receiver<Arc<Status>>,
     pub reports: watch::Receiver<Arc<Report>>,
     pub orders: Arc<OrderCounters>,
+    pub sessions: Arc<dyn SessionList>,
     /// Panics of the whole process.
     pub panics: &'static AtomicU64,
     pub shutdown: Shutdown,
-}
-
-/// What can be changed.
-#[derive(Clone, Debug)]
-pub struct Levers {
-    pub commands: mpsc::Sender<Command>,
-    pub reloads: mpsc::Sender<Reload>,
-}
-
-/// The body of a command on the control socket.
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "do")]
-pub enum Order {
-    Auto {
-        instance: String,
-    },
-    Pause {
-        instance: String,
-    },
-    Reload {
-        force: bool,
-    },
-    Resume {
-        instance: String,
-    },
-    Scale {
-        instance: String,
-        service: String,
-        replicas: u32,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        seconds: Option<u64>,
-    },
-}
-
-/// The answer to a command.
-#[derive(Debug, Deserialize, Serialize)]
-pub struct Done {
-    pub done: bool,
-    pub lines: Vec<String>,
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -285,6 +250,13 @@ fn look(request: &Request<Incoming>, view: &View) -> Answer {
         }
         "/nginx_status" => text(StatusCode::OK, metrics::stub_status(&view.reports.borrow())),
         path => match path.strip_prefix("/stats/") {
+            Some(name) if name.ends_with("/sessions") => {
+                let name = name.trim_end_matches("/sessions");
+                match status().instances.iter().any(|known| known.name == name) {
+                    true => json(&sessions::Listing::new(view.sessions.of(name))),
+                    false => text(StatusCode::NOT_FOUND, "no such instance\n"),
+                }
+            }
             Some(name) => match status().instances.iter().find(|known| known.name == name) {
                 Some(instance) => json(instance),
                 None => text(StatusCode::NOT_FOUND, "no such instance\n"),
@@ -308,96 +280,6 @@ fn readiness(view: &View) -> Result<(), &'static str> {
         return Err("no routes are in force yet\n");
     }
     Ok(())
-}
-
-async fn command(request: Request<Incoming>, levers: &Levers) -> Answer {
-    let body = Limited::new(request.into_body(), LONGEST_COMMAND);
-    let Ok(body) = body.collect().await else {
-        return refused("the command is too long");
-    };
-    let order: Order = match serde_json::from_slice(&body.to_bytes()) {
-        Ok(order) => order,
-        Err(error) => return refused(&format!("this is no command: {error}")),
-    };
-    let done = match order {
-        Order::Reload { force } => reload(levers, force).await,
-        Order::Auto { instance } => of(&instance, levers, |instance| Wish::Auto { instance }).await,
-        Order::Pause { instance } => {
-            of(&instance, levers, |instance| Wish::Pause { instance }).await
-        }
-        Order::Resume { instance } => {
-            of(&instance, levers, |instance| Wish::Resume { instance }).await
-        }
-        Order::Scale {
-            instance,
-            service,
-            replicas,
-            seconds,
-        } => match (instance.parse(), service.parse()) {
-            (Ok(instance), Ok(service)) => {
-                let wish = Wish::Scale {
-                    instance,
-                    service,
-                    replicas,
-                    span: seconds.map(Duration::from_secs),
-                };
-                obey(levers, wish).await
-            }
-            _ => Err(format!(
-                "`{instance}/{service}` is no service of an instance"
-            )),
-        },
-    };
-    match done {
-        Ok(done) => json(&done),
-        Err(why) => refused(&why),
-    }
-}
-
-/// Asks for something that concerns one instance.
-async fn of(
-    instance: &str,
-    levers: &Levers,
-    wish: impl FnOnce(InstanceName) -> Wish,
-) -> Result<Done, String> {
-    match instance.parse() {
-        Ok(name) => obey(levers, wish(name)).await,
-        Err(error) => Err(format!("`{instance}` {error}")),
-    }
-}
-
-async fn reload(levers: &Levers, force: bool) -> Result<Done, String> {
-    let (reply, answer) = oneshot::channel();
-    let sent = levers.reloads.send(Reload { force, reply }).await;
-    let gone = "usher is stopping";
-    sent.map_err(|_| gone)?;
-    let Outcome { applied, lines } = answer.await.map_err(|_| gone)?;
-    Ok(Done {
-        done: applied,
-        lines,
-    })
-}
-
-async fn obey(levers: &Levers, wish: Wish) -> Result<Done, String> {
-    let (reply, answer) = oneshot::channel();
-    let sent = levers.commands.send(Command { wish, reply }).await;
-    let gone = || "usher is stopping".to_owned();
-    sent.map_err(|_| gone())?;
-    let line = answer.await.map_err(|_| gone())??;
-    Ok(Done {
-        done: true,
-        lines: vec![line],
-    })
-}
-
-fn refused(why: &str) -> Answer {
-    let done = Done {
-        done: false,
-        lines: vec![why.to_owned()],
-    };
-    let mut answer = json(&done);
-    *answer.status_mut() = StatusCode::BAD_REQUEST;
-    answer
 }
 
 fn json(value: &impl Serialize) -> Answer {

@@ -242,6 +242,7 @@ pub async fn start(
         status: status_rx.clone(),
         reports: report_rx.clone(),
         orders,
+        sessions: Arc::clone(&sessions) as _,
         panics: ports.panics,
         shutdown: accepting.clone(),
     };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::issue::At;
 use super::lower::{Issues, check_header_value, fill, networks, parse_list, report, value_or};
 use super::model::Instance;
-use super::raw::{RawHttps, RawInstance};
+use super::raw::{RawHttps, RawInstance, RawOrigin};
 use super::reader::Field;
 use super::route::lower_routes;
 use super::service::{lower_depends, lower_services};
@@ -36,6 +36,7 @@ pub(super) fn lower(
         redirect_from,
         preset: _,
         https,
+        websocket_origin,
         hsts,
         standby,
         allow,
@@ -100,6 +101,7 @@ pub(super) fn lower(
                 Some(RawHttps::Off) => Https::Off,
                 Some(RawHttps::Only) => Https::Only,
             },
+            strict_origin: websocket_origin.is_some_and(|field| field.value == RawOrigin::Strict),
             hsts,
             headers,
             allow: networks(allow, issues),

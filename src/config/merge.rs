@@ -22,6 +22,7 @@ impl RawInstance {
             redirect_from,
             preset,
             https,
+            websocket_origin,
             hsts,
             standby,
             allow,
@@ -45,6 +46,7 @@ impl RawInstance {
             redirect_from: redirect_from.or_else(|| below.redirect_from.clone()),
             preset: preset.or_else(|| below.preset.clone()),
             https: https.or_else(|| below.https.clone()),
+            websocket_origin: websocket_origin.or_else(|| below.websocket_origin.clone()),
             hsts: hsts.or_else(|| below.hsts.clone()),
             standby: standby.or_else(|| below.standby.clone()),
             allow: allow.or_else(|| below.allow.clone()),
@@ -124,6 +126,7 @@ impl RawService {
             max,
             port,
             probe,
+            placement,
             addresses,
             command,
         } = self;
@@ -135,6 +138,7 @@ impl RawService {
             max: max.or_else(|| below.max.clone()),
             port: port.or_else(|| below.port.clone()),
             probe: probe.or_else(|| below.probe.clone()),
+            placement: placement.or_else(|| below.placement.clone()),
             addresses: addresses.or_else(|| below.addresses.clone()),
             command: command.or_else(|| below.command.clone()),
         }

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use super::pattern::Pattern;
 use crate::names::{InstanceName, ServiceName, StackName};
-use crate::plan::Site;
+use crate::plan::{Placement, Site};
 
 /// The whole configuration. The global part applies whole or not at all; each instance alone.
 #[derive(Clone, Debug)]
@@ -242,6 +242,8 @@ pub struct Service {
     pub port: Option<u16>,
     /// `None`: running is ready.
     pub probe: Option<Probe>,
+    /// Which replica takes whom.
+    pub placement: Placement,
     /// Replicas that no engine manages.
     pub addresses: Vec<SocketAddr>,
     /// How the process engine starts a replica; `{port}` stands for its port.

@@ -197,6 +197,7 @@ pub(super) struct RawInstance {
     pub(super) redirect_from: Leaf<Vec<String>>,
     pub(super) preset: Leaf<String>,
     pub(super) https: Leaf<RawHttps>,
+    pub(super) websocket_origin: Leaf<RawOrigin>,
     pub(super) hsts: Leaf<String>,
     pub(super) standby: Leaf<bool>,
     pub(super) allow: Leaf<Vec<String>>,
@@ -226,6 +227,20 @@ pub(super) enum RawHttps {
     Redirect,
 }
 
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawOrigin {
+    Own,
+    Strict,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawPlacement {
+    Client,
+    Least,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct RawService {
     pub(super) role: Leaf<RawRole>,
@@ -235,6 +250,7 @@ pub(super) struct RawService {
     pub(super) max: Leaf<u32>,
     pub(super) port: Leaf<u16>,
     pub(super) probe: Leaf<String>,
+    pub(super) placement: Leaf<RawPlacement>,
     pub(super) addresses: Leaf<Vec<String>>,
     pub(super) command: Leaf<Vec<String>>,
 }
@@ -428,6 +444,7 @@ impl RawInstance {
             redirect_from: table.leaf("redirect-from"),
             preset: table.leaf("preset"),
             https: table.leaf("https"),
+            websocket_origin: table.leaf("websocket-origin"),
             hsts: table.leaf("hsts"),
             standby: table.leaf("standby"),
             allow: table.leaf("allow"),
@@ -454,6 +471,7 @@ impl RawService {
             max: table.leaf("max"),
             port: table.leaf("port"),
             probe: table.leaf("probe"),
+            placement: table.leaf("placement"),
             addresses: table.leaf("addresses"),
             command: table.leaf("command"),
         }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::issue::At;
 use super::lower::{Issues, parse_list, report, socket_address};
 use super::model::{Bounds, Probe, Role, Service};
-use super::raw::{RawRole, RawService};
+use super::raw::{RawPlacement, RawRole, RawService};
 use super::reader::Field;
 use crate::names::ServiceName;
+use crate::plan::Placement;
 
 pub(super) fn lower_services(
     at: &At,
@@ -81,6 +82,7 @@ impl RawService {
             max,
             port,
             probe,
+            placement,
             addresses,
             command,
         } = self;
@@ -148,6 +150,10 @@ impl RawService {
             role,
             port: port.map(|field| field.value),
             probe: probe.and_then(|field| lower_probe(&field, issues)),
+            placement: match placement.map(|field| field.value) {
+                None | Some(RawPlacement::Least) => Placement::Least,
+                Some(RawPlacement::Client) => Placement::Client,
+            },
             addresses,
             command: command.map_or_else(Vec::new, |field| {
                 if field.value.is_empty() {

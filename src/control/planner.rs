@@ -203,6 +203,7 @@ fn service_plan(service: &Service, state: &ServiceState) -> ServicePlan {
         .collect::<Vec<_>>();
     ServicePlan {
         coming: state.coming,
+        placement: service.placement,
         stranded: !running.is_empty() && !running.iter().any(|replica| replica.is_reachable()),
         endpoints,
     }

@@ -117,6 +117,11 @@ impl AccessLog {
         self.shared.dropped.load(Ordering::Relaxed)
     }
 
+    /// What may be shown of a client's address.
+    pub(super) fn shown(&self, client: IpAddr) -> Option<IpAddr> {
+        self.addresses.shown(client)
+    }
+
     pub(super) fn write(&self, wall: SystemTime, line: &Line<'_>) {
         if !self.enabled {
             return;

@@ -144,7 +144,8 @@ impl ProxyHttp for Door {
         _end: bool,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        ctx.body_in += body.as_ref().map_or(0, |body| body.len() as u64);
+        let length = body.as_ref().map_or(0, |body| body.len() as u64);
+        ctx.body_in += length;
         let most = ctx
             .instance
             .as_ref()
@@ -158,7 +159,7 @@ impl ProxyHttp for Door {
             )));
         }
         if let Some(with) = &ctx.with {
-            with.watched.sent(now());
+            with.watched.sent(now(), length);
         }
         Ok(())
     }
@@ -175,7 +176,9 @@ impl ProxyHttp for Door {
             pool,
             patience: Patience::of_request(ctx.began, &request.method, &request.headers),
         };
-        let placed = self.place(way, |pool| pool.pick(&ctx.tried)).await;
+        let placed = self
+            .place(way, |pool| pool.pick(served.client.ip, &ctx.tried))
+            .await;
         let Pick { endpoint, inside } = match placed {
             Ok((pick, turn)) => {
                 ctx.turns.extend(turn);
@@ -194,7 +197,8 @@ impl ProxyHttp for Door {
             idle: limits.websocket_idle,
         };
         let counter = SessionCounter::new(instance, pool, &endpoint);
-        let watched = self.exchanges.open(ctx.began, deadlines, counter);
+        let client = self.log.shown(served.client.ip);
+        let watched = self.exchanges.open(ctx.began, deadlines, counter, client);
         let mut peer = HttpPeer::new(endpoint.address, false, String::new());
         peer.group_key = endpoint.pool_key;
         peer.options.idle_timeout = Some(POOL_IDLE);
@@ -223,7 +227,7 @@ impl ProxyHttp for Door {
     ) -> Result<()> {
         if let (Some(with), Some(hangup)) = (&ctx.with, hangup_of(digest)) {
             with.watched.over(hangup);
-            with.watched.sent(now());
+            with.watched.sent(now(), 0);
         }
         Ok(())
     }
@@ -274,7 +278,7 @@ impl ProxyHttp for Door {
             .into_up());
         }
         if let (Some(with), false) = (&ctx.with, response.status.is_informational()) {
-            with.watched.received(now());
+            with.watched.received(now(), 0);
             ctx.turns.clear();
         }
         Ok(())
@@ -287,9 +291,10 @@ impl ProxyHttp for Door {
         _end: bool,
         ctx: &mut Ctx,
     ) -> Result<Option<Duration>> {
-        ctx.body_out += body.as_ref().map_or(0, |body| body.len() as u64);
+        let length = body.as_ref().map_or(0, |body| body.len() as u64);
+        ctx.body_out += length;
         if let Some(with) = &ctx.with {
-            with.watched.received(now());
+            with.watched.received(now(), length);
         }
         Ok(None)
     }

@@ -3,6 +3,7 @@
 //! pingora waits for a silent replica as long as it takes, and nothing can wake it. A sweep once in
 //! a while hangs up on what is overdue, and makes a session of what streams for long.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
@@ -37,12 +38,17 @@ pub(super) struct Exchange {
     began: Instant,
     limits: Deadlines,
     counter: SessionCounter,
+    /// What the list of sessions may show of the client's address.
+    client: Option<IpAddr>,
     hangup: OnceLock<Arc<Hangup>>,
     /// Milliseconds from `began`: when the replica was last owed an answer, and when it last gave
     /// a part of one. Zero is never.
     sent: AtomicU64,
     received: AtomicU64,
     timed_out: AtomicBool,
+    /// Bytes of the request and of the answer so far.
+    from_client: AtomicU64,
+    to_client: AtomicU64,
     stream: Mutex<Option<Stream>>,
 }
 
@@ -86,15 +92,19 @@ impl Exchanges {
         began: Instant,
         limits: Deadlines,
         counter: SessionCounter,
+        client: Option<IpAddr>,
     ) -> Watched {
         let exchange = Arc::new(Exchange {
             began,
             limits,
             counter,
+            client,
             hangup: OnceLock::new(),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
             timed_out: AtomicBool::new(false),
+            from_client: AtomicU64::new(0),
+            to_client: AtomicU64::new(0),
             stream: Mutex::new(None),
         });
         let id = self.next.fetch_add(1, Ordering::Relaxed);
@@ -140,7 +150,7 @@ impl Exchange {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         if stream.is_none() && age > STREAM_AFTER {
-            let count = self.counter.clone().open(SessionKind::Stream);
+            let count = Arc::new(self.counter.clone()).open(SessionKind::Stream);
             let at = count.at();
             info!(
                 target: "usher::session",
@@ -150,7 +160,7 @@ impl Exchange {
                 kind = "stream",
                 "session opened"
             );
-            let (session, told) = sessions.open(count);
+            let (session, told) = sessions.open(count, self.client);
             *stream = Some(Stream {
                 session,
                 told,
@@ -158,6 +168,10 @@ impl Exchange {
             });
         }
         if let Some(stream) = stream.as_mut() {
+            stream.session.meter().reads(
+                self.from_client.load(Ordering::Relaxed),
+                self.to_client.load(Ordering::Relaxed),
+            );
             if let Ok(order) = stream.told.try_recv() {
                 stream.end = Some((now + order.after, order.why));
             }
@@ -196,13 +210,17 @@ impl Watched {
         );
     }
 
-    /// A part of the request has gone to the replica.
-    pub(super) fn sent(&self, now: Instant) {
+    /// So many bytes of the request have gone to the replica.
+    pub(super) fn sent(&self, now: Instant, bytes: u64) {
+        self.exchange
+            .from_client
+            .fetch_add(bytes, Ordering::Relaxed);
         self.stamp(&self.exchange.sent, now);
     }
 
-    /// A part of the answer has come.
-    pub(super) fn received(&self, now: Instant) {
+    /// So many bytes of the answer have come.
+    pub(super) fn received(&self, now: Instant, bytes: u64) {
+        self.exchange.to_client.fetch_add(bytes, Ordering::Relaxed);
         self.stamp(&self.exchange.received, now);
     }
 

@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use super::frames::{Frames, close, masked_close};
 use super::now;
 use crate::listener::Io;
 use crate::plan::Ending;
-use crate::sessions::Order;
+use crate::sessions::{Meter, Order, Session};
 
 /// One record of TLS.
 const SCRATCH: usize = 16 * 1024;
@@ -46,6 +47,8 @@ pub(super) struct Relay {
     up: Half,
     close_code: u16,
     idle: Duration,
+    /// Where others read what it has carried.
+    meter: Arc<Meter>,
     /// When something last moved.
     moved: Instant,
     timer: Pin<Box<Sleep>>,
@@ -105,6 +108,7 @@ impl Relay {
         close_code: u16,
         idle: Duration,
         told: oneshot::Receiver<Order>,
+        session: &Session,
     ) -> Self {
         let moved = now();
         Self {
@@ -114,6 +118,7 @@ impl Relay {
             up: Half::default(),
             close_code,
             idle,
+            meter: Arc::clone(session.meter()),
             moved,
             timer: Box::pin(sleep_until(moved + idle)),
             told: Some(told),
@@ -159,6 +164,7 @@ impl Relay {
             };
             if self.up.carried + self.down.carried != before {
                 self.moved = now();
+                self.meter.reads(self.up.carried, self.down.carried);
             }
             if let Some(ending) = self.judge(up, down) {
                 return Poll::Ready(ending);

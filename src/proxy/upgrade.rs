@@ -14,6 +14,7 @@ use super::headers::{Origin, remove_hop_by_hop, set_identity};
 use super::local::Answer;
 use super::pages::Reader;
 use crate::names::{Domain, Hostname};
+use crate::plan::Site;
 
 const MOST_FIELDS: usize = 100;
 /// The head of a replica's answer is not longer.
@@ -71,9 +72,10 @@ impl Request {
 
     /// Whether a page of this origin may open it: one of the instance's own names, or no page at
     /// all. The application behind may not ask, and cookies come along by themselves.
-    pub(super) fn is_from(&self, domains: &[Domain], redirects: &[Hostname]) -> bool {
+    pub(super) fn is_from(&self, site: &Site) -> bool {
         let Some(origin) = self.text("origin") else {
-            return !self.fields.contains_key("origin");
+            // Programs send none.
+            return !self.fields.contains_key("origin") && !site.strict_origin;
         };
         let authority = origin
             .split_once("://")
@@ -81,8 +83,8 @@ impl Request {
         let Ok((host, _)) = Hostname::from_authority(authority) else {
             return false;
         };
-        redirects.contains(&host)
-            || domains.iter().any(|domain| match domain {
+        site.redirect_from.contains(&host)
+            || site.domains.iter().any(|domain| match domain {
                 Domain::Exact(name) => *name == host,
                 Domain::Below(name) => {
                     let rest = host.as_str().strip_suffix(name.as_str());

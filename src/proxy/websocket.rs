@@ -261,7 +261,7 @@ impl Gateway {
         if let Err(failure) = visit.request.check() {
             return Err(Refused::because(failure, visit));
         }
-        if !visit.request.is_from(&site.domains, &site.redirect_from) {
+        if !visit.request.is_from(site) {
             return Err(Refused::because(Failure::OriginRefused, visit));
         }
         let counters = instance.counters();
@@ -342,7 +342,9 @@ impl Gateway {
         let mut tried: Vec<ReplicaId> = Vec::new();
         loop {
             let (pick, turn) = self
-                .seat(way, |pool| pool.pick_session(&tried, limits.sessions_hard))
+                .seat(way, |pool| {
+                    pool.pick_session(served.client.ip, &tried, limits.sessions_hard)
+                })
                 .await?;
             let SessionPick {
                 endpoint,
@@ -431,7 +433,10 @@ impl Gateway {
         let served = visit.served.as_ref()?;
         let site = &served.instance.plan().site;
         let counters = Arc::clone(served.instance.counters());
-        let (session, orders) = self.sessions.open(counter.open(SessionKind::Websocket));
+        let shown = self.log.shown(served.client.ip);
+        let (session, orders) = self
+            .sessions
+            .open(Arc::new(counter).open(SessionKind::Websocket), shown);
         // From here it is a session and no request any more.
         drop(until_counted);
         counters.answered(StatusCode::SWITCHING_PROTOCOLS, None);
@@ -448,7 +453,7 @@ impl Gateway {
         let relay = match greeted.await {
             Ok(Ok(())) => {
                 let idle = site.limits.websocket_idle;
-                let relay = Relay::new(io, upstream, site.close_code, idle, orders);
+                let relay = Relay::new(io, upstream, site.close_code, idle, orders, &session);
                 Some(Box::new(relay))
             }
             _ => None,

@@ -3,6 +3,8 @@
 //! Counts live with the replicas, so the exact minimum is known at all times; sampling two would
 //! only be worse.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,7 +13,7 @@ use super::line::Line;
 use super::load::{Inside, Load, Pending};
 use super::table::Endpoint;
 use crate::names::{ReplicaId, ServiceName};
-use crate::plan::{ServicePlan, Usage};
+use crate::plan::{Placement, ServicePlan, Usage};
 
 /// Handshakes that one replica answers at a time. Of a thousand at once daphne loses most; of these
 /// it keeps all, and it is as fast.
@@ -28,6 +30,7 @@ pub struct Pool {
     stranded: bool,
     /// A replica is starting.
     coming: bool,
+    placement: Placement,
     pub(super) counters: Arc<ServiceCounters>,
     /// Ties go around in turn, or the first replica would get every first request.
     turn: AtomicUsize,
@@ -78,6 +81,7 @@ impl Pool {
             endpoints,
             stranded: plan.stranded,
             coming: plan.coming,
+            placement: plan.placement,
             counters,
             turn: AtomicUsize::new(0),
         }
@@ -124,12 +128,12 @@ impl Pool {
     ///
     /// # Errors
     /// Why there is none. `tried` are replicas that this request has met already.
-    pub fn pick(&self, tried: &[ReplicaId]) -> Result<Pick, NoPick> {
+    pub fn pick(&self, client: IpAddr, tried: &[ReplicaId]) -> Result<Pick, NoPick> {
         let key = |load: &Load| {
             let sessions = load.sessions();
             (load.inside().saturating_sub(sessions), sessions)
         };
-        let found = self.least(tried, |_| true, key);
+        let found = self.best(client, tried, |_| true, key);
         found.ok_or_else(|| self.why_none(tried))
     }
 
@@ -138,11 +142,16 @@ impl Pool {
     ///
     /// # Errors
     /// As for [`Self::pick`].
-    pub fn pick_session(&self, tried: &[ReplicaId], most: u32) -> Result<SessionPick, NoPick> {
+    pub fn pick_session(
+        &self,
+        client: IpAddr,
+        tried: &[ReplicaId],
+        most: u32,
+    ) -> Result<SessionPick, NoPick> {
         let seat = |load: &Load| load.sessions_soon() < most;
         let fits = |load: &Load| seat(load) && load.pending() < HANDSHAKES_AT_ONCE;
         let key = |load: &Load| (load.sessions_soon(), load.inside());
-        let Some(Pick { endpoint, inside }) = self.least(tried, fits, key) else {
+        let Some(Pick { endpoint, inside }) = self.best(client, tried, fits, key) else {
             let mut others = self
                 .open()
                 .filter(|endpoint| !tried.contains(&endpoint.id))
@@ -163,8 +172,9 @@ impl Pool {
         })
     }
 
-    fn least(
+    fn best(
         &self,
+        client: IpAddr,
         tried: &[ReplicaId],
         fits: impl Fn(&Load) -> bool,
         key: impl Fn(&Load) -> (u32, u32),
@@ -182,7 +192,12 @@ impl Pool {
                         && !closed.contains(&&endpoint.id)
                         && fits(&endpoint.load)
                 })
-                .min_by_key(|endpoint| key(&endpoint.load))?;
+                .min_by_key(|endpoint| match self.placement {
+                    Placement::Least => (0, key(&endpoint.load)),
+                    // The lowest of all replicas' numbers for this client: when one leaves, only
+                    // its own clients move (rendezvous hashing).
+                    Placement::Client => (affinity(client, &endpoint.id), (0, 0)),
+                })?;
             if let Some(inside) = endpoint.load.enter() {
                 return Some(Pick {
                     endpoint: Arc::clone(endpoint),
@@ -204,6 +219,12 @@ impl Pool {
             NoPick::NoneReady
         }
     }
+}
+
+fn affinity(client: IpAddr, replica: &ReplicaId) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (client, replica).hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -101,6 +101,16 @@ pub enum SessionKind {
     Websocket,
 }
 
+impl SessionKind {
+    /// The word of the log and the status.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Websocket => "websocket",
+        }
+    }
+}
+
 /// One request or session inside an endpoint. Dropping it is the only way to count down.
 #[must_use]
 #[derive(Debug)]

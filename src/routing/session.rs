@@ -36,7 +36,7 @@ impl SessionCounter {
     }
 
     /// Counts one more, until the value is dropped.
-    pub fn open(self, kind: SessionKind) -> SessionCount {
+    pub fn open(self: Arc<Self>, kind: SessionKind) -> SessionCount {
         self.counters.count(kind).fetch_add(1, Ordering::AcqRel);
         self.load.count(kind).fetch_add(1, Ordering::AcqRel);
         self.totals.opened();
@@ -53,7 +53,7 @@ impl SessionCounter {
 #[must_use]
 #[derive(Debug)]
 pub struct SessionCount {
-    at: SessionCounter,
+    at: Arc<SessionCounter>,
     kind: SessionKind,
     ending: Ending,
 }
@@ -64,7 +64,15 @@ impl SessionCount {
         self.ending = ending;
     }
 
-    pub fn at(&self) -> &SessionCounter {
+    pub fn ending(&self) -> Ending {
+        self.ending
+    }
+
+    pub fn kind(&self) -> SessionKind {
+        self.kind
+    }
+
+    pub fn at(&self) -> &Arc<SessionCounter> {
         &self.at
     }
 }

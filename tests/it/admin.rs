@@ -3,10 +3,10 @@
 use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::client::plain;
-use crate::harness::eventually::eventually;
+use crate::harness::eventually::{check, eventually};
 use crate::harness::{Edge, Front, Origin, Setup, instance};
 
 #[tokio::test]
@@ -94,6 +94,36 @@ async fn statistics_have_every_field_of_the_contract() {
     let one = edge.admin("/stats/congress").await;
     assert_eq!(one.json()["name"], "congress");
     assert_eq!(edge.admin("/stats/nobody").await.status, 404);
+}
+
+#[tokio::test]
+async fn every_session_is_listed_with_what_it_carried_and_why_it_ended() {
+    let origin = Origin::start("one").await;
+    let edge = Edge::start(&instance("congress", &[origin.address])).await;
+    let ask = || edge.ask("wss://congress.example.org/ws/").websocket();
+    let mut stays = ask().await.unwrap();
+    let leaves = ask().await.unwrap();
+    assert_eq!(stays.echo("0123456789").await, "one: 0123456789");
+    leaves.close().await;
+
+    let path = "/stats/congress/sessions";
+    let list = eventually("one open and one ended", async || {
+        let list = edge.admin(path).await.json();
+        let counts = ["open", "ended"].map(|key| list[key].as_array().map_or(0, Vec::len));
+        check(counts == [1, 1], list.clone()).map(|()| list)
+    })
+    .await;
+    let open = &list["open"][0];
+    assert_eq!(open["kind"], "websocket");
+    assert_eq!(open["service"], "web");
+    assert_eq!(open["client"], "127.0.0.1");
+    // Ten bytes and the header of a masked frame; fifteen and that of a plain one.
+    assert_eq!(
+        (&open["bytes_in"], &open["bytes_out"]),
+        (&json!(16), &json!(17))
+    );
+    assert_eq!(list["ended"][0]["reason"], "client");
+    assert_eq!(edge.admin("/stats/nobody/sessions").await.status, 404);
 }
 
 #[tokio::test]

@@ -57,7 +57,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Beside both.
     (
         "admin",
-        &["certs", "config", "control", "names", "plan", "shutdown"],
+        &[
+            "certs", "config", "control", "moment", "names", "plan", "shutdown",
+        ],
     ),
     (
         "certs",

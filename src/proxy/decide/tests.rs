@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::names::{Generation, InstanceName, ReplicaId};
-use crate::plan::{EdgePolicy, InstancePlan, Limits, Plan, Site, Target};
+use crate::plan::{EdgePolicy, InstancePlan, Plan, Site, Target};
 use crate::routing::{Farewell, Routes};
 
 struct Nobody;
@@ -16,14 +16,7 @@ impl Farewell for Nobody {
 fn instance(name: &str, change: impl FnOnce(&mut InstancePlan, &mut Site)) -> Arc<InstancePlan> {
     let mut site = Site {
         domains: vec![format!("{name}.example").parse().expect("domain")],
-        redirect_from: Vec::new(),
-        https: Https::Redirect,
-        hsts: None,
-        headers: Vec::new(),
-        allow: Vec::new(),
-        deny: Vec::new(),
-        limits: Limits::default(),
-        close_code: 1012,
+        ..Site::default()
     };
     let mut plan = InstancePlan {
         name: name.parse().expect("name"),

@@ -45,8 +45,12 @@ fn pages_of_other_sites_may_not_open_it() {
     let domains: Vec<Domain> = ["a.example", "*.slides.example"]
         .map(|name| name.parse().expect("domain"))
         .into();
-    let old: Vec<Hostname> = vec!["old.example".parse().expect("host")];
-    let is_from = |origin: &str| with("https://a.example", origin).is_from(&domains, &old);
+    let mut site = Site {
+        domains,
+        redirect_from: vec!["old.example".parse().expect("host")],
+        ..Site::default()
+    };
+    let is_from = |origin: &str| with("https://a.example", origin).is_from(&site);
     for origin in [
         "https://a.example",
         "http://A.example:8080",
@@ -67,7 +71,10 @@ fn pages_of_other_sites_may_not_open_it() {
         assert!(!is_from(origin), "{origin}");
     }
     let none = with("Origin: https://a.example\r\n", "");
-    assert!(none.is_from(&domains, &old), "no page, no origin");
+    assert!(none.is_from(&site), "no page, no origin");
+    site.strict_origin = true;
+    assert!(!none.is_from(&site), "unless one is required");
+    assert!(with("", "").is_from(&site));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 use super::*;
 use crate::routing::load::SessionKind;
 
+const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
 fn endpoint(name: &str, usage: Usage) -> Arc<Endpoint> {
     Arc::new(Endpoint {
         id: ReplicaId::new(name, 1),
@@ -35,7 +37,7 @@ fn sessions_spread_exactly_evenly() {
     let pool = serving(&["a", "b", "c"]);
     let mut open = Vec::new();
     for _ in 0..300 {
-        let pick = pool.pick_session(&[], 250).expect("room");
+        let pick = pool.pick_session(CLIENT, &[], 250).expect("room");
         pick.endpoint
             .load
             .count(SessionKind::Websocket)
@@ -50,8 +52,8 @@ fn sessions_spread_exactly_evenly() {
 #[test]
 fn a_handshake_under_way_counts_as_a_session() {
     let pool = serving(&["a", "b"]);
-    let first = pool.pick_session(&[], 250);
-    let second = pool.pick_session(&[], 250);
+    let first = pool.pick_session(CLIENT, &[], 250);
+    let second = pool.pick_session(CLIENT, &[], 250);
     assert_ne!(
         name(&first, |pick| &pick.endpoint),
         name(&second, |pick| &pick.endpoint)
@@ -66,14 +68,16 @@ fn sessions_decide_and_not_requests() {
         .count(SessionKind::Websocket)
         .fetch_add(1, Ordering::Relaxed);
     let _busy: Vec<_> = (0..5).map(|_| pool.endpoints[1].load.enter()).collect();
-    let pick = pool.pick_session(&[], 250);
+    let pick = pool.pick_session(CLIENT, &[], 250);
     assert_eq!(name(&pick, |pick| &pick.endpoint), "b");
 }
 
 #[test]
 fn requests_go_where_the_fewest_are() {
     let pool = serving(&["a", "b"]);
-    let held: Vec<_> = (0..10).map(|_| pool.pick(&[]).expect("a place")).collect();
+    let held: Vec<_> = (0..10)
+        .map(|_| pool.pick(CLIENT, &[]).expect("a place"))
+        .collect();
     let on_a = held
         .iter()
         .filter(|pick| &*pick.endpoint.name == "a")
@@ -88,7 +92,7 @@ fn who_drains_gets_nothing_new() {
         endpoint("b", Usage::Serve),
     ]);
     for _ in 0..10 {
-        assert_eq!(name(&pool.pick(&[]), |pick| &pick.endpoint), "b");
+        assert_eq!(name(&pool.pick(CLIENT, &[]), |pick| &pick.endpoint), "b");
     }
 }
 
@@ -97,10 +101,10 @@ fn an_endpoint_closed_since_the_table_was_made_is_passed_over() {
     let pool = serving(&["a", "b"]);
     pool.endpoints[0].load.close();
     for _ in 0..10 {
-        assert_eq!(name(&pool.pick(&[]), |pick| &pick.endpoint), "b");
+        assert_eq!(name(&pool.pick(CLIENT, &[]), |pick| &pick.endpoint), "b");
     }
     pool.endpoints[1].load.close();
-    assert_eq!(pool.pick(&[]).err(), Some(NoPick::NoneReady));
+    assert_eq!(pool.pick(CLIENT, &[]).err(), Some(NoPick::NoneReady));
 }
 
 #[test]
@@ -110,15 +114,21 @@ fn a_full_replica_gets_no_more_sessions_and_still_its_requests() {
         .load
         .count(SessionKind::Websocket)
         .fetch_add(2, Ordering::Relaxed);
-    assert_eq!(pool.pick_session(&[], 2).err(), Some(NoPick::Full));
-    assert!(pool.pick(&[]).is_ok());
+    assert_eq!(pool.pick_session(CLIENT, &[], 2).err(), Some(NoPick::Full));
+    assert!(pool.pick(CLIENT, &[]).is_ok());
 }
 
 #[test]
 fn why_there_is_no_place_is_told_apart() {
     let id = |name: &str| ReplicaId::new(name, 1);
-    assert_eq!(pool(Vec::new()).pick(&[]).err(), Some(NoPick::NoneReady));
-    assert_eq!(serving(&["a"]).pick(&[id("a")]).err(), Some(NoPick::Tried));
+    assert_eq!(
+        pool(Vec::new()).pick(CLIENT, &[]).err(),
+        Some(NoPick::NoneReady)
+    );
+    assert_eq!(
+        serving(&["a"]).pick(CLIENT, &[id("a")]).err(),
+        Some(NoPick::Tried)
+    );
     let service = "web".parse().expect("name");
     let stranded = Pool::new(
         service,
@@ -129,5 +139,32 @@ fn why_there_is_no_place_is_told_apart() {
         },
         Arc::default(),
     );
-    assert_eq!(stranded.pick(&[]).err(), Some(NoPick::Stranded));
+    assert_eq!(stranded.pick(CLIENT, &[]).err(), Some(NoPick::Stranded));
+}
+
+#[test]
+fn a_client_keeps_its_replica_and_only_those_of_one_that_leaves_move() {
+    let place = |names: &[&str]| -> Vec<String> {
+        let mut pool = serving(names);
+        pool.placement = Placement::Client;
+        (0..200)
+            .map(|last| {
+                let client = IpAddr::from([192, 0, 2, last]);
+                let pick = pool.pick(client, &[]).expect("a place");
+                pick.endpoint.name.to_string()
+            })
+            .collect()
+    };
+    let all = place(&["a", "b", "c"]);
+    assert_eq!(all, place(&["c", "a", "b"]));
+    let fewer = place(&["a", "b"]);
+    for (before, after) in all.iter().zip(&fewer) {
+        assert!(before == after || before == "c", "{before} to {after}");
+    }
+    for name in ["a", "b", "c"] {
+        assert!(
+            all.iter().filter(|taken| *taken == name).count() > 30,
+            "{all:?}"
+        );
+    }
 }

@@ -3,7 +3,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::*;
-use crate::plan::{Condition, EndpointPlan, Https, Limits, ServicePlan, Site, Target};
+use crate::plan::{Condition, EndpointPlan, Https, ServicePlan, Site, Target};
 use crate::routing::{Farewell, Routes};
 
 fn host(text: &str) -> Hostname {
@@ -33,12 +33,7 @@ fn instance(name: &str, domains: &[&str], endpoints: Vec<EndpointPlan>) -> Arc<I
                 .collect(),
             redirect_from: vec![host(&format!("old.{name}.example"))],
             https: Https::Both,
-            hsts: None,
-            headers: Vec::new(),
-            allow: Vec::new(),
-            deny: Vec::new(),
-            limits: Limits::default(),
-            close_code: 1012,
+            ..Site::default()
         }),
         condition: Condition::Serving,
         routes: vec![Route {
@@ -145,7 +140,10 @@ fn counts_survive_every_swap() {
     let with = |usage| instance("a", &["a.example"], vec![endpoint("r1", usage)]);
     routes.apply(&plan(1, &[&with(Usage::Serve)]), &heard);
     let pool = Arc::clone(routes.load().instances["a"].pool(&service()).expect("pool"));
-    let inside = pool.pick(&[]).expect("a place").inside;
+    let inside = pool
+        .pick([127, 0, 0, 1].into(), &[])
+        .expect("a place")
+        .inside;
     routes.apply(&plan(2, &[&with(Usage::Drain)]), &heard);
     let report = routes.report(crate::plan::EdgeReport::default());
     let seen = report.instances["a"].endpoints[&ReplicaId::new("r1", 1)];
@@ -173,7 +171,11 @@ fn a_drain_taken_back_opens_the_endpoint_again() {
         let a = instance("a", &["a.example"], vec![endpoint("r1", usage)]);
         routes.apply(&plan(generation, &[&a]), &heard);
         let pool = Arc::clone(routes.load().instances["a"].pool(&service()).expect("pool"));
-        assert_eq!(pool.pick(&[]).is_ok(), open, "{usage:?}");
+        assert_eq!(
+            pool.pick([127, 0, 0, 1].into(), &[]).is_ok(),
+            open,
+            "{usage:?}"
+        );
     }
 }
 
