@@ -51,6 +51,30 @@ impl Host {
     }
 }
 
+/// The share of the memory this process may use that it does use: of its control group's limit, or
+/// else of the machine's.
+pub fn memory_used() -> Option<f64> {
+    let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<f64>().ok();
+    let group = "/sys/fs/cgroup";
+    if let (Some(most), Some(used)) = (
+        number(&format!("{group}/memory.max")),
+        number(&format!("{group}/memory.current")),
+    ) {
+        let stat = fs::read_to_string(format!("{group}/memory.stat")).ok()?;
+        // The kernel drops these pages before anybody runs out.
+        let cached = stat
+            .lines()
+            .find_map(|line| line.strip_prefix("inactive_file "))
+            .and_then(|value| value.parse::<f64>().ok());
+        return Some((used - cached.unwrap_or_default()) / most);
+    }
+    let resident = fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: f64 = resident.split_whitespace().nth(1)?.parse().ok()?;
+    let page = u32::try_from(rustix::param::page_size()).ok()?;
+    let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
+    Some(pages * f64::from(page) / (memory_total(&meminfo)? * 1024.0))
+}
+
 /// The name other machines know this one by; in a container, the container's.
 pub fn name() -> String {
     rustix::system::uname()
@@ -68,13 +92,18 @@ fn load_15m(text: &str) -> Option<f64> {
     text.split_whitespace().nth(2)?.parse().ok()
 }
 
+/// A value of `/proc/meminfo` in KiB.
+fn meminfo(text: &str, key: &str) -> Option<f64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+fn memory_total(text: &str) -> Option<f64> {
+    meminfo(text, "MemTotal:").filter(|total| *total > 0.0)
+}
+
 fn memory_available(text: &str) -> Option<f64> {
-    let value = |key: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(key))?;
-        line.split_whitespace().next()?.parse::<f64>().ok()
-    };
-    let total = value("MemTotal:")?;
-    (total > 0.0).then_some(value("MemAvailable:")? / total)
+    Some(meminfo(text, "MemAvailable:")? / memory_total(text)?)
 }
 
 fn disk_available(path: &Path) -> Option<f64> {
@@ -110,5 +139,6 @@ mod tests {
             );
         }
         assert!(host.load_15m_per_core.is_some());
+        assert!(memory_used().is_some_and(|share| share > 0.0 && share < 1.0));
     }
 }

@@ -32,7 +32,7 @@ use crate::control::step::Controller;
 use crate::control::{self, Command, Doors, EngineFacts, Now, Status};
 use crate::engine::{self, Engine, Listing};
 use crate::host;
-use crate::listener::{self, Acceptors, BindError, EdgeCounters, Inherited};
+use crate::listener::{self, Acceptors, BindError, EdgeCounters, Inherited, Pressure};
 use crate::plan::{Plan, Report};
 use crate::prober;
 use crate::proxy::{AccessLog, Door, Gateway, Parts};
@@ -41,17 +41,17 @@ use crate::sessions::Sessions;
 use crate::shutdown::{self, Tasks};
 
 mod engines;
+mod resources;
 mod running;
 mod state_dir;
 
 pub use self::engines::{docker_for, engine_for};
+use self::resources::{allowed_connections, look};
 pub use self::running::Running;
 pub use self::state_dir::StateDir;
 
 /// Queues between rooms are short: each is emptied at once, or something is wrong.
 const QUEUE: usize = 1024;
-/// File handles kept for replicas, the engine, certificates and the log.
-const RESERVED_FILES: u64 = 1024;
 /// Until the first plan is in force, nobody is let in.
 const FIRST_PLAN_WITHIN: Duration = Duration::from_secs(5);
 
@@ -147,6 +147,7 @@ pub async fn start(
     let routes = Routes::default();
     let sessions: Arc<Sessions> = Arc::default();
     let counters: Arc<EdgeCounters> = Arc::default();
+    let pressure: Arc<Pressure> = Arc::default();
     let log = Arc::new(AccessLog::new(&config.log, ports.access_log));
     let https_port = https.first().and_then(|socket| socket.local_addr().ok());
     let gateway = Arc::new(Gateway::new(Parts {
@@ -155,17 +156,20 @@ pub async fn start(
         store: Arc::clone(&store),
         challenges,
         counters: Arc::clone(&counters),
+        pressure: Arc::clone(&pressure),
         log: Arc::clone(&log),
         https_port: https_port.map_or(443, |address| address.port()),
     }));
     let proxy = Arc::new(pingora_app(&gateway));
+    let most_connections = allowed_connections(config.listen.max_connections);
     let acceptors = Acceptors::new(
         Arc::clone(&proxy),
         Arc::clone(&gateway),
         store,
         config.certs.min_version,
         Arc::clone(&counters),
-        allowed_connections(config.listen.max_connections),
+        Arc::clone(&pressure),
+        most_connections,
     )?;
 
     let mut tasks = Tasks::default();
@@ -203,6 +207,11 @@ pub async fn start(
         "host",
         host::watch(config.state_dir.clone(), host_tx, going.clone()),
     );
+    let look = look(routes.clone(), Arc::clone(&counters), most_connections);
+    let stopping = going.clone();
+    tasks.spawn("listener::pressure", async move {
+        pressure.watch(look, stopping).await;
+    });
     let (plan_tx, plan_rx) = watch::channel(Arc::<Plan>::default());
     let (report_tx, report_rx) = watch::channel(Arc::<Report>::default());
     let edge = {
@@ -348,38 +357,6 @@ fn pingora_app(gateway: &Arc<Gateway>) -> HttpProxy<Door> {
         .initial_connection_window_size(1024 * 1024);
     proxy.h2_options = Some(http2);
     proxy
-}
-
-/// Raises the limit of open files as far as it goes, and says how many connections fit under it:
-/// each may need a second one to its replica.
-fn allowed_connections(wanted: u32) -> u32 {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let hard = limit.maximum;
-    let raised = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: hard,
-            maximum: hard,
-        },
-    );
-    let files = match raised {
-        Ok(()) => hard,
-        Err(_) => limit.current,
-    };
-    let Some(files) = files else {
-        return wanted;
-    };
-    let room = u32::try_from(files.saturating_sub(RESERVED_FILES) / 2).unwrap_or(u32::MAX);
-    if wanted > room {
-        warn!(
-            wanted,
-            allowed = room,
-            open_files = files,
-            "`listen.max-connections` is clamped to what the limit of open files allows"
-        );
-    }
-    wanted.min(room)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the clock of the start")]

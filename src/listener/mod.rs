@@ -26,11 +26,12 @@ mod frames;
 mod guard;
 mod head;
 mod hello;
-
+mod pressure;
 mod socket;
 mod stream;
 
 pub use self::connection::Connection;
+pub use self::pressure::{Level, Measured, Pressure};
 pub use self::socket::Io;
 pub use self::stream::Handshake as WebsocketRequest;
 
@@ -69,6 +70,11 @@ pub struct EdgeCounters {
 }
 
 impl EdgeCounters {
+    /// Client connections that are open.
+    pub fn open(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
     /// A request that no instance answers for.
     pub fn unrouted(&self) {
         self.unrouted.fetch_add(1, Ordering::Relaxed);
@@ -209,6 +215,7 @@ pub struct Acceptors<App, Gate> {
     gate: Arc<Gate>,
     tls: Tls,
     counters: Arc<EdgeCounters>,
+    pressure: Arc<Pressure>,
     permits: Arc<Semaphore>,
 }
 
@@ -225,6 +232,7 @@ where
         store: Arc<Store>,
         least: TlsVersion,
         counters: Arc<EdgeCounters>,
+        pressure: Arc<Pressure>,
         max_connections: u32,
     ) -> Result<Arc<Self>, rustls::Error> {
         let most = usize::try_from(max_connections).unwrap_or(usize::MAX);
@@ -233,6 +241,7 @@ where
             gate,
             tls: Tls::new(store, least)?,
             counters,
+            pressure,
             permits: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
         }))
     }
@@ -261,7 +270,7 @@ where
                         drop(permit);
                     });
                 }
-                accepted = accept(&listener), if next.is_none() => next = Some(accepted),
+                accepted = self.accept(&listener), if next.is_none() => next = Some(accepted),
             }
         }
         drop((listener, next));
@@ -275,6 +284,12 @@ where
                 }
             }
         }
+    }
+
+    /// The next connection, as soon as one may be accepted. Cancel safe.
+    async fn accept(&self, listener: &TcpListener) -> (TcpStream, SocketAddr) {
+        self.pressure.accepts().await;
+        accept(listener).await
     }
 
     /// Room for one connection more. Cancel safe.

@@ -26,7 +26,7 @@ use super::headers::{Origin, set_identity};
 use super::hold::{Patience, Way, in_flight};
 use super::local::Answer;
 use super::{Ctx, Gateway, authority, decorate, now, stub_status};
-use crate::listener::Connection;
+use crate::listener::{Connection, Level};
 use crate::plan::{Ending, Target};
 use crate::routing::{Pick, SessionCounter};
 
@@ -64,7 +64,9 @@ impl ProxyHttp for Door {
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         // Only where pingora found that the client keeps its connection (RFC 9112 §9.3).
-        if session.get_keepalive().is_some() {
+        if self.pressure.level() >= Level::Tight {
+            session.set_keepalive(None);
+        } else if session.get_keepalive().is_some() {
             session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
         }
         session.set_min_send_rate(Some(LEAST_RATE));
@@ -103,6 +105,9 @@ impl ProxyHttp for Door {
         ctx.served = Some(served);
         let limits = &instance.plan().site.limits;
         let counters = instance.counters();
+        if self.pressure.sheds(counters.connections()) {
+            return self.fail(session, ctx, Failure::Overload).await;
+        }
         let request = session.req_header();
         let patience = Patience::of_request(ctx.began, &request.method, &request.headers);
         ctx.in_flight = in_flight(counters, limits.requests_in_flight, patience.rank()).await;

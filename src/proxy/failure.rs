@@ -26,6 +26,8 @@ pub(super) enum Failure {
     /// A websocket from a page of another site.
     OriginRefused,
     OverLimit,
+    /// usher itself is near what it can hold.
+    Overload,
     Paused,
     Standby,
     /// A replica was starting, and did not become ready in time.
@@ -57,6 +59,7 @@ impl Failure {
             Self::NoReplica
             | Self::OnlyHttps
             | Self::OverLimit
+            | Self::Overload
             | Self::Paused
             | Self::Standby
             | Self::Starting
@@ -70,7 +73,12 @@ impl Failure {
     pub(super) fn passes(self) -> bool {
         matches!(
             self,
-            Self::NoReplica | Self::OverLimit | Self::Paused | Self::Starting | Self::StaticMissing
+            Self::NoReplica
+                | Self::OverLimit
+                | Self::Overload
+                | Self::Paused
+                | Self::Starting
+                | Self::StaticMissing
         )
     }
 
@@ -93,6 +101,7 @@ impl Failure {
             Self::OnlyHttps => "only-https",
             Self::OriginRefused => "origin-refused",
             Self::OverLimit => "over-limit",
+            Self::Overload => "overload",
             Self::Paused => "paused",
             Self::Standby => "standby",
             Self::Starting => "starting",

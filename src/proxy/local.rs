@@ -1,6 +1,7 @@
 //! Answers usher gives itself, the same over both doors: pages, redirects, challenge answers.
 
 use std::fmt::Write;
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -8,9 +9,9 @@ use http::StatusCode;
 use super::failure::Failure;
 use super::pages::{Reader, page};
 
-/// When a client that got a 503 should come back. Those who were sent away together are spread by
-/// their own clocks; a page reloads itself.
-const RETRY_AFTER_SECONDS: u32 = 3;
+/// When a client that got a 503 should come back: those who were sent away together do not come
+/// back together.
+const RETRY_AFTER_SECONDS: RangeInclusive<u32> = 1..=5;
 
 /// A whole answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -32,7 +33,8 @@ impl Answer {
             ("content-language", reader.language.tag().to_owned()),
         ];
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            fields.push(("retry-after", RETRY_AFTER_SECONDS.to_string()));
+            let seconds = rand::random_range(RETRY_AFTER_SECONDS);
+            fields.push(("retry-after", seconds.to_string()));
         }
         if failure == Failure::HandshakeVersion {
             // RFC 6455 §4.4
@@ -102,6 +104,7 @@ mod tests {
         for failure in [
             Failure::NoReplica,
             Failure::OverLimit,
+            Failure::Overload,
             Failure::Paused,
             Failure::Standby,
             Failure::Starting,

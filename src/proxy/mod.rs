@@ -42,7 +42,7 @@ use self::failure::Failure;
 use self::local::Answer;
 use self::pages::Reader;
 use crate::certs::{Challenges, Store};
-use crate::listener::EdgeCounters;
+use crate::listener::{EdgeCounters, Pressure};
 use crate::plan::Site;
 use crate::routing::{InstanceTable, Routes};
 use crate::sessions::Sessions;
@@ -57,6 +57,7 @@ pub struct Gateway {
     store: Arc<Store>,
     challenges: Challenges,
     counters: Arc<EdgeCounters>,
+    pressure: Arc<Pressure>,
     log: Arc<AccessLog>,
     https_port: u16,
     dial: Arc<Dial>,
@@ -70,6 +71,7 @@ pub struct Parts {
     pub store: Arc<Store>,
     pub challenges: Challenges,
     pub counters: Arc<EdgeCounters>,
+    pub pressure: Arc<Pressure>,
     pub log: Arc<AccessLog>,
     /// Where https is served, for redirects.
     pub https_port: u16,
@@ -83,6 +85,7 @@ impl Gateway {
             store,
             challenges,
             counters,
+            pressure,
             log,
             https_port,
         } = parts;
@@ -93,6 +96,7 @@ impl Gateway {
             store,
             challenges,
             counters,
+            pressure,
             log,
             https_port,
             dial: Arc::new(Dial),

@@ -139,7 +139,7 @@ fn both(failure: Failure) -> (Text, Text) {
                 "Diese Seite startet oder wird gewartet. Bitte versuchen Sie es gleich noch einmal.",
             ),
         ),
-        Failure::OverLimit => (
+        Failure::OverLimit | Failure::Overload => (
             (
                 "Very busy",
                 "More people are here than this site can serve at once. Please try again in a moment.",

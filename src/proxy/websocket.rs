@@ -265,6 +265,9 @@ impl Gateway {
             return Err(Refused::because(Failure::OriginRefused, visit));
         }
         let counters = instance.counters();
+        if self.pressure.sheds(counters.connections()) {
+            return Err(Refused::because(Failure::Overload, visit));
+        }
         let connected = visit
             .connection
             .count(|| counters.connect(limits.connections));

@@ -64,6 +64,21 @@ impl Routes {
         debug!(generation = %plan.generation, "table in force");
     }
 
+    /// Connections of an instance on average over those that have any, and requests in flight.
+    pub fn load_of_all(&self) -> (u32, u32) {
+        let table = self.0.load();
+        let counts = table.instances.values().map(|instance| instance.counters());
+        let mut in_flight = 0;
+        let (mut connections, mut active) = (0, 0);
+        for counters in counts {
+            in_flight += counters.in_flight();
+            let open = counters.connections();
+            connections += open;
+            active += u32::from(open > 0);
+        }
+        (connections.checked_div(active).unwrap_or(0), in_flight)
+    }
+
     /// What is being served at this moment.
     pub fn report(&self, edge: EdgeReport) -> Report {
         let table = self.0.load();

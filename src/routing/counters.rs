@@ -49,6 +49,16 @@ impl Counters {
         Some(counted)
     }
 
+    /// Requests in flight.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Open connections.
+    pub fn connections(&self) -> u32 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
     /// Counts a request in flight, unless `most` are.
     pub fn request(self: &Arc<Self>, most: u32) -> Option<Counted> {
         Counted::below(self, |counters| &counters.in_flight, most)

@@ -23,6 +23,7 @@ mod forwarding;
 mod holding;
 mod layering;
 mod limits;
+mod overload;
 mod panics;
 mod reload;
 mod routing;

@@ -72,6 +72,7 @@ async fn a_panic_costs_its_connection_and_is_counted() {
         Arc::new(Store::new(false)),
         TlsVersion::Tls12,
         Arc::clone(&counters),
+        Arc::default(),
         16,
     )
     .unwrap();
