@@ -1,13 +1,17 @@
 //! What usher costs beside nginx and HAProxy, on the machine this runs on.
 //!
-//! Four figures, each from real processes on loopback:
+//! Figures from real processes on loopback, everything switched on: a thousand names, an access log
+//! in JSON, metrics.
 //!
 //! 1. CPU time of the proxy per request: plain HTTP/1.1, HTTP/1.1 over TLS, HTTP/2 over TLS; on
 //!    connections that are open already, with an answer of 300 bytes from the same upstream.
-//! 2. Resident memory of the proxy per idle websocket over TLS.
-//! 3. CPU time of the proxy per websocket that is opened: a full TLS handshake, the upgrade, and
-//!    one message there and back.
-//! 4. The time from the start of a container to the first answer through usher, by a real Docker
+//! 2. Resident memory of the proxy per idle websocket over TLS; CPU time of the proxy per websocket
+//!    that is opened (a full TLS handshake, the upgrade, and one message there and back) and per
+//!    message of 100 bytes and its echo.
+//! 3. CPU time per large script for clients that take gzip and brotli.
+//! 4. The time until a hall of websockets that dropped at once is back, and what memory a hundred
+//!    thousand connections leave behind.
+//! 5. The time from the start of a container to the first answer through usher, by a real Docker
 //!    engine; from the container's own `StartedAt`, and from when its listener answers.
 //!
 //! CPU time is user and system time of all processes of the proxy, as the kernel counts it: neither
@@ -16,7 +20,7 @@
 //! rounds in which the proxies take turns; shown is the median, with the least and the most. Each
 //! proxy has one worker; beside it usher has threads for its log and its files.
 //!
-//! `cargo bench` measures everything, `cargo bench -- requests websockets containers` the parts
+//! `cargo bench` measures everything, `cargo bench -- requests script` the parts
 //! that are named. It fails when something could not be measured, not when a target is missed.
 
 #![allow(
@@ -36,12 +40,14 @@ mod process;
 mod proxies;
 mod report;
 mod requests;
+mod script;
+mod storms;
 mod websockets;
 
 use proxies::Stage;
 use report::{Target, verdicts};
 
-const PARTS: [&str; 3] = ["requests", "websockets", "containers"];
+const PARTS: [&str; 5] = ["requests", "websockets", "script", "storms", "containers"];
 
 #[tokio::main]
 async fn main() {
@@ -57,13 +63,22 @@ async fn main() {
     process::allow_many_files();
 
     let mut targets: Vec<Target> = Vec::new();
-    if wanted("requests") || wanted("websockets") {
+    if PARTS
+        .iter()
+        .any(|part| *part != "containers" && wanted(part))
+    {
         let stage = Stage::new().await;
         if wanted("requests") {
             targets.extend(requests::measure(&stage).await);
         }
         if wanted("websockets") {
             targets.extend(websockets::measure(&stage).await);
+        }
+        if wanted("script") {
+            targets.extend(script::measure(&stage).await);
+        }
+        if wanted("storms") {
+            targets.extend(storms::measure(&stage).await);
         }
     }
     if wanted("containers") {

@@ -1,5 +1,6 @@
 //! usher, nginx and HAProxy in front of the same upstream, each with the same certificate.
 
+use std::fmt::Write;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,14 +14,31 @@ use crate::harness::program::{self, Program, free_port};
 use crate::harness::{Front, Installed, eventually};
 use crate::process;
 
-/// The one name that is served.
+/// The name that is asked for.
 pub const NAME: &str = "congress.example.org";
+/// Beside it, as on a host of many events.
+const OTHER_INSTANCES: u32 = 100;
+const NAMES_OF_EACH: u32 = 10;
+/// A script of the size of OpenSlides' own; below this path it is served from disk.
+pub const SCRIPT: &str = "/static/app.js";
+pub const SCRIPT_LENGTH: usize = 2_500_000;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
     Usher,
     Nginx,
     Haproxy,
+}
+
+/// How nginx serves files to clients that take gzip.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Packing {
+    /// As they are, which is nginx-proxy's default.
+    #[default]
+    None,
+    OnTheWay,
+    /// The `.gz` beside the file.
+    Before,
 }
 
 impl Kind {
@@ -71,9 +89,11 @@ impl Stage {
                 eprintln!("{} is not installed: measuring without it", peer.name());
             }
         }
+        let installed = Installed::new(&usher_tables(upstream));
+        write_script(&installed.folder.path().join("root/static"));
         Self {
             kinds,
-            installed: Installed::new(&usher_tables(upstream)),
+            installed,
             upstream,
             _origin: origin,
         }
@@ -81,6 +101,11 @@ impl Stage {
 
     /// Starts one and waits until an answer comes through it.
     pub async fn start(&self, kind: Kind) -> Proxy {
+        self.start_packing(kind, Packing::None).await
+    }
+
+    /// As [`Self::start`]; nginx packs files like this.
+    pub async fn start_packing(&self, kind: Kind, packing: Packing) -> Proxy {
         let mut client = self.installed.pki.client(&[]);
         client.resumption = Resumption::disabled();
         let (http, https, program) = if kind == Kind::Usher {
@@ -96,7 +121,7 @@ impl Stage {
         } else {
             let ports = [free_port(), free_port()];
             let [http, https] = ports.map(|port| ([127, 0, 0, 1], port).into());
-            let program = Program::spawn(self.peer(kind, http, https));
+            let program = Program::spawn(self.peer(kind, http, https, packing));
             (http, https, program)
         };
         let mut proxy = Proxy {
@@ -114,7 +139,7 @@ impl Stage {
     }
 
     /// The command that runs a peer, its configuration written.
-    fn peer(&self, kind: Kind, http: SocketAddr, https: SocketAddr) -> Command {
+    fn peer(&self, kind: Kind, http: SocketAddr, https: SocketAddr, packing: Packing) -> Command {
         let folder = self.installed.folder.path();
         let pair = folder.join("certs").join(NAME);
         let pair = pair.display();
@@ -125,7 +150,7 @@ impl Stage {
         let text = if kind == Kind::Nginx {
             command.arg("-p").arg(folder).args(["-e", "stderr"]);
             command.arg("-c").arg(&path);
-            nginx_text(self.upstream, http, https, &cert, &key)
+            nginx_text(self.upstream, http, https, &cert, &key, packing)
         } else {
             let both = [&cert, &key].map(|file| fs::read_to_string(file).expect("a pair"));
             let pem = folder.join("haproxy.pem");
@@ -139,12 +164,72 @@ impl Stage {
 }
 
 fn usher_tables(upstream: SocketAddr) -> String {
-    format!(
-        "[log]\naccess = false\n\n\
+    let mut text = format!(
+        "[log]\naccess = true\n\n\
          [limits]\nsessions-hard = 8000\n\n\
          [[instance]]\nname = \"congress\"\ndomains = [\"{NAME}\"]\nhttps = \"both\"\n\n\
-         [instance.service.web]\nrole = \"sessions\"\naddresses = [\"{upstream}\"]\n"
-    )
+         [instance.service.web]\nrole = \"sessions\"\naddresses = [\"{upstream}\"]\n\n\
+         [[instance.route]]\nprefix = \"/\"\nto = \"web\"\n\n\
+         [[instance.route]]\nprefix = \"/static/\"\nfiles = {{ dir = \"root/static\" }}\n\n"
+    );
+    for instance in 0..OTHER_INSTANCES {
+        let names: Vec<String> = (0..NAMES_OF_EACH)
+            .map(|name| format!("\"n{name}.event{instance}.example.org\""))
+            .collect();
+        let _ = write!(
+            text,
+            "[[instance]]\nname = \"event{instance}\"\ndomains = [{}]\n\
+             [instance.service.web]\nrole = \"sessions\"\naddresses = [\"{upstream}\"]\n\n",
+            names.join(", ")
+        );
+    }
+    text
+}
+
+/// A script that packs about as well as a real one: words of a few kinds in no order.
+fn write_script(folder: &Path) {
+    const WORDS: [&str; 16] = [
+        "function",
+        "return",
+        "const ",
+        "this.",
+        "prototype",
+        "=>",
+        "{",
+        "}",
+        "(",
+        ")",
+        ";\n",
+        "value",
+        "Observable",
+        "subscribe",
+        "undefined",
+        "=",
+    ];
+    let mut script = String::with_capacity(SCRIPT_LENGTH + 16);
+    let mut state = 0x9e37_79b9_u32;
+    while script.len() < SCRIPT_LENGTH {
+        // A linear congruence: the same script every time.
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let index = usize::try_from(state >> 28).unwrap_or(0);
+        script.push_str(WORDS.get(index).copied().unwrap_or(";"));
+        if state & 0x3f00 == 0 {
+            let _ = write!(script, "a{:x}", state >> 12);
+        }
+    }
+    script.truncate(SCRIPT_LENGTH);
+    fs::create_dir_all(folder).expect("a folder");
+    let path = folder.join("app.js");
+    fs::write(&path, script).expect("written");
+    let packed = std::process::Command::new("gzip")
+        .args(["--keep", "--force", "-6"])
+        .arg(&path)
+        .status();
+    assert!(packed.expect("gzip").success());
+    // usher is to make its own.
+    fs::create_dir_all(folder.join("packed")).expect("a folder");
+    fs::rename(folder.join("app.js.gz"), folder.join("packed/app.js.gz")).expect("moved");
+    fs::copy(&path, folder.join("packed/app.js")).expect("copied");
 }
 
 /// As the common templates for nginx as a proxy have it, without limits that end connections.
@@ -154,7 +239,16 @@ fn nginx_text(
     https: SocketAddr,
     cert: &str,
     key: &str,
+    packing: Packing,
 ) -> String {
+    let (gzip, root) = match packing {
+        Packing::None => ("gzip off;", "root/static/"),
+        Packing::OnTheWay => (
+            "gzip on; gzip_types application/javascript;",
+            "root/static/",
+        ),
+        Packing::Before => ("gzip_static on;", "root/static/packed/"),
+    };
     format!(
         "daemon off;
 worker_processes 1;
@@ -163,7 +257,9 @@ pid nginx.pid;
 error_log stderr error;
 events {{ worker_connections 8192; }}
 http {{
-    access_log off;
+    access_log access.log;
+    types {{ application/javascript js; }}
+    sendfile on;
     client_body_temp_path body;
     proxy_temp_path proxy;
     fastcgi_temp_path fastcgi;
@@ -192,6 +288,7 @@ http {{
         proxy_set_header Connection $connection_field;
         proxy_read_timeout 1h;
         location / {{ proxy_pass http://origin; }}
+        location /static/ {{ {gzip} alias {root}; }}
     }}
 }}
 "
@@ -204,8 +301,11 @@ fn haproxy_text(upstream: SocketAddr, http: SocketAddr, https: SocketAddr, pem: 
         "global
     nbthread 1
     maxconn 8000
+    log stdout format raw local0
 defaults
     mode http
+    log global
+    option httplog
     timeout connect 5s
     timeout client 1h
     timeout server 1h

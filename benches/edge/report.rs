@@ -29,6 +29,12 @@ impl Rounds {
         *self.0.get(index).expect("at least one round")
     }
 
+    /// As [`Self::shown`], for small numbers.
+    pub fn shown_finely(&self) -> String {
+        let [median, least, most] = [self.median(), self.least(), self.most()];
+        format!("{median:.2} ({least:.2}-{most:.2})")
+    }
+
     /// The median, with the least and the most.
     pub fn shown(&self) -> String {
         let [median, least, most] = [self.median(), self.least(), self.most()];

@@ -94,7 +94,7 @@ pub async fn measure(stage: &Stage) -> Vec<Target> {
                 targets.push(Target {
                     what: format!("CPU time per request, {}", way.name()),
                     unit: "x nginx",
-                    limit: 1.3,
+                    limit: 1.1,
                     measured: ratio,
                 });
             }
