@@ -16,8 +16,8 @@ mod report;
 
 pub use self::report::{
     CertificateReport, CertificateSource, CertificateState, DURATION_BUCKETS, EdgeReport, Ending,
-    EndpointReport, Handshake, InstanceReport, Report, RequestTotals, SessionFacts, SessionList,
-    SessionTotals,
+    EndpointReport, Handshake, InstanceReport, Level, Report, RequestTotals, SessionFacts,
+    SessionList, SessionTotals,
 };
 
 use crate::names::{Domain, Generation, Hostname, InstanceName, ReplicaId, ServiceName};

@@ -1,10 +1,10 @@
 //! Everybody at once: a hall that comes back, and what a hundred thousand connections leave behind.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use tokio::net::TcpStream;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::harness::Front;
 use crate::harness::client::{Socket, tls};

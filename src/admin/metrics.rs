@@ -67,6 +67,13 @@ fn edge(page: &mut Page, status: &Status, report: &Report, orders: (u64, u64), p
         edge.unrouted_total,
     );
     page.single(
+        "overload_level",
+        "gauge",
+        "0 calm, 1 connections are not kept, 2 the largest instances get no new requests, 3 full.",
+        // A variant is its own number.
+        edge.level as u8,
+    );
+    page.single(
         "access_log_dropped_total",
         "counter",
         "Lines of the access log that could not be written in time.",

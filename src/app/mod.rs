@@ -208,15 +208,16 @@ pub async fn start(
         host::watch(config.state_dir.clone(), host_tx, going.clone()),
     );
     let look = look(routes.clone(), Arc::clone(&counters), most_connections);
-    let stopping = going.clone();
-    tasks.spawn("listener::pressure", async move {
-        pressure.watch(look, stopping).await;
+    tasks.spawn("listener::pressure", {
+        let (pressure, going) = (Arc::clone(&pressure), going.clone());
+        async move { pressure.watch(look, going).await }
     });
     let (plan_tx, plan_rx) = watch::channel(Arc::<Plan>::default());
     let (report_tx, report_rx) = watch::channel(Arc::<Report>::default());
     let edge = {
         let (counters, log) = (Arc::clone(&counters), Arc::clone(&log));
-        move || counters.report(log.dropped())
+        let pressure = Arc::clone(&pressure);
+        move || counters.report(pressure.level(), log.dropped())
     };
     let farewell = Arc::clone(&sessions) as Arc<dyn routing::Farewell>;
     tasks.spawn(

@@ -31,7 +31,7 @@ mod socket;
 mod stream;
 
 pub use self::connection::Connection;
-pub use self::pressure::{Level, Measured, Pressure};
+pub use self::pressure::{Measured, Pressure};
 pub use self::socket::Io;
 pub use self::stream::Handshake as WebsocketRequest;
 
@@ -40,7 +40,7 @@ use self::stream::{Downstream, HandBack};
 use crate::certs::Store;
 use crate::config::model::TlsVersion;
 use crate::names::Hostname;
-use crate::plan::{EdgeReport, Handshake};
+use crate::plan::{EdgeReport, Handshake, Level};
 use crate::shutdown::Shutdown;
 
 /// As many connections wait for their accept as the kernel allows.
@@ -88,7 +88,7 @@ impl EdgeCounters {
         *counts.entry(kind).or_default() += 1;
     }
 
-    pub fn report(&self, log_lines_dropped: u64) -> EdgeReport {
+    pub fn report(&self, level: Level, log_lines_dropped: u64) -> EdgeReport {
         EdgeReport {
             connections: self.connections.load(Ordering::Relaxed),
             accepted_total: self.accepted.load(Ordering::Relaxed),
@@ -98,6 +98,7 @@ impl EdgeCounters {
                 .unwrap_or_else(std::sync::PoisonError::into_inner)
                 .clone(),
             unrouted_total: self.unrouted.load(Ordering::Relaxed),
+            level,
             log_lines_dropped,
         }
     }

@@ -10,47 +10,33 @@ use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
+use crate::plan::Level;
 use crate::shutdown::Shutdown;
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A level ends this far below where it began, or it would come and go.
 const HYSTERESIS: f64 = 0.05;
 
-/// The steps of the ladder.
-#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Level {
-    #[default]
-    Calm,
-    /// Connections are not kept for another request.
-    Tight,
-    /// Instances with more than their share get no more requests.
-    Shedding,
-    /// Nobody is accepted.
-    Full,
+const LEVELS: [Level; 4] = [Level::Calm, Level::Tight, Level::Shedding, Level::Full];
+
+/// The share of what there is at which a level begins.
+fn begins(level: Level) -> f64 {
+    match level {
+        Level::Calm => 0.0,
+        Level::Tight => 0.8,
+        Level::Shedding => 0.9,
+        Level::Full => 0.95,
+    }
 }
 
-impl Level {
-    const ALL: [Self; 4] = [Self::Calm, Self::Tight, Self::Shedding, Self::Full];
-
-    /// The share of what there is at which it begins.
-    fn begins(self) -> f64 {
-        match self {
-            Self::Calm => 0.0,
-            Self::Tight => 0.8,
-            Self::Shedding => 0.9,
-            Self::Full => 0.95,
-        }
-    }
-
-    /// The level for a share in use, coming from this one.
-    fn next(self, used: f64) -> Self {
-        let reached = |level: &Self| {
-            let held = *level <= self;
-            let slack = if held { HYSTERESIS } else { 0.0 };
-            used >= level.begins() - slack
-        };
-        Self::ALL.into_iter().rfind(reached).unwrap_or_default()
-    }
+/// The level for a share in use, coming from another.
+fn next(before: Level, used: f64) -> Level {
+    let reached = |level: &Level| {
+        let held = *level <= before;
+        let slack = if held { HYSTERESIS } else { 0.0 };
+        used >= begins(*level) - slack
+    };
+    LEVELS.into_iter().rfind(reached).unwrap_or_default()
 }
 
 /// One look.
@@ -73,7 +59,7 @@ pub struct Pressure {
 impl Pressure {
     pub fn level(&self) -> Level {
         let step = usize::from(self.level.load(Ordering::Relaxed));
-        Level::ALL.get(step).copied().unwrap_or_default()
+        LEVELS.get(step).copied().unwrap_or_default()
     }
 
     /// Whether an instance with so many connections should take no more requests.
@@ -95,7 +81,7 @@ impl Pressure {
     fn measured(&self, measured: Measured) {
         self.average.store(measured.average, Ordering::Relaxed);
         let before = self.level();
-        let now = before.next(measured.used);
+        let now = next(before, measured.used);
         if now == before {
             return;
         }
@@ -134,7 +120,7 @@ mod tests {
     fn levels_come_at_their_share_and_go_five_points_below() {
         let mut level = Level::Calm;
         let mut step = |used| {
-            level = level.next(used);
+            level = next(level, used);
             level
         };
         assert_eq!(step(0.79), Level::Calm);

@@ -25,8 +25,22 @@ pub struct EdgeReport {
     pub handshakes: BTreeMap<Handshake, u64>,
     /// Requests for names nobody declared, and what could not be parsed.
     pub unrouted_total: u64,
+    pub level: Level,
     /// Lines of the access log that were dropped because the disk was too slow.
     pub log_lines_dropped: u64,
+}
+
+/// How near usher is to what it can hold, and what it gives up.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Level {
+    #[default]
+    Calm,
+    /// Connections are not kept for another request.
+    Tight,
+    /// Instances with more than their share get no more requests.
+    Shedding,
+    /// Nobody is accepted.
+    Full,
 }
 
 /// How a TLS handshake ended.

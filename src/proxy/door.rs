@@ -26,8 +26,8 @@ use super::headers::{Origin, set_identity};
 use super::hold::{Patience, Way, in_flight};
 use super::local::Answer;
 use super::{Ctx, Gateway, authority, decorate, now, stub_status};
-use crate::listener::{Connection, Level};
-use crate::plan::{Ending, Target};
+use crate::listener::Connection;
+use crate::plan::{Ending, Level, Target};
 use crate::routing::{Pick, SessionCounter};
 
 /// Pooled connections to replicas close after this; below the timeouts of the servers behind.

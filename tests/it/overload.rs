@@ -90,6 +90,16 @@ async fn what_can_be_done_without_goes_first_and_sessions_never() {
         held.push(TcpStream::connect(edge.http()).await.unwrap());
     }
     assert_eq!(socket.echo("and still").await, "one: and still");
+    eventually("the status says so", async || {
+        let stats = edge.stats().await;
+        let reasons = stats["reasons"].as_array().cloned().unwrap_or_default();
+        let said = reasons.iter().any(|reason| reason["part"] == "listeners");
+        check(
+            said && stats["status"] != "healthy",
+            stats["reasons"].clone(),
+        )
+    })
+    .await;
 
     // It eases as soon as there is room.
     drop((held, assembly));

@@ -94,7 +94,7 @@ async fn a_panic_costs_its_connection_and_is_counted() {
     assert_eq!(ask(&mut newcomer, "/").await, b"here");
     eventually(
         "the lost connection is not counted any more",
-        async || match counters.report(0).connections {
+        async || match counters.open() {
             2 => Ok(()),
             other => Err(other),
         },

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::names::Generation;
-use crate::plan::{EdgeReport, RequestTotals, SessionTotals};
+use crate::plan::{EdgeReport, Level, RequestTotals, SessionTotals};
 
 fn report() -> Report {
     let mut instance = InstanceReport {
@@ -32,6 +32,7 @@ fn report() -> Report {
             accepted_total: 20,
             handshakes: BTreeMap::from([(Handshake::Resumed, 6)]),
             unrouted_total: 1,
+            level: Level::Tight,
             log_lines_dropped: 0,
         },
         instances: BTreeMap::from([("congress".parse().expect("name"), instance)]),

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 mod judge;
+mod whole;
 
 use super::event::Now;
 use super::replica::{Replica, State};

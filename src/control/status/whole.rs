@@ -1,0 +1,168 @@
+//! The whole: what all instances share, and how they are together.
+
+use super::super::event::Now;
+use super::super::step::Controller;
+use super::judge::Finding;
+use super::{InstanceStatus, Level, Memory, NodeStatus, Reason};
+use crate::config::model::Service;
+use crate::plan;
+
+impl Controller {
+    pub(super) fn judge_whole(
+        &self,
+        instances: &[InstanceStatus],
+        node: &NodeStatus,
+        memory: &mut Memory,
+        now: Now,
+    ) -> (Level, Vec<Reason>) {
+        let mut shared: Vec<(&str, Finding)> = vec![
+            ("engine", self.judge_engine()),
+            ("configuration", self.judge_configuration()),
+            ("host", self.judge_host(node)),
+            ("listeners", self.judge_listeners()),
+        ];
+        if let Some((stack, why)) = self.misfits.first_key_value() {
+            shared.push((
+                "stacks",
+                Some((
+                    Level::Warning,
+                    format!("stack {stack} is not served: {why}"),
+                )),
+            ));
+        }
+        let mut reasons = Vec::new();
+        for (part, finding) in shared {
+            let level = finding.as_ref().map_or(Level::Healthy, |(level, _)| *level);
+            let since = memory.since(part, level, now);
+            if let Some((status, text)) = finding {
+                reasons.push(Reason {
+                    part: part.to_owned(),
+                    status,
+                    text,
+                    since,
+                    also: Vec::new(),
+                });
+            }
+        }
+        let shared_critical = reasons
+            .iter()
+            .any(|reason| reason.status == Level::Critical);
+        let counting = instances
+            .iter()
+            .filter(|instance| !instance.standby && !instance.paused)
+            .count();
+        let critical = instances
+            .iter()
+            .filter(|instance| instance.status == Level::Critical)
+            .count();
+        for instance in instances {
+            let part = format!("instance:{}", instance.name);
+            let since = memory.since(&part, instance.status, now);
+            if let Some(first) = instance.reasons.first() {
+                reasons.push(Reason {
+                    part,
+                    status: instance.status,
+                    text: first.text.clone(),
+                    since,
+                    also: instance
+                        .reasons
+                        .iter()
+                        .skip(1)
+                        .map(|also| also.text.clone())
+                        .collect(),
+                });
+            }
+        }
+        reasons.sort_by_key(|reason| std::cmp::Reverse(reason.status));
+        let level = if shared_critical || (critical > 0 && critical * 2 >= counting) {
+            Level::Critical
+        } else if reasons.is_empty() {
+            Level::Healthy
+        } else {
+            Level::Warning
+        };
+        (level, reasons)
+    }
+
+    fn judge_engine(&self) -> Finding {
+        let scaling = self.tenants.values().any(|tenant| {
+            let scaled = |service: &Service| service.bounds().is_some();
+            !tenant.instance.standby && tenant.instance.services.values().any(scaled)
+        });
+        let level = if scaling {
+            Level::Critical
+        } else {
+            Level::Warning
+        };
+        match (&self.listing.error, &self.listing.inventory) {
+            (Some(error), Some(_)) => Some((
+                level,
+                format!("{error}; what is known is served, nothing is started or stopped"),
+            )),
+            (Some(error), None) => Some((level, error.to_string())),
+            (None, None) => Some((Level::Warning, "the first listing is awaited".to_owned())),
+            (None, Some(_)) => None,
+        }
+    }
+
+    fn judge_configuration(&self) -> Finding {
+        let why = self.current.last_reload.as_ref().err()?;
+        let mut text = format!("the file is not what is in force: {why}");
+        let mut errors = self
+            .current
+            .issues
+            .iter()
+            .filter(|issue| issue.level == crate::config::Level::Error);
+        if let Some(first) = errors.next() {
+            text.push_str(&format!("; {first}"));
+        }
+        match errors.count() {
+            0 => {}
+            more => text.push_str(&format!("; and {more} more, see `usher check`")),
+        }
+        Some((Level::Warning, text))
+    }
+
+    fn judge_host(&self, node: &NodeStatus) -> Finding {
+        if node.status == Level::Healthy {
+            return None;
+        }
+        let percent = |share: Option<f64>| {
+            share.map_or_else(|| "?".to_owned(), |share| format!("{:.0} %", share * 100.0))
+        };
+        Some((
+            node.status,
+            format!(
+                "load per core {}, memory available {}, disk available {}",
+                node.load_15m_per_core
+                    .map_or_else(|| "?".to_owned(), |load| load.to_string()),
+                percent(node.memory_available),
+                percent(node.disk_available),
+            ),
+        ))
+    }
+
+    fn judge_listeners(&self) -> Finding {
+        let (level, text) = match self.report.edge.level {
+            plan::Level::Calm => return None,
+            plan::Level::Tight => (
+                Level::Warning,
+                "nearly full: connections are not kept for another request",
+            ),
+            plan::Level::Shedding => (
+                Level::Warning,
+                "nearly full: instances with more than their share get no new requests",
+            ),
+            plan::Level::Full => (
+                Level::Critical,
+                "full: nobody is accepted; what is open goes on",
+            ),
+        };
+        let text = format!(
+            "{text} ({} connections; raise `listen.max-connections`, the limit of open files or \
+             the memory)",
+            self.report.edge.connections
+        );
+        Some((level, text))
+    }
+}
