@@ -25,16 +25,28 @@ pub struct Plan {
 /// What holds for every connection, whoever it is for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EdgePolicy {
-    /// Peers whose `X-Forwarded-*` fields are believed.
+    /// Peers whose `X-Forwarded-*` fields and PROXY headers are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether the connections of those peers begin with a PROXY header.
+    pub proxy_protocol: bool,
     /// From the first byte of a request head to its last, where no instance says otherwise.
     pub header_timeout: Duration,
+}
+
+impl EdgePolicy {
+    /// Whether this address is a proxy that the operator runs or trusts.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_proxies
+            .iter()
+            .any(|network| network.contains(&address))
+    }
 }
 
 impl Default for EdgePolicy {
     fn default() -> Self {
         Self {
             trusted_proxies: Vec::new(),
+            proxy_protocol: false,
             header_timeout: Duration::from_secs(10),
         }
     }
@@ -215,6 +227,8 @@ pub struct EdgeReport {
     pub connections: u64,
     pub accepted_total: u64,
     pub handshakes: BTreeMap<Handshake, u64>,
+    /// Connections of trusted proxies that did not begin with a PROXY header as they must.
+    pub proxy_headers_refused_total: u64,
     /// Requests for names nobody declared, and what could not be parsed.
     pub unrouted_total: u64,
     /// Lines of the access log that were dropped because the disk was too slow.

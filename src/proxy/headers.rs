@@ -34,6 +34,11 @@ pub(super) struct Client {
 
 impl Client {
     /// Reads the fields of trusted peers, and of nobody else.
+    ///
+    /// The peer may be named by a PROXY header, which only a trusted proxy can send. That proxy
+    /// passes bytes on and does not write fields, so the fields are the named client's own words:
+    /// they count when that client is itself a trusted proxy, and not because of who passed them
+    /// on. Otherwise every visitor could name himself through the load balancer.
     pub(super) fn new(connection: &Connection, fields: &HeaderMap, trusted: &[IpNet]) -> Self {
         let peer = connection.peer.ip();
         let direct = Self {
@@ -130,7 +135,10 @@ impl Origin<'_> {
             (HOST, host),
             (X_REAL_IP, address),
             (X_FORWARDED_FOR, chain),
-            (X_FORWARDED_PROTO, word(if secure { "https" } else { "http" })),
+            (
+                X_FORWARDED_PROTO,
+                word(if secure { "https" } else { "http" }),
+            ),
             (X_FORWARDED_HOST, told_host),
             (X_FORWARDED_PORT, port),
             (X_FORWARDED_SSL, word(if secure { "on" } else { "off" })),

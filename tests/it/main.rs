@@ -23,6 +23,7 @@ mod forwarding;
 mod layering;
 mod limits;
 mod panics;
+mod proxy_protocol;
 mod reload;
 mod routing;
 mod scaling;
