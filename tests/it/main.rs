@@ -28,5 +28,6 @@ mod reload;
 mod routing;
 mod scaling;
 mod shutdown;
+mod systemd;
 mod tls;
 mod websockets;
