@@ -54,6 +54,7 @@ pub(super) async fn run(
         inherited: Inherited::from_env(),
         access_log: Box::new(io::stdout()),
         panics,
+        http2_idle: app::HTTP2_IDLE,
     };
     // Before the start, so that no signal finds the default in its place.
     let signals = match Signals::new() {

@@ -20,6 +20,7 @@ use tokio::time::sleep;
 use tracing::{debug, warn};
 
 mod arrival;
+mod budget;
 mod connection;
 mod counters;
 mod frames;

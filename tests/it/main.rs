@@ -20,6 +20,7 @@ mod docker_scaling;
 mod failure;
 mod files;
 mod forwarding;
+mod http2;
 mod layering;
 mod limits;
 mod panics;
