@@ -87,3 +87,4 @@ pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod shutdown;
+pub mod systemd;

@@ -33,16 +33,28 @@ pub struct Plan {
 /// What holds for every connection, whoever it is for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EdgePolicy {
-    /// Peers whose `X-Forwarded-*` fields are believed.
+    /// Peers whose `X-Forwarded-*` fields and PROXY headers are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether the connections of those peers begin with a PROXY header.
+    pub proxy_protocol: bool,
     /// From the first byte of a request head to its last, where no instance says otherwise.
     pub header_timeout: Duration,
+}
+
+impl EdgePolicy {
+    /// Whether this address is a proxy that the operator runs or trusts.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        self.trusted_proxies
+            .iter()
+            .any(|network| network.contains(&address))
+    }
 }
 
 impl Default for EdgePolicy {
     fn default() -> Self {
         Self {
             trusted_proxies: Vec::new(),
+            proxy_protocol: false,
             header_timeout: Duration::from_secs(10),
         }
     }

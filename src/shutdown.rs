@@ -22,6 +22,11 @@ pub fn channel() -> (Trigger, Shutdown) {
 }
 
 impl Trigger {
+    /// A token for somebody who comes late.
+    pub fn token(&self) -> Shutdown {
+        Shutdown(self.0.subscribe())
+    }
+
     /// Tells everybody. Telling twice changes nothing.
     pub fn begin(&self) {
         self.0.send_replace(true);

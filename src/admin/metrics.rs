@@ -96,6 +96,12 @@ fn edge(page: &mut Page, status: &Status, report: &Report, orders: (u64, u64), p
         page.sample("tls_handshakes_total", &labels, count);
     }
     page.single(
+        "proxy_headers_refused_total",
+        "counter",
+        "Connections of trusted proxies without a good PROXY header.",
+        edge.proxy_headers_refused_total,
+    );
+    page.single(
         "engine_connected",
         "gauge",
         "Whether the engine answers.",

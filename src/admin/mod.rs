@@ -237,7 +237,7 @@ fn look(request: &Request<Incoming>, view: &View) -> Answer {
     let status = || Arc::clone(&view.status.borrow());
     match request.uri().path() {
         "/livez" => text(StatusCode::OK, "alive\n"),
-        "/readyz" => match readiness(view) {
+        "/readyz" => match readiness(&view.status, &view.reports, &view.shutdown) {
             Ok(()) => text(StatusCode::OK, "ready\n"),
             Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, why),
         },
@@ -266,17 +266,25 @@ fn look(request: &Request<Incoming>, view: &View) -> Answer {
     }
 }
 
-/// Listeners are bound and certificates loaded before anything is served here; what remains is the
-/// first listing, applied.
-fn readiness(view: &View) -> Result<(), &'static str> {
-    if view.shutdown.has_begun() {
+/// Whether usher is ready: the one condition, whoever asks for it.
+///
+/// Listeners are bound and certificates loaded before anybody can ask; what remains is the first
+/// listing, applied.
+///
+/// # Errors
+/// What is missing, as a line.
+pub fn readiness(
+    status: &watch::Receiver<Arc<Status>>,
+    reports: &watch::Receiver<Arc<Report>>,
+    shutdown: &Shutdown,
+) -> Result<(), &'static str> {
+    if shutdown.has_begun() {
         return Err("stopping\n");
     }
-    let status = view.status.borrow();
-    if !status.synced {
+    if !status.borrow().synced {
         return Err("the engine has not been listed yet\n");
     }
-    if view.reports.borrow().applied.0 == 0 {
+    if reports.borrow().applied.0 == 0 {
         return Err("no routes are in force yet\n");
     }
     Ok(())

@@ -55,6 +55,9 @@ const QUEUE: usize = 1024;
 /// Until the first plan is in force, nobody is let in.
 const FIRST_PLAN_WITHIN: Duration = Duration::from_secs(5);
 
+/// An HTTP/2 connection without a request is closed after this, as one of HTTP/1 is.
+pub const HTTP2_IDLE: Duration = Duration::from_secs(60);
+
 /// The doors to the outside world. Tests give other ones; the wiring is the same.
 pub struct Ports {
     pub engine: Arc<dyn Engine>,
@@ -65,6 +68,8 @@ pub struct Ports {
     pub access_log: Box<dyn Write + Send>,
     /// Counts the panics of the whole process.
     pub panics: &'static AtomicU64,
+    /// How long an HTTP/2 connection without a request is kept; see [`HTTP2_IDLE`].
+    pub http2_idle: Duration,
 }
 
 /// Why usher does not start.
@@ -160,7 +165,7 @@ pub async fn start(
         log: Arc::clone(&log),
         https_port: https_port.map_or(443, |address| address.port()),
     }));
-    let proxy = Arc::new(pingora_app(&gateway));
+    let proxy = Arc::new(pingora_app(&gateway, ports.http2_idle));
     let most_connections = allowed_connections(config.listen.max_connections);
     let acceptors = Acceptors::new(
         Arc::clone(&proxy),
@@ -338,7 +343,7 @@ fn first_status(mut controller: Controller) -> Status {
     controller.status(now())
 }
 
-fn pingora_app(gateway: &Arc<Gateway>) -> HttpProxy<Door> {
+fn pingora_app(gateway: &Arc<Gateway>, http2_idle: Duration) -> HttpProxy<Door> {
     let conf = ServerConf {
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         upstream_keepalive_pool_size: 1024,
@@ -348,14 +353,19 @@ fn pingora_app(gateway: &Arc<Gateway>) -> HttpProxy<Door> {
     };
     let mut proxy = http_proxy(&Arc::new(conf), Door(Arc::clone(gateway)));
     let mut options = HttpServerOptions::default();
-    options.h2_idle_timeout = Some(Duration::from_secs(60));
+    options.h2_idle_timeout = Some(http2_idle);
     proxy.server_options = Some(options);
     // Options of one's own lose the framework's limits, so they begin with those.
     let mut http2 = default_h2_options();
     http2
-        .max_header_list_size(32 * 1024)
+        // Decoded, with 32 bytes for each field (RFC 9113 §6.5.2).
+        .max_header_list_size(16 * 1024)
+        .max_concurrent_streams(100)
         .initial_window_size(64 * 1024)
-        .initial_connection_window_size(1024 * 1024);
+        .initial_connection_window_size(1024 * 1024)
+        // Of an answer that the client does not read. The framework would keep 400 KiB, and with it
+        // one connection with a hundred streams 40 MiB.
+        .max_send_buffer_size(64 * 1024);
     proxy.h2_options = Some(http2);
     proxy
 }

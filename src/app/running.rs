@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::StateDir;
+use crate::admin;
 use crate::config::watch::{Current, Outcome, Reload};
 use crate::control::Status;
 use crate::engine::Engine;
@@ -18,6 +19,7 @@ use crate::plan::Report;
 use crate::proxy::Door;
 use crate::sessions::Sessions;
 use crate::shutdown::{Tasks, Trigger};
+use crate::systemd::Supervisor;
 
 /// Of the time to stop, what is kept for cutting the rest and ending the tasks.
 const LAST_MOMENTS: Duration = Duration::from_millis(700);
@@ -49,6 +51,16 @@ impl Running {
         let (reply, outcome) = tokio::sync::oneshot::channel();
         self.reloads.send(Reload { force, reply }).await.ok()?;
         outcome.await.ok()
+    }
+
+    /// Tells systemd how usher is, from now on until it has stopped.
+    pub fn supervised(&mut self, supervisor: Supervisor) {
+        let (status, reports) = (self.status.clone(), self.reports.clone());
+        let stopping = self.stop_accepting.token();
+        let ready = move || admin::readiness(&status, &reports, &stopping);
+        let line = |status: &Arc<Status>| status.line();
+        let follow = supervisor.follow(ready, line, self.status.clone(), self.stop_tasks.token());
+        self.tasks.spawn("systemd", follow);
     }
 
     /// Waits until a task ends that should not, and names it.

@@ -16,6 +16,7 @@ use crate::cause::chain;
 use crate::config;
 use crate::config::model::{Log, LogFormat};
 use crate::listener::Inherited;
+use crate::systemd::Supervisor;
 
 /// The first listing, when an engine is required.
 const ENGINE_WITHIN: Duration = Duration::from_secs(10);
@@ -53,6 +54,7 @@ pub(super) async fn run(
         inherited: Inherited::from_env(),
         access_log: Box::new(io::stdout()),
         panics,
+        http2_idle: app::HTTP2_IDLE,
     };
     // Before the start, so that no signal finds the default in its place.
     let signals = match Signals::new() {
@@ -62,7 +64,7 @@ pub(super) async fn run(
             return Exit::Failed;
         }
     };
-    let running = match app::start(path, loaded, state, ports).await {
+    let mut running = match app::start(path, loaded, state, ports).await {
         Ok(running) => running,
         Err(error) if error.is_bind() => {
             eprintln!("error: {}", chain(&error));
@@ -75,7 +77,9 @@ pub(super) async fn run(
         running.stop_now().await;
         return Exit::NoEngine;
     }
-    serve(running, signals).await
+    let supervisor = Supervisor::from_env();
+    running.supervised(supervisor.clone());
+    serve(running, signals, supervisor).await
 }
 
 fn failed(error: &app::StartError) -> Exit {
@@ -123,24 +127,27 @@ impl Signals {
 }
 
 /// HUP reloads, TERM drains and stops, a second TERM and INT stop now.
-async fn serve(mut running: Running, mut signals: Signals) -> Exit {
+async fn serve(mut running: Running, mut signals: Signals, supervisor: Supervisor) -> Exit {
     loop {
         tokio::select! {
             Some(()) = signals.hangup.recv() => {
-                running.reload(false).await;
+                supervisor.reloading(running.reload(false)).await;
             }
             Some(()) = signals.interrupt.recv() => {
+                supervisor.stopping();
                 running.stop_now().await;
                 return Exit::Fine;
             }
             Some(()) = signals.terminate.recv() => break,
             name = running.fault() => {
                 error!(task = name, "a task ended that should not");
+                supervisor.stopping();
                 running.stop().await;
                 return Exit::Failed;
             }
         }
     }
+    supervisor.stopping();
     tokio::select! {
         () = running.stop() => {}
         // Dropping the stop cuts everything: the process ends.

@@ -24,7 +24,14 @@ impl RawListen {
             trusted_proxies,
             proxy_protocol,
         } = self;
-        only(proxy_protocol.as_ref(), &false, "`false`", issues);
+        let trusted_proxies = networks(trusted_proxies, issues);
+        if let Some(on) = proxy_protocol.as_ref().filter(|field| field.value)
+            && trusted_proxies.is_empty()
+        {
+            let text =
+                "would be accepted from nobody; name the load balancers in `trusted-proxies`";
+            report(issues, on.at.error(text));
+        }
         let addresses = |field: Option<Field<Vec<String>>>, port: u16| match field {
             Some(field) => parse_list(&field, issues, socket_address),
             None => vec![
@@ -36,7 +43,8 @@ impl RawListen {
             http: addresses(http, 80),
             https: addresses(https, 443),
             max_connections: value_or(max_connections, 60_000),
-            trusted_proxies: networks(trusted_proxies, issues),
+            trusted_proxies,
+            proxy_protocol: value_or(proxy_protocol, false),
         }
     }
 }

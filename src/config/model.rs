@@ -39,6 +39,8 @@ pub struct Listen {
     pub https: Vec<SocketAddr>,
     pub max_connections: u32,
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether connections of trusted proxies begin with a PROXY header.
+    pub proxy_protocol: bool,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -223,6 +223,12 @@ fn a_value_that_would_not_be_acted_on_is_refused() {
 }
 
 #[test]
+fn the_proxy_protocol_is_for_proxies_that_are_named() {
+    let named = "[listen]\ntrusted-proxies = [\"10.0.0.0/8\"]\nproxy-protocol = true";
+    assert!(good(named).listen.proxy_protocol);
+}
+
+#[test]
 fn bounds_ratios_and_spans_are_checked() {
     let service = |text: &str| {
         issues(&format!(

@@ -219,6 +219,10 @@ fn changes(before: &Config, after: &Config) -> Vec<String> {
             "listen.trusted-proxies",
             before.listen.trusted_proxies != after.listen.trusted_proxies,
         ),
+        (
+            "listen.proxy-protocol",
+            before.listen.proxy_protocol != after.listen.proxy_protocol,
+        ),
         ("acme", before.acme != after.acme),
         ("status", before.thresholds != after.thresholds),
         ("stop.within", before.stop_within != after.stop_within),

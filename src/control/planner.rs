@@ -24,6 +24,7 @@ impl Controller {
         let config = &self.current.config;
         let edge = EdgePolicy {
             trusted_proxies: config.listen.trusted_proxies.clone(),
+            proxy_protocol: config.listen.proxy_protocol,
             header_timeout: config.header_timeout,
         };
         let edge = if *self.plan.edge == edge {

@@ -117,6 +117,8 @@ impl Processes {
                     .map(|text| text.replace("{port}", &port.to_string())),
             )
             .env("PORT", port.to_string())
+            // A replica is not the service that systemd hears.
+            .env_remove("NOTIFY_SOCKET")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

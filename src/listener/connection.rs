@@ -9,7 +9,9 @@ use crate::routing::Counted;
 /// One client connection. It holds its place in its instance, and no table.
 #[derive(Debug)]
 pub struct Connection {
+    /// The client: the peer of the socket, or whom a trusted proxy names in a PROXY header.
     pub peer: SocketAddr,
+    /// Where that client connected to: the socket's address, or the one in the header.
     pub local: SocketAddr,
     /// The name of the TLS handshake; `None` on plain HTTP.
     pub server_name: Option<Hostname>,
@@ -41,7 +43,7 @@ impl Connection {
 }
 
 /// IPv4 that came in over an IPv6 socket is IPv4.
-fn unmapped(address: SocketAddr) -> SocketAddr {
+pub(super) fn unmapped(address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
             Some(v4) => SocketAddr::new(IpAddr::V4(v4), address.port()),

@@ -1,43 +1,136 @@
-//! Watches an HTTP/2 connection from outside: is a header block, or the preface, left hanging?
+//! Watches an HTTP/2 connection from outside: is a header block, or the preface, left hanging? Does
+//! it send more frames than its streams justify?
 //!
-//! The framework reads frames without a deadline. Frames are only walked over here, not understood:
-//! nine bytes of header, then a payload to skip (RFC 9113 §4.1).
+//! The framework reads frames without a deadline, and counts only some of them. Frames are only
+//! walked over here, not understood: nine bytes of header, then a payload to skip (RFC 9113 §4.1).
+
+use tokio::time::Instant;
+
+use super::budget::{Budget, Exhausted};
 
 const PREFACE: usize = 24;
 const HEADER: usize = 9;
+const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
+const RST_STREAM: u8 = 0x3;
 const PUSH_PROMISE: u8 = 0x5;
 const CONTINUATION: u8 = 0x9;
+const END_STREAM: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 
-/// Where in its frames a connection is.
+/// Both directions of a connection.
 #[derive(Debug)]
 pub(super) struct Frames {
+    received: Walk,
+    sent: Walk,
+    /// A header block has begun and not ended.
+    in_block: bool,
+    budget: Budget,
+    exhausted: Option<Exhausted>,
+}
+
+/// Where in its frames one direction is.
+#[derive(Debug)]
+struct Walk {
     /// Bytes to skip before the next frame header.
     skip: usize,
     header: [u8; HEADER],
     filled: usize,
-    /// The frame being skipped is part of a header block.
-    skips_block: bool,
-    /// A header block has begun and not ended.
-    in_block: bool,
+    /// The kind of the frame being skipped.
+    kind: Option<u8>,
     started: bool,
 }
 
+/// A frame whose header has passed.
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    kind: u8,
+    flags: u8,
+    length: usize,
+}
+
 impl Frames {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
-            skip: PREFACE,
-            header: [0; HEADER],
-            filled: 0,
-            skips_block: false,
+            received: Walk::new(PREFACE),
+            sent: Walk::new(0),
             in_block: false,
-            started: false,
+            budget: Budget::new(now),
+            exhausted: None,
         }
     }
 
     /// Walks over bytes the client sent.
-    pub(super) fn walk(&mut self, mut bytes: &[u8]) {
+    ///
+    /// # Errors
+    /// When they are more frames than there is a reason for; it stays so.
+    pub(super) fn received(&mut self, bytes: &[u8], now: Instant) -> Result<(), Exhausted> {
+        let mut cost = 0;
+        let in_block = &mut self.in_block;
+        self.received.over(bytes, |frame| {
+            if is_of_block(frame.kind) {
+                *in_block = frame.flags & END_HEADERS == 0;
+            }
+            // The bytes of a body are bounded by their windows, and its end comes once.
+            let is_body = frame.kind == DATA && (frame.length > 0 || frame.flags & END_STREAM != 0);
+            cost += u32::from(!is_body);
+        });
+        self.spend(cost, now)
+    }
+
+    /// Walks over bytes that were sent to the client.
+    pub(super) fn sent(&mut self, bytes: &[u8], now: Instant) {
+        let mut resets = 0;
+        let budget = &mut self.budget;
+        self.sent.over(bytes, |frame| match frame.kind {
+            HEADERS => budget.answered(),
+            DATA => budget.sent_part(),
+            // Whoever makes usher reset its streams works as little as who resets them himself.
+            RST_STREAM => resets += 1,
+            _ => {}
+        });
+        // Told at the next read.
+        let _ = self.spend(resets, now);
+    }
+
+    fn spend(&mut self, cost: u32, now: Instant) -> Result<(), Exhausted> {
+        if let Err(exhausted) = self.budget.spend(cost, now) {
+            self.exhausted = Some(exhausted);
+        }
+        self.exhausted.map_or(Ok(()), Err)
+    }
+
+    /// Whether the peer owes the rest of something short: the preface, a frame header, a header
+    /// block. The rest of a body has its own deadlines.
+    pub(super) fn owes(&self) -> bool {
+        let Walk {
+            skip,
+            filled,
+            kind,
+            started,
+            ..
+        } = self.received;
+        !started || self.in_block || filled > 0 || (skip > 0 && kind.is_some_and(is_of_block))
+    }
+
+    /// Whether a frame of ours would stand between two others.
+    pub(super) fn may_interject(&self) -> bool {
+        self.sent.skip == 0 && self.sent.filled == 0
+    }
+}
+
+impl Walk {
+    fn new(preface: usize) -> Self {
+        Self {
+            skip: preface,
+            header: [0; HEADER],
+            filled: 0,
+            kind: None,
+            started: preface == 0,
+        }
+    }
+
+    fn over(&mut self, mut bytes: &[u8], mut each: impl FnMut(Frame)) {
         while !bytes.is_empty() {
             if self.skip > 0 {
                 let here = self.skip.min(bytes.len());
@@ -54,26 +147,23 @@ impl Frames {
             self.filled += here;
             bytes = rest;
             if self.filled == HEADER {
-                self.begin_frame();
+                let [a, b, c, kind, flags, ..] = self.header;
+                let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+                self.filled = 0;
+                self.skip = length;
+                self.kind = Some(kind);
+                each(Frame {
+                    kind,
+                    flags,
+                    length,
+                });
             }
         }
     }
+}
 
-    fn begin_frame(&mut self) {
-        let [a, b, c, kind, flags, ..] = self.header;
-        self.filled = 0;
-        self.skip = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-        self.skips_block = matches!(kind, HEADERS | PUSH_PROMISE | CONTINUATION);
-        if self.skips_block {
-            self.in_block = flags & END_HEADERS == 0;
-        }
-    }
-
-    /// Whether the peer owes the rest of something short: the preface, a frame header, a header
-    /// block. The rest of a body has its own deadlines.
-    pub(super) fn owes(&self) -> bool {
-        !self.started || self.in_block || self.filled > 0 || (self.skips_block && self.skip > 0)
-    }
+fn is_of_block(kind: u8) -> bool {
+    matches!(kind, HEADERS | PUSH_PROMISE | CONTINUATION)
 }
 
 #[cfg(test)]
@@ -97,9 +187,10 @@ mod tests {
     }
 
     fn after(parts: &[Vec<u8>]) -> Frames {
-        let mut frames = Frames::new();
+        let now = Instant::now();
+        let mut frames = Frames::new(now);
         for byte in parts.concat() {
-            frames.walk(&[byte]);
+            assert_eq!(frames.received(&[byte], now), Ok(()));
         }
         frames
     }
@@ -139,11 +230,68 @@ mod tests {
     fn half_a_head_is_owed_however_it_is_split() {
         let whole: Vec<u8> = [vec![0; PREFACE], frame(HEADERS, END_HEADERS, 30)].concat();
         for cut in PREFACE + 1..whole.len() {
-            let mut frames = Frames::new();
-            frames.walk(&whole[..cut]);
+            let now = Instant::now();
+            let mut frames = Frames::new(now);
+            assert_eq!(frames.received(&whole[..cut], now), Ok(()));
             assert!(frames.owes(), "{cut}");
-            frames.walk(&whole[cut..]);
+            assert_eq!(frames.received(&whole[cut..], now), Ok(()));
             assert!(!frames.owes(), "{cut}");
         }
+    }
+
+    /// How many of these frames pass.
+    fn pass(kind: u8, flags: u8, length: usize) -> usize {
+        let now = Instant::now();
+        let mut frames = Frames::new(now);
+        assert_eq!(frames.received(&[0; PREFACE], now), Ok(()));
+        let each = frame(kind, flags, length);
+        let passed = (0..5000).take_while(|_| frames.received(&each, now).is_ok());
+        passed.count()
+    }
+
+    #[test]
+    fn frames_that_bring_nothing_are_bounded_and_bodies_are_not() {
+        let priority = 0x2;
+        let settings = 0x4;
+        let ping = 0x6;
+        let window_update = 0x8;
+        for (kind, length) in [
+            (HEADERS, 20),
+            (priority, 5),
+            (RST_STREAM, 4),
+            (settings, 0),
+            (ping, 8),
+            (window_update, 4),
+            (CONTINUATION, 0),
+            (DATA, 0),
+            (0xee, 3),
+        ] {
+            assert_eq!(pass(kind, END_HEADERS, length), 1000, "{kind}");
+        }
+        assert_eq!(pass(DATA, 0, 100), 5000);
+        assert_eq!(pass(DATA, END_STREAM, 0), 5000);
+    }
+
+    #[test]
+    fn what_is_sent_pays_for_what_comes_and_resets_of_ours_cost() {
+        let now = Instant::now();
+        let mut frames = Frames::new(now);
+        assert_eq!(frames.received(&[0; PREFACE], now), Ok(()));
+        let answer = [frame(HEADERS, END_HEADERS, 30), frame(DATA, END_STREAM, 90)].concat();
+        let request = frame(HEADERS, END_HEADERS | END_STREAM, 20);
+        for _ in 0..5000 {
+            assert_eq!(frames.received(&request, now), Ok(()));
+            // However it is cut into writes.
+            frames.sent(&answer[..13], now);
+            assert!(!frames.may_interject());
+            frames.sent(&answer[13..], now);
+            assert!(frames.may_interject());
+        }
+        let mut frames = Frames::new(now);
+        let reset = frame(RST_STREAM, 0, 4);
+        for _ in 0..1001 {
+            frames.sent(&reset, now);
+        }
+        assert_eq!(frames.received(&[0], now), Err(Exhausted));
     }
 }

@@ -3,12 +3,10 @@
 //! The only room that spawns a task per connection. Whatever happens to one of them, a panic
 //! included, costs that one.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use listenfd::ListenFd;
@@ -21,26 +19,32 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
+mod arrival;
+mod budget;
 mod connection;
+mod counters;
 mod frames;
 mod guard;
 mod head;
 mod hello;
 mod pressure;
+mod proxy_protocol;
 mod socket;
 mod stream;
 
 pub use self::connection::Connection;
+pub use self::counters::EdgeCounters;
 pub use self::pressure::{Measured, Pressure};
 pub use self::socket::Io;
 pub use self::stream::Handshake as WebsocketRequest;
 
+use self::arrival::Ends;
+use self::counters::OpenConnection;
 use self::hello::Tls;
 use self::stream::{Downstream, HandBack};
 use crate::certs::Store;
 use crate::config::model::TlsVersion;
 use crate::names::Hostname;
-use crate::plan::{EdgeReport, Handshake, Level};
 use crate::shutdown::Shutdown;
 
 /// As many connections wait for their accept as the kernel allows.
@@ -56,52 +60,11 @@ pub trait Admission: Send + Sync + 'static {
     /// Deadline for request heads on connections to this host; `None` while no host is known.
     fn header_timeout(&self, host: Option<&Hostname>) -> Duration;
 
+    /// Whether a connection from this address must begin with a PROXY header, and is believed.
+    fn expects_proxy_header(&self, peer: IpAddr) -> bool;
+
     /// Takes over a connection that asks to become a websocket. Runs until it has ended.
     fn websocket(self: &Arc<Self>, request: WebsocketRequest) -> impl Future<Output = ()> + Send;
-}
-
-/// What of the edge does not belong to any instance.
-#[derive(Debug, Default)]
-pub struct EdgeCounters {
-    connections: AtomicU64,
-    accepted: AtomicU64,
-    handshakes: Mutex<BTreeMap<Handshake, u64>>,
-    unrouted: AtomicU64,
-}
-
-impl EdgeCounters {
-    /// Client connections that are open.
-    pub fn open(&self) -> u64 {
-        self.connections.load(Ordering::Relaxed)
-    }
-
-    /// A request that no instance answers for.
-    pub fn unrouted(&self) {
-        self.unrouted.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn handshake(&self, kind: Handshake) {
-        let mut counts = self
-            .handshakes
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        *counts.entry(kind).or_default() += 1;
-    }
-
-    pub fn report(&self, level: Level, log_lines_dropped: u64) -> EdgeReport {
-        EdgeReport {
-            connections: self.connections.load(Ordering::Relaxed),
-            accepted_total: self.accepted.load(Ordering::Relaxed),
-            handshakes: self
-                .handshakes
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .clone(),
-            unrouted_total: self.unrouted.load(Ordering::Relaxed),
-            level,
-            log_lines_dropped,
-        }
-    }
 }
 
 /// Why usher does not listen where it should.
@@ -322,14 +285,28 @@ where
     /// websocket.
     async fn until_websocket(
         &self,
-        tcp: TcpStream,
+        mut tcp: TcpStream,
         peer: SocketAddr,
         tls: bool,
         stop: Shutdown,
     ) -> Option<WebsocketRequest> {
-        let local = tcp.local_addr().ok()?;
+        let mut ends = Ends::of(&tcp, peer)?;
         if let Err(error) = prepare(&tcp) {
             debug!(%peer, %error, "socket options");
+        }
+        if self.gate.expects_proxy_header(ends.peer.ip()) {
+            let within = self.gate.header_timeout(None);
+            ends = match arrival::announced(&mut tcp, ends, within).await {
+                Ok(ends) => ends,
+                Err(error) => {
+                    // Anybody whom the proxy lets through may cause this: said ever more rarely.
+                    let count = self.counters.proxy_header_refused();
+                    if count.is_power_of_two() {
+                        debug!(%peer, %error, count, "no PROXY header from a trusted proxy");
+                    }
+                    return None;
+                }
+            };
         }
         let (io, server_name) = if tls {
             match self.tls.greet(tcp).await {
@@ -346,7 +323,7 @@ where
             (Io::Plain(tcp), None)
         };
         let header_timeout = self.gate.header_timeout(server_name.as_ref());
-        let connection = Arc::new(Connection::new(peer, local, server_name));
+        let connection = Arc::new(Connection::new(ends.peer, ends.local, server_name));
         self.http(io, connection, header_timeout, stop).await
     }
 
@@ -421,22 +398,5 @@ fn note(ended: Result<(), tokio::task::JoinError>) {
     if ended.is_err_and(|error| error.is_panic()) {
         // The panic hook has told and counted it; the connection is gone, nothing else.
         debug!("a connection ended in a panic");
-    }
-}
-
-/// Counts an open connection on every way out.
-struct OpenConnection<'a>(&'a EdgeCounters);
-
-impl<'a> OpenConnection<'a> {
-    fn count(counters: &'a EdgeCounters) -> Self {
-        counters.accepted.fetch_add(1, Ordering::Relaxed);
-        counters.connections.fetch_add(1, Ordering::Relaxed);
-        Self(counters)
-    }
-}
-
-impl Drop for OpenConnection<'_> {
-    fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -31,6 +31,8 @@ use super::guard::{Guard, Step};
 use super::head::Refusal;
 use super::socket::Io;
 
+mod http2;
+
 /// Between two requests of one connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// A record of TLS holds no more; gathering more would only copy.
@@ -93,7 +95,7 @@ enum Due {
 #[derive(Debug)]
 enum Reading {
     Http1(Guard),
-    Http2(Frames),
+    Http2(Box<Frames>),
     /// A handshake of this length is at the front of the inbox.
     Handshake(usize),
     /// The answer to what was refused, as far as it is not written.
@@ -129,7 +131,7 @@ impl Downstream {
         Ok(Self {
             io: Some(io),
             reading: if http2 {
-                Reading::Http2(Frames::new())
+                Reading::Http2(Box::new(Frames::new(http2::now())))
             } else {
                 Reading::Http1(Guard::new())
             },
@@ -290,32 +292,6 @@ impl Downstream {
         }
     }
 
-    fn poll_read_http2(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let (Some(io), Reading::Http2(frames)) = (&mut self.io, &mut self.reading) else {
-            return Poll::Ready(Ok(()));
-        };
-        let before = buf.filled().len();
-        let read = Pin::new(io).poll_read(cx, buf);
-        if read.is_ready() {
-            frames.walk(buf.filled().get(before..).unwrap_or_default());
-            if !frames.owes() {
-                self.deadline = None;
-            } else if self.deadline.is_none() {
-                self.deadline = Some(Deadline::new(Due::Head, self.header_timeout));
-            }
-            return read;
-        }
-        if let Some(deadline) = &mut self.deadline {
-            ready!(deadline.timer.as_mut().poll(cx));
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        Poll::Pending
-    }
-
     /// Writes the outbox down to nothing.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = self.outbox.get(self.sent..).filter(|rest| !rest.is_empty()) {
@@ -372,10 +348,12 @@ impl AsyncWrite for Downstream {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if matches!(this.reading, Reading::Http2(_)) {
+            return this.poll_write_http2(cx, buf);
+        }
         let Some(io) = &mut this.io else {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
-        // HTTP/2 gathers its frames itself.
         let gathers = matches!(this.reading, Reading::Http1(_));
         if !gathers || (this.outbox.is_empty() && buf.len() >= GATHER) {
             return Pin::new(io).poll_write(cx, buf);

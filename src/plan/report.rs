@@ -23,6 +23,8 @@ pub struct EdgeReport {
     pub connections: u64,
     pub accepted_total: u64,
     pub handshakes: BTreeMap<Handshake, u64>,
+    /// Connections of trusted proxies that did not begin with a PROXY header as they must.
+    pub proxy_headers_refused_total: u64,
     /// Requests for names nobody declared, and what could not be parsed.
     pub unrouted_total: u64,
     pub level: Level,

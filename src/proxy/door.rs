@@ -22,7 +22,7 @@ use super::decide::{Asked, Decision};
 use super::dial::hangup_of;
 use super::exchange::Deadlines;
 use super::failure::Failure;
-use super::headers::{Origin, set_identity};
+use super::headers::{Origin, join_cookies, set_identity};
 use super::hold::{Patience, Way, in_flight};
 use super::local::Answer;
 use super::{Ctx, Gateway, authority, decorate, now, stub_status};
@@ -261,6 +261,7 @@ impl ProxyHttp for Door {
             port: served.port,
             target: target.as_str(),
         };
+        join_cookies(&mut parts.headers);
         set_identity(&mut parts.headers, &origin)
             .map_err(|error| Error::because(ErrorType::InvalidHTTPHeader, "identity", error))?;
         parts.uri = target.into();

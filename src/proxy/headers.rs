@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
+use http::header::{COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 use ipnet::IpNet;
 
 use crate::listener::Connection;
@@ -34,6 +34,11 @@ pub(super) struct Client {
 
 impl Client {
     /// Reads the fields of trusted peers, and of nobody else.
+    ///
+    /// The peer may be named by a PROXY header, which only a trusted proxy can send. That proxy
+    /// passes bytes on and does not write fields, so the fields are the named client's own words:
+    /// they count when that client is itself a trusted proxy, and not because of who passed them
+    /// on. Otherwise every visitor could name himself through the load balancer.
     pub(super) fn new(connection: &Connection, fields: &HeaderMap, trusted: &[IpNet]) -> Self {
         let peer = connection.peer.ip();
         let direct = Self {
@@ -195,6 +200,23 @@ pub(super) fn remove_hop_by_hop(fields: &mut HeaderMap) {
     }
     for name in OURS {
         fields.remove(name);
+    }
+}
+
+/// Cookies in one field: HTTP/2 may send each in a field of its own, and HTTP/1.1 must not
+/// (RFC 9113 §8.2.3, RFC 6265 §5.4). Servers that join fields with commas would lose them.
+pub(super) fn join_cookies(fields: &mut HeaderMap) {
+    if fields.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = fields
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    // Of values that a field may hold, and so may this one.
+    if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        fields.insert(COOKIE, joined);
     }
 }
 

@@ -45,6 +45,11 @@ impl Admission for Gateway {
         }
     }
 
+    fn expects_proxy_header(&self, peer: IpAddr) -> bool {
+        let table = self.routes.load();
+        table.edge().proxy_protocol && table.edge().trusts(peer)
+    }
+
     async fn websocket(self: &Arc<Self>, request: WebsocketRequest) {
         // On the heap by itself, so that nothing a handshake needs is kept while a websocket idles.
         let Some(live) = Box::pin(self.handshake(request)).await else {

@@ -154,6 +154,23 @@ async fn a_connection_carries_many_requests_and_each_is_judged_by_itself() {
 }
 
 #[tokio::test]
+async fn cookies_reach_the_replica_in_one_field() {
+    let origin = Origin::start("one").await;
+    let edge = Edge::start(&instance("congress", &[origin.address])).await;
+    for http2 in [false, true] {
+        let mut ask = edge.ask("https://congress.example.org/");
+        // As browsers send them over HTTP/2.
+        for crumb in ["sessionid=1", "csrftoken=2", "theme=\"a, b\""] {
+            ask = ask.field("cookie", crumb);
+        }
+        let ask = if http2 { ask.http2() } else { ask };
+        let told = ask.send().await.json();
+        let whole = "sessionid=1; csrftoken=2; theme=\"a, b\"";
+        assert_eq!(told["fields"]["cookie"], json!([whole]), "http2: {http2}");
+    }
+}
+
+#[tokio::test]
 async fn a_long_answer_arrives_part_by_part() {
     let origin = Origin::start("one").await;
     let edge = Edge::start(&instance("congress", &[origin.address])).await;

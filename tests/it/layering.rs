@@ -18,6 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("plan", &["names"]),
     ("shutdown", &[]),
     ("host", &["shutdown"]),
+    ("systemd", &["shutdown"]),
     ("config", &["fingerprint", "names", "plan", "shutdown"]),
     // The control plane.
     ("autoscaler", &["config"]),

@@ -1,5 +1,6 @@
 //! A panic costs the connection it happened in, and is counted.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -47,6 +48,10 @@ struct Open;
 impl Admission for Open {
     fn header_timeout(&self, _host: Option<&Hostname>) -> Duration {
         Duration::from_secs(10)
+    }
+
+    fn expects_proxy_header(&self, _peer: IpAddr) -> bool {
+        false
     }
 
     async fn websocket(self: &Arc<Self>, _request: WebsocketRequest) {}

@@ -201,6 +201,7 @@ async fn demonstrate(arguments: Arguments, panics: &'static AtomicU64) -> Result
         inherited: Inherited::of(bound),
         access_log: Box::new(io::sink()),
         panics,
+        http2_idle: app::HTTP2_IDLE,
     };
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

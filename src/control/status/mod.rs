@@ -33,6 +33,16 @@ pub enum Level {
     Critical,
 }
 
+impl Level {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
     pub version: &'static str,
@@ -52,6 +62,17 @@ pub struct Status {
     /// Whether a listing has been applied, so that routes are what they should be.
     #[serde(skip)]
     pub synced: bool,
+}
+
+impl Status {
+    /// How everything is, in one line for a person.
+    pub fn line(&self) -> String {
+        let count = self.instances.len();
+        match self.reasons.first() {
+            Some(reason) => format!("{count} instances, {}: {}", self.status.word(), reason.text),
+            None => format!("{count} instances, {}", self.status.word()),
+        }
+    }
 }
 
 /// Why something is not healthy.

@@ -147,11 +147,7 @@ impl<'e> Ask<'e> {
             let protocol = if self.http2 { "h2" } else { "http/1.1" };
             let stream = tls(self.edge, &self.server_name, &[protocol]).await?;
             if self.http2 {
-                let io = TokioIo::new(stream);
-                let (mut sender, connection) =
-                    hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await?;
-                tokio::spawn(connection);
-                sender.send_request(request).await?
+                http2(stream).await?.send_request(request).await?
             } else {
                 return exchange(stream, request).await;
             }
@@ -178,12 +174,25 @@ impl<'e> Ask<'e> {
                 .headers_mut()
                 .insert(name, value.parse().expect("a value"));
         }
-        let opening = tokio_tungstenite::client_async(request, stream);
-        let (socket, _) = timeout(PATIENCE, opening)
-            .await
-            .expect("a handshake in time")?;
-        Ok(Socket(socket))
+        open(request, stream).await
     }
+}
+
+/// Opens a websocket on a connection that is there already.
+pub async fn websocket_over(
+    stream: Box<dyn Duplex>,
+    url: &str,
+) -> Result<Socket, tungstenite::Error> {
+    let request = tungstenite::client::IntoClientRequest::into_client_request(url)?;
+    open(request, stream).await
+}
+
+async fn open(request: Request<()>, stream: Box<dyn Duplex>) -> Result<Socket, tungstenite::Error> {
+    let opening = tokio_tungstenite::client_async(request, stream);
+    let (socket, _) = timeout(PATIENCE, opening)
+        .await
+        .expect("a handshake in time")?;
+    Ok(Socket(socket))
 }
 
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -243,6 +252,16 @@ pub async fn tls(
     protocols: &[&str],
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let tcp = TcpStream::connect(edge.https()).await?;
+    tls_over(edge, tcp, server_name, protocols).await
+}
+
+/// TLS on a connection that is there already.
+pub async fn tls_over(
+    edge: &dyn Front,
+    tcp: TcpStream,
+    server_name: &str,
+    protocols: &[&str],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from(server_name.to_owned()).expect("a name");
     let connector = tokio_rustls::TlsConnector::from(Arc::new(edge.trust(protocols)));
     connector.connect(name, tcp).await
@@ -274,6 +293,32 @@ pub async fn secure(address: SocketAddr, config: ClientConfig, host: &str, targe
         .await
         .expect("in time")
         .expect("an answer")
+}
+
+/// One GET over an HTTP/2 connection that is there already.
+pub async fn client_over(stream: impl Duplex + 'static, url: &str) -> Answer {
+    let request = Request::get(url)
+        .body(Full::new(Bytes::new()))
+        .expect("a request");
+    let answer = async {
+        let mut sender = http2(stream).await?;
+        whole(sender.send_request(request).await?).await
+    };
+    timeout(PATIENCE, answer)
+        .await
+        .expect("an answer in time")
+        .expect("an answer")
+}
+
+/// Begins HTTP/2.
+pub async fn http2(
+    stream: impl Duplex + 'static,
+) -> hyper::Result<hyper::client::conn::http2::SendRequest<Full<Bytes>>> {
+    let io = TokioIo::new(stream);
+    let (sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await?;
+    tokio::spawn(connection);
+    Ok(sender)
 }
 
 async fn exchange(

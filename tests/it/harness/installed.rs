@@ -1,5 +1,6 @@
 //! usher as it is installed: the binary, a configuration in a folder, signals and commands.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -52,6 +53,12 @@ impl Installed {
         let mut program = Program::start(self.folder.path(), &["run", "--config", "usher.toml"]);
         program.says("\"serving\"").await;
         program
+    }
+
+    /// Starts the binary with variables of the environment.
+    pub fn start_with(&self, variables: &[(&str, &OsStr)]) -> Program {
+        let arguments = ["run", "--config", "usher.toml"];
+        Program::start_with(self.folder.path(), &arguments, variables)
     }
 
     /// Runs a command of the binary to its end.

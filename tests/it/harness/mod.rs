@@ -8,7 +8,9 @@ pub mod client;
 pub mod docker;
 pub mod engine;
 pub mod eventually;
+pub mod h2raw;
 pub mod installed;
+pub mod kept;
 pub mod origin;
 pub mod pebble;
 pub mod pki;
@@ -20,6 +22,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Once};
+use std::time::Duration;
 
 use serde_json::Value;
 use usher::app::{self, Ports, Running, StateDir};
@@ -30,6 +33,7 @@ use usher::listener::Inherited;
 pub use self::client::{Answer, Front};
 pub use self::eventually::eventually;
 pub use self::installed::Installed;
+pub use self::kept::Kept;
 pub use self::origin::Origin;
 pub use self::pki::Pki;
 
@@ -65,6 +69,7 @@ pub struct Setup {
     engine: Option<(Arc<dyn Engine>, usher::control::EngineFacts)>,
     certified: bool,
     access_log: Option<Box<dyn io::Write + Send>>,
+    http2_idle: Duration,
 }
 
 /// One instance with fixed replicas, everything else by default.
@@ -92,6 +97,7 @@ impl Setup {
             engine: None,
             certified: true,
             access_log: None,
+            http2_idle: app::HTTP2_IDLE,
         }
     }
 
@@ -108,6 +114,11 @@ impl Setup {
     /// Without the certificates that every domain otherwise has.
     pub fn without_certificates(mut self) -> Self {
         self.certified = false;
+        self
+    }
+
+    pub fn http2_idle(mut self, idle: Duration) -> Self {
+        self.http2_idle = idle;
         self
     }
 
@@ -128,6 +139,7 @@ impl Setup {
             engine,
             certified,
             access_log,
+            http2_idle,
         } = self;
         let path = folder.path().join("usher.toml");
         fs::write(&path, configuration(folder.path(), &text)).expect("written");
@@ -151,6 +163,7 @@ impl Setup {
             inherited: Inherited::default(),
             access_log: access_log.unwrap_or_else(|| Box::new(io::sink())),
             panics: &PANICS,
+            http2_idle,
         };
         let running = app::start(path, loaded, state, ports)
             .await

@@ -61,6 +61,8 @@ fn command(program: &Path, folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Co
         .kill_on_drop(true);
     command
         .env_remove("DOCKER_HOST")
+        .env_remove("NOTIFY_SOCKET")
+        .env_remove("WATCHDOG_USEC")
         .env_remove("USHER_LOG")
         .env_remove("RUST_LOG");
     command
@@ -78,6 +80,13 @@ impl Program {
     /// usher with these arguments, in this folder.
     pub fn start(folder: &Path, arguments: &[&str]) -> Self {
         Self::spawn(command(usher(), folder, arguments))
+    }
+
+    /// As [`Program::start`], with variables of the environment.
+    pub fn start_with(folder: &Path, arguments: &[&str], variables: &[(&str, &OsStr)]) -> Self {
+        let mut command = command(usher(), folder, arguments);
+        command.envs(variables.iter().copied());
+        Self::spawn(command)
     }
 
     pub fn spawn(mut command: Command) -> Self {
