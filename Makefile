@@ -6,7 +6,9 @@ IMAGE ?= usher
 DENY_OPTIONS ?=
 TARGET := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 
-.PHONY: help demo test test-long acceptance bench image release
+SECONDS ?= 60
+
+.PHONY: help demo test test-long fuzz acceptance bench image release
 
 help: ## says this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -27,6 +29,12 @@ test-long: ## also formatting, lints, documentation, licences, advisories, and t
 	shellcheck tests/setup tests/run tests/acceptance/build-image.sh .ci/run
 	@tests/run
 	@$(MAKE) --no-print-directory acceptance
+
+fuzz: ## a minute for each thing that takes bytes from strangers; SECONDS=60, needs a nightly Rust
+	@tests/setup build fuzz
+	cd tests/fuzz && for target in head host proxy_header config; do \
+		cargo +nightly fuzz run --fuzz-dir . $$target -- -max_total_time=$(SECONDS) || exit 1; \
+	done
 
 acceptance: ## a real Django Channels stack under Compose, 300 websockets, replicas up and down
 	@tests/setup build pebble acceptance

@@ -24,6 +24,8 @@ mod budget;
 mod connection;
 mod counters;
 mod frames;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod guard;
 mod head;
 mod hello;
