@@ -266,6 +266,7 @@ pub(super) struct RawFiles {
     pub(super) dir: Leaf<PathBuf>,
     pub(super) volume: Leaf<String>,
     pub(super) path: Leaf<PathBuf>,
+    pub(super) listing: Leaf<bool>,
 }
 
 impl RawFile {
@@ -483,6 +484,7 @@ impl RawFiles {
             dir: table.leaf("dir"),
             volume: table.leaf("volume"),
             path: table.leaf("path"),
+            listing: table.leaf("listing"),
         }
     }
 }

@@ -161,7 +161,7 @@ files = { dir = "/srv/{stack}/static" }
         .collect();
     assert_eq!(statics.len(), 1);
     assert!(matches!(&statics[0].target,
-        RouteTarget::Files(FileSource::Dir { dir, .. }) if dir == &PathBuf::from("/srv/congress/static")));
+        RouteTarget::Files(FileSource::Dir { dir, .. }, _) if dir == &PathBuf::from("/srv/congress/static")));
 }
 
 #[test]

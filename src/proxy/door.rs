@@ -120,9 +120,7 @@ impl ProxyHttp for Door {
                 ctx.pool = instance.pool(service).cloned();
                 Ok(false)
             }
-            Target::File(root) | Target::Files(root) => {
-                self.serve_file(session, ctx, &route, root).await
-            }
+            Target::File(_) | Target::Files(..) => self.serve_file(session, ctx, &route).await,
             Target::StubStatus => {
                 let answer = Answer::text(stub_status::text(&instance));
                 self.answer(session, ctx, answer).await

@@ -27,6 +27,8 @@ pub(super) enum Failure {
     OriginRefused,
     OverLimit,
     Standby,
+    /// The volume of the files does not answer.
+    StaticHangs,
     StaticMissing,
     /// Replicas run, but on no network that usher reaches.
     Stranded,
@@ -55,6 +57,7 @@ impl Failure {
             | Self::OnlyHttps
             | Self::OverLimit
             | Self::Standby
+            | Self::StaticHangs
             | Self::StaticMissing
             | Self::UnknownName => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamTimedOut => StatusCode::GATEWAY_TIMEOUT,
@@ -81,6 +84,7 @@ impl Failure {
             Self::OriginRefused => "origin-refused",
             Self::OverLimit => "over-limit",
             Self::Standby => "standby",
+            Self::StaticHangs => "static-hangs",
             Self::StaticMissing => "static-missing",
             Self::Stranded => "stranded",
             Self::TargetTooLong => "target-too-long",
@@ -93,7 +97,7 @@ impl Failure {
     /// What a visitor is told: headline and sentence.
     pub(super) fn words_for_visitors(self) -> (&'static str, &'static str) {
         match self {
-            Self::NoReplica | Self::UnknownName | Self::StaticMissing => (
+            Self::NoReplica | Self::UnknownName | Self::StaticHangs | Self::StaticMissing => (
                 "Not available right now",
                 "This site is starting or being maintained. Please try again in a moment.",
             ),

@@ -39,6 +39,7 @@ use self::exchange::Exchanges;
 use self::failure::Failure;
 use self::local::Answer;
 use crate::certs::{Challenges, Store};
+use crate::files::Library;
 use crate::listener::EdgeCounters;
 use crate::plan::Site;
 use crate::routing::{InstanceTable, Pick, Routes};
@@ -56,6 +57,7 @@ pub struct Gateway {
     counters: Arc<EdgeCounters>,
     log: Arc<AccessLog>,
     https_port: u16,
+    files: Arc<Library>,
     dial: Arc<Dial>,
 }
 
@@ -70,6 +72,7 @@ pub struct Parts {
     pub log: Arc<AccessLog>,
     /// Where https is served, for redirects.
     pub https_port: u16,
+    pub files: Arc<Library>,
 }
 
 impl Gateway {
@@ -82,6 +85,7 @@ impl Gateway {
             counters,
             log,
             https_port,
+            files,
         } = parts;
         Self {
             exchanges: Exchanges::new(Arc::clone(&sessions)),
@@ -92,6 +96,7 @@ impl Gateway {
             counters,
             log,
             https_port,
+            files,
             dial: Arc::new(Dial),
         }
     }
