@@ -8,6 +8,7 @@ pub mod client;
 pub mod docker;
 pub mod engine;
 pub mod eventually;
+pub mod hang;
 pub mod installed;
 pub mod origin;
 pub mod pebble;
@@ -93,6 +94,11 @@ impl Setup {
             certified: true,
             access_log: None,
         }
+    }
+
+    /// Adds tables that name paths in the folder.
+    pub fn text(&mut self, text: &str) {
+        self.text.push_str(text);
     }
 
     /// With this engine in the place of the configured one.
