@@ -4,6 +4,8 @@ use super::model::{FileSource, Probe, RouteTarget, ScaleMode};
 use super::*;
 use crate::plan::Https;
 
+mod routes;
+
 /// Files of one test, in a folder of their own.
 struct Files(tempfile::TempDir);
 

@@ -21,7 +21,7 @@ mod workshop;
 pub use self::conditions::Conditions;
 pub use self::library::{Content, FileError, Found, Library, Wanted};
 pub use self::listing::{CONTENT_SECURITY_POLICY, Listing};
-pub use self::negotiate::{Accepted, Coding, is_compressible};
+pub use self::negotiate::{Accepted, Coding, is_text};
 pub use self::place::{Kind, Place};
 pub use self::respond::{Reply, Slice};
 pub use self::root::{OpenFile, RootError};

@@ -167,7 +167,24 @@ fn parse_weight(text: &str) -> Option<Weight> {
 /// Whether a type shrinks when it is compressed; pictures, sounds and archives are so already.
 ///
 /// `essence` is the media type without its parameters, in lower case.
-pub fn is_compressible(essence: &str) -> bool {
+pub(super) fn is_compressible(essence: &str) -> bool {
+    is_text(essence)
+        || matches!(
+            essence,
+            "application/vnd.ms-fontobject"
+                | "application/wasm"
+                | "font/otf"
+                | "font/ttf"
+                | "image/bmp"
+                | "image/vnd.microsoft.icon"
+                | "image/x-icon"
+        )
+}
+
+/// Whether a type is text, of any language.
+///
+/// `essence` is the media type without its parameters, in lower case.
+pub fn is_text(essence: &str) -> bool {
     let (kind, subtype) = essence.split_once('/').unwrap_or((essence, ""));
     match kind {
         // A stream of events is never finished, and each has to arrive at once.
@@ -175,20 +192,11 @@ pub fn is_compressible(essence: &str) -> bool {
         "application" => {
             matches!(
                 subtype,
-                "ecmascript"
-                    | "javascript"
-                    | "json"
-                    | "manifest"
-                    | "rtf"
-                    | "vnd.ms-fontobject"
-                    | "wasm"
-                    | "x-javascript"
-                    | "xml"
+                "ecmascript" | "javascript" | "json" | "rtf" | "x-javascript" | "xml"
             ) || subtype.ends_with("+json")
                 || subtype.ends_with("+xml")
         }
-        "font" => matches!(subtype, "otf" | "ttf"),
-        "image" => matches!(subtype, "bmp" | "svg+xml" | "x-icon" | "vnd.microsoft.icon"),
+        "image" => subtype == "svg+xml",
         _ => false,
     }
 }

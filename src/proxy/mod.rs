@@ -17,6 +17,7 @@ mod ctx;
 mod decide;
 mod dial;
 mod door;
+mod encode;
 mod exchange;
 mod failure;
 mod frames;

@@ -17,6 +17,7 @@ mod discovery;
 mod docker_container;
 mod docker_discovery;
 mod docker_scaling;
+mod encoding;
 mod failure;
 mod files;
 mod files_roots;
