@@ -5,6 +5,7 @@
 
 use std::io;
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ use super::workshop::{LARGEST, Order, SMALLEST, Workshop};
 
 /// A change on disk shows after this.
 const FRESH: Duration = Duration::from_secs(1);
+/// While one visitor looks again, the others are served what was seen before, but no longer than
+/// this: a slow volume would otherwise be asked by all of them at once.
+const STALE: Duration = Duration::from_secs(3);
 /// Places that are remembered, and how long their names may be: 4 MiB at most.
 const MOST_KNOWN: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 const LONGEST_KNOWN: usize = 512;
@@ -89,6 +93,8 @@ pub enum FileError {
 #[derive(Debug)]
 struct Known {
     looked_at: Instant,
+    /// Somebody looks again.
+    looked_for: AtomicBool,
     entity: Entity,
     identity: Identity,
     beside: PerCoding<Option<Identity>>,
@@ -210,7 +216,7 @@ impl Library {
         // Nothing that locks it panics half-way.
         let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let known = all.get(place)?;
-        (now.saturating_duration_since(known.looked_at) < FRESH).then(|| Arc::clone(known))
+        known.may_be_shown(now).then(|| Arc::clone(known))
     }
 
     fn in_memory(&self, known: &Known) -> InMemory {
@@ -278,6 +284,7 @@ impl Known {
         };
         Self {
             looked_at: now,
+            looked_for: AtomicBool::new(false),
             entity: Entity::new(
                 &place.name(),
                 file.length,
@@ -291,6 +298,12 @@ impl Known {
                 beside.map(|beside| beside.identity)
             }),
         }
+    }
+
+    /// Whether what was seen is good enough. The first to whom it is not has to look again.
+    fn may_be_shown(&self, now: Instant) -> bool {
+        let age = now.saturating_duration_since(self.looked_at);
+        age < FRESH || (age < STALE && self.looked_for.swap(true, Ordering::Relaxed))
     }
 
     fn reply(
@@ -329,4 +342,90 @@ pub(super) fn is_of_size(file: &Identity) -> bool {
 
 fn read_some(file: &OpenFile, offset: u64, length: u64) -> io::Result<Bytes> {
     read(file, offset, usize::try_from(length.min(READ)).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use http::{HeaderMap, Method};
+
+    use super::*;
+    use crate::shutdown;
+
+    fn wanted<'a>(instance: &'a str, folder: &Path, accept: &str) -> Wanted<'a> {
+        let mut fields = HeaderMap::new();
+        fields.insert("accept-encoding", accept.parse().expect("a value"));
+        Wanted {
+            instance,
+            place: Place::of_file(folder, Path::new("a.js")),
+            conditions: Conditions::parse(&Method::GET, &fields),
+            cache_control: None,
+        }
+    }
+
+    async fn in_memory(library: &Arc<Library>, instance: &str, folder: &Path) -> Option<Bytes> {
+        let wanted = wanted(instance, folder, "gzip");
+        match library.find(wanted, Instant::now()).await.expect("found") {
+            Found::File(_, Content::Memory(bytes)) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    #[tokio::test]
+    #[allow(clippy::disallowed_methods, reason = "files have real times")]
+    async fn instances_that_ship_the_same_file_share_one_form_of_it() {
+        let (library, workshop) = Library::new();
+        let (stop, going) = shutdown::channel();
+        let mut tasks = shutdown::Tasks::default();
+        tasks.spawn("workshop", workshop.run(going));
+        let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+        for folder in &folders {
+            fs::write(folder.path().join("a.js"), "let a = 1;\n".repeat(1000)).expect("written");
+        }
+        let mut forms = Vec::new();
+        for (instance, folder) in ["one", "other"].iter().zip(&folders) {
+            let first = in_memory(&library, instance, folder.path()).await;
+            assert!(first.is_none(), "at once, as it is");
+            let form = loop {
+                match in_memory(&library, instance, folder.path()).await {
+                    Some(form) => break form,
+                    None => tokio::time::sleep(Duration::from_millis(50)).await,
+                }
+            };
+            forms.push(form);
+        }
+        assert_eq!(forms[0].as_ptr(), forms[1].as_ptr(), "the very same bytes");
+
+        // From here on nobody reads: what is in memory is enough.
+        let again = in_memory(&library, "one", folders[0].path()).await;
+        assert_eq!(again.map(|bytes| bytes.as_ptr()), Some(forms[0].as_ptr()));
+        stop.begin();
+        tasks.finished().await;
+    }
+
+    #[tokio::test]
+    #[allow(clippy::disallowed_methods, reason = "the beginning of a made-up time")]
+    async fn a_file_is_looked_at_once_a_second_by_one_visitor() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("a.js"), "one").expect("written");
+        let (library, _workshop) = Library::new();
+        let place = wanted("one", folder.path(), "").place;
+        let then = Instant::now();
+        let at = |seconds: f32| then + Duration::from_secs_f32(seconds);
+        assert!(library.fresh(&place, then).is_none(), "never seen");
+        let found = library.find(wanted("one", folder.path(), ""), then).await;
+        assert!(found.is_ok());
+        assert!(library.fresh(&place, at(0.9)).is_some());
+        assert!(
+            library.fresh(&place, at(1.1)).is_none(),
+            "the one who looks"
+        );
+        assert!(library.fresh(&place, at(1.2)).is_some(), "the others");
+        assert!(
+            library.fresh(&place, at(3.1)).is_none(),
+            "nobody has come back"
+        );
+    }
 }

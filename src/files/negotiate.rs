@@ -112,7 +112,7 @@ impl Accepted {
         Self {
             weights: PerCoding::from_fn(|coding| named.of(coding).or(rest).unwrap_or(0)),
             // `*;q=0` refuses the file as it is as well, unless it is named.
-            identity: identity.or(rest.filter(|weight| *weight == 0)),
+            identity: identity.or_else(|| rest.filter(|weight| *weight == 0)),
         }
     }
 
@@ -151,7 +151,8 @@ fn parse_weight(text: &str) -> Option<Weight> {
     if !name.trim().eq_ignore_ascii_case("q") {
         return None;
     }
-    let (whole, fraction) = value.trim().split_once('.').unwrap_or((value.trim(), ""));
+    let value = value.trim();
+    let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
     let digits = fraction.bytes().all(|byte| byte.is_ascii_digit());
     if fraction.len() > 3 || !digits {
         return None;

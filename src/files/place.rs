@@ -36,7 +36,7 @@ pub(super) enum Opened {
     File {
         file: OpenFile,
         /// What lies beside it, compressed beforehand.
-        beside: PerCoding<Option<OpenFile>>,
+        beside: Box<PerCoding<Option<OpenFile>>>,
     },
     FolderWithoutSlash,
     Listing(Listing),
@@ -96,7 +96,10 @@ impl Place {
                     let beside = || beside(&root, &path, coding, &file);
                     compressible.then(beside).flatten()
                 });
-                Ok(Opened::File { file, beside })
+                Ok(Opened::File {
+                    file,
+                    beside: Box::new(beside),
+                })
             }
             Err(RootError::NotFound) if self.kind == Kind::ListedFolder => {
                 let entries = root.list(&self.below, MOST_ENTRIES + 1)?;

@@ -197,7 +197,8 @@ async fn only_regular_files_are_files() {
 
 /// Puts `first` and `second` in turn at `place` until told to stop; gives how often.
 fn swap(place: &Path, first: &Path, second: &Path, stop: &AtomicBool) -> u32 {
-    let fresh = place.with_extension("fresh");
+    let mut fresh = place.as_os_str().to_owned();
+    fresh.push(".fresh");
     let mut turns = 0;
     while !stop.load(Ordering::Relaxed) {
         for to in [first, second] {
