@@ -65,19 +65,21 @@ impl Workshop {
     /// Works until shutdown.
     pub async fn run(mut self, mut shutdown: Shutdown) {
         loop {
-            let work = async {
-                let Some(order) = self.orders.recv().await else {
-                    return;
-                };
-                let file = order.file;
-                carry_out(&self.library, order).await;
-                self.library.shelf.settle(&file);
+            let order = tokio::select! {
+                biased;
+                () = shutdown.begun() => return,
+                order = self.orders.recv() => order,
             };
+            let Some(order) = order else {
+                return;
+            };
+            let file = order.file;
             tokio::select! {
                 biased;
                 () = shutdown.begun() => return,
-                () = work => {}
+                () = carry_out(&self.library, order) => {}
             }
+            self.library.shelf.settle(&file);
         }
     }
 }

@@ -1,13 +1,12 @@
 //! Looking in: health, statistics and metrics, as the contract has them.
 
 use std::os::unix::fs::PermissionsExt;
-use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
 use crate::harness::client::plain;
 use crate::harness::eventually::eventually;
-use crate::harness::{Edge, Front, Origin, Setup, instance};
+use crate::harness::{Edge, Front, Kept, Origin, Setup, instance};
 
 #[tokio::test]
 async fn statistics_have_every_field_of_the_contract() {
@@ -206,21 +205,6 @@ async fn only_its_owner_may_use_the_control_socket() {
     assert!(!socket.exists());
 }
 
-/// A log that a test can read.
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Kept {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn the_access_log_has_one_line_per_request_and_two_per_websocket() {
     let origin = Origin::start("one").await;
@@ -244,7 +228,7 @@ async fn the_access_log_has_one_line_per_request_and_two_per_websocket() {
     socket.close().await;
 
     let lines = eventually("four lines", async || {
-        let text = String::from_utf8_lossy(&kept.0.lock().unwrap()).into_owned();
+        let text = kept.text();
         let lines: Vec<Value> = text
             .lines()
             .map(|line| serde_json::from_str(line).expect(line))
@@ -272,6 +256,6 @@ async fn the_access_log_has_one_line_per_request_and_two_per_websocket() {
         (field(3, "kind"), field(3, "reason")),
         ("close".into(), "client".into())
     );
-    let all = String::from_utf8_lossy(&kept.0.lock().unwrap()).into_owned();
+    let all = kept.text();
     assert!(!all.contains("secret"), "{all}");
 }

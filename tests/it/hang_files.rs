@@ -1,6 +1,7 @@
 //! A volume that hangs costs its own instance's files, and nothing else.
 
 use std::fs;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::harness::eventually::check;
 use crate::harness::hang::Hang;
-use crate::harness::{Edge, Front, Installed, Setup, eventually};
+use crate::harness::{Edge, Front, Installed, Kept, Setup, eventually};
 
 const ROUTE: &str = "[[instance.route]]\nprefix = \"/\"\nfiles = { dir = \"FOLDER/NAME\" }\n";
 
@@ -19,7 +20,7 @@ fn instance(name: &str) -> String {
     )
 }
 
-async fn edge() -> Edge {
+async fn edge(log: impl Write + Send + 'static) -> Edge {
     let mut setup = Setup::new("");
     let folder = setup.path("files");
     for name in ["hung", "fine"] {
@@ -28,13 +29,14 @@ async fn edge() -> Edge {
         let folder = folder.display().to_string();
         setup.text(&instance(name).replace("FOLDER", &folder));
     }
-    setup.start().await
+    setup.access_log(log).start().await
 }
 
 #[tokio::test]
 #[ignore = "needs the right to administer the system, and perl"]
 async fn a_volume_that_hangs_costs_its_own_instance_only() {
-    let edge = edge().await;
+    let log = Kept::default();
+    let edge = edge(log.clone()).await;
     let hung = "https://hung.example.org/a.txt";
     assert_eq!(edge.get(hung).await.text(), "hung");
     let hang = Hang::start(&edge.folder.path().join("files/hung")).await;
@@ -78,12 +80,35 @@ async fn a_volume_that_hangs_costs_its_own_instance_only() {
     let neighbour = edge.get("https://fine.example.org/a.txt").await;
     assert_eq!(neighbour.text(), "fine");
 
+    eventually("the reason in the access log", async || {
+        let lines = log.text();
+        check(lines.contains("\"reason\":\"static-hangs\""), lines)
+    })
+    .await;
+
     hang.end().await;
     eventually("served again", async || {
         let answer = edge.get(hung).await;
         check(answer.text() == "hung", answer.status)
     })
     .await;
+}
+
+#[tokio::test]
+#[ignore = "needs perl"]
+async fn a_file_that_somebody_has_a_lease_on_is_not_tried_for_ever() {
+    let edge = edge(io::sink()).await;
+    let hung = "https://hung.example.org/a.txt";
+    let lease = Hang::leased(&edge.folder.path().join("files/hung/a.txt")).await;
+
+    let began = Instant::now();
+    let answer = edge.get(hung).await;
+    let took = began.elapsed();
+    println!("answered after {took:?}");
+    assert_eq!(answer.status, 503);
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    lease.end().await;
+    assert_eq!(edge.get(hung).await.text(), "hung");
 }
 
 #[tokio::test]

@@ -20,6 +20,18 @@ const LISTENER: &str = r#"
     sleep 600;
 "#;
 
+/// The holder of a lease, as Samba takes one for each file its clients have open, who does not give
+/// it back. No rights are needed for files of one's own.
+const HOLDER: &str = r#"
+    my ($set_lease, $for_writing) = (1024, 1);
+    $SIG{IO} = "IGNORE";
+    open(my $file, "+<", $ARGV[0]) or die "open: $!\n";
+    fcntl($file, $set_lease, $for_writing) or die "fcntl: $!\n";
+    $| = 1;
+    print "hanging\n";
+    sleep 600;
+"#;
+
 /// A folder that hangs until this is dropped. Needs the right to administer the system.
 #[derive(Debug)]
 pub struct Hang {
@@ -28,9 +40,18 @@ pub struct Hang {
 
 impl Hang {
     pub async fn start(folder: &Path) -> Self {
+        Self::run(LISTENER, folder).await
+    }
+
+    /// A file that somebody else has a lease on.
+    pub async fn leased(file: &Path) -> Self {
+        Self::run(HOLDER, file).await
+    }
+
+    async fn run(program: &str, path: &Path) -> Self {
         let mut listener = Command::new("perl")
-            .args(["-e", LISTENER])
-            .arg(folder)
+            .args(["-e", program])
+            .arg(path)
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()

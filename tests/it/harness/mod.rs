@@ -10,6 +10,7 @@ pub mod engine;
 pub mod eventually;
 pub mod hang;
 pub mod installed;
+pub mod kept;
 pub mod origin;
 pub mod pebble;
 pub mod pki;
@@ -31,6 +32,7 @@ use usher::listener::Inherited;
 pub use self::client::{Answer, Front};
 pub use self::eventually::eventually;
 pub use self::installed::Installed;
+pub use self::kept::Kept;
 pub use self::origin::Origin;
 pub use self::pki::Pki;
 
