@@ -365,9 +365,14 @@ mod tests {
         }
     }
 
-    async fn in_memory(library: &Arc<Library>, instance: &str, folder: &Path) -> Option<Bytes> {
+    async fn in_memory(
+        library: &Arc<Library>,
+        instance: &str,
+        folder: &Path,
+        now: Instant,
+    ) -> Option<Bytes> {
         let wanted = wanted(instance, folder, "gzip");
-        match library.find(wanted, Instant::now()).await.expect("found") {
+        match library.find(wanted, now).await.expect("found") {
             Found::File(_, Content::Memory(bytes)) => Some(bytes),
             _ => None,
         }
@@ -386,10 +391,10 @@ mod tests {
         }
         let mut forms = Vec::new();
         for (instance, folder) in ["one", "other"].iter().zip(&folders) {
-            let first = in_memory(&library, instance, folder.path()).await;
+            let first = in_memory(&library, instance, folder.path(), Instant::now()).await;
             assert!(first.is_none(), "at once, as it is");
             let form = loop {
-                match in_memory(&library, instance, folder.path()).await {
+                match in_memory(&library, instance, folder.path(), Instant::now()).await {
                     Some(form) => break form,
                     None => tokio::time::sleep(Duration::from_millis(50)).await,
                 }
@@ -398,9 +403,20 @@ mod tests {
         }
         assert_eq!(forms[0].as_ptr(), forms[1].as_ptr(), "the very same bytes");
 
-        // From here on nobody reads: what is in memory is enough.
-        let again = in_memory(&library, "one", folders[0].path()).await;
+        // Within the second nobody touches the disk: what is in memory is enough.
+        let now = Instant::now();
+        assert!(
+            in_memory(&library, "one", folders[0].path(), now)
+                .await
+                .is_some()
+        );
+        let folder = folders[0].path().to_owned();
+        fs::remove_dir_all(&folder).expect("removed");
+        let again = in_memory(&library, "one", &folder, now).await;
         assert_eq!(again.map(|bytes| bytes.as_ptr()), Some(forms[0].as_ptr()));
+        let later = now + STALE;
+        let gone = library.find(wanted("one", &folder, "gzip"), later).await;
+        assert!(gone.is_err(), "{gone:?}");
         stop.begin();
         tasks.finished().await;
     }
