@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use clap::Parser;
 use usher::app;
@@ -12,6 +13,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Panics of the whole process. Each cost one connection or task and nothing else.
 static PANICS: AtomicU64 = AtomicU64::new(0);
+
+/// For calls into the file system that nobody waits for any more.
+const LAST_CALLS: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
     // One provider for the whole tree: it has the post-quantum key exchange.
@@ -27,7 +31,13 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
     {
-        Ok(runtime) => ExitCode::from(runtime.block_on(cli.execute(&PANICS))),
+        Ok(runtime) => {
+            let code = ExitCode::from(runtime.block_on(cli.execute(&PANICS)));
+            // Everything that has to end has ended. What still runs is a call into a volume that
+            // hangs, or a file that is being compressed; neither may hold the process.
+            runtime.shutdown_timeout(LAST_CALLS);
+            code
+        }
         Err(error) => {
             tracing::error!(%error, "no runtime");
             ExitCode::FAILURE

@@ -193,10 +193,18 @@ pub enum Target {
     /// One file for every path below the prefix.
     File(FileRoot),
     /// A folder; the path below the prefix names the file.
-    Files(FileRoot),
+    Files(FileRoot, Listing),
     Service(ServiceName),
     /// This instance's own counts in nginx's stub-status form.
     StubStatus,
+}
+
+/// Whether a folder without an index shows what is in it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Listing {
+    #[default]
+    Hidden,
+    Shown,
 }
 
 /// A place on disk, or why there is none.

@@ -31,6 +31,7 @@ use crate::config::{self, Loaded};
 use crate::control::step::Controller;
 use crate::control::{self, Command, Doors, EngineFacts, Now, Status};
 use crate::engine::{self, Engine, Listing};
+use crate::files::Library;
 use crate::host;
 use crate::listener::{self, Acceptors, BindError, EdgeCounters, Inherited, Pressure};
 use crate::plan::{Plan, Report};
@@ -155,6 +156,7 @@ pub async fn start(
     let pressure: Arc<Pressure> = Arc::default();
     let log = Arc::new(AccessLog::new(&config.log, ports.access_log));
     let https_port = https.first().and_then(|socket| socket.local_addr().ok());
+    let (library, workshop) = Library::new();
     let gateway = Arc::new(Gateway::new(Parts {
         routes: routes.clone(),
         sessions: Arc::clone(&sessions),
@@ -164,6 +166,7 @@ pub async fn start(
         pressure: Arc::clone(&pressure),
         log: Arc::clone(&log),
         https_port: https_port.map_or(443, |address| address.port()),
+        files: library,
     }));
     let proxy = Arc::new(pingora_app(&gateway, ports.http2_idle));
     let most_connections = allowed_connections(config.listen.max_connections);
@@ -229,6 +232,7 @@ pub async fn start(
         "routing",
         routing::run(routes, farewell, edge, plan_rx, report_tx, going.clone()),
     );
+    tasks.spawn("files::workshop", workshop.run(going.clone()));
     tasks.spawn("proxy::sweep", Arc::clone(&gateway).sweep(going.clone()));
     let (command_tx, command_rx) = mpsc::channel::<Command>(QUEUE);
     let controller = Controller::new(config_rx.borrow().clone(), ports.engine_facts, now());

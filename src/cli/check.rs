@@ -101,7 +101,7 @@ fn print(path: &std::path::Path, findings: &Findings, format: Format) -> Exit {
 fn check_files(config: &Config, findings: &mut Findings) {
     for instance in config.instances.values() {
         for route in &instance.routes {
-            let (RouteTarget::File(source) | RouteTarget::Files(source)) = &route.target else {
+            let (RouteTarget::File(source) | RouteTarget::Files(source, _)) = &route.target else {
                 continue;
             };
             if let FileSource::Dir { dir, path } = source {
@@ -224,7 +224,7 @@ fn check_stack(instance: &Instance, inventory: &Inventory, findings: &mut Findin
     }
     for route in &instance.routes {
         if let RouteTarget::File(FileSource::Volume { volume, .. })
-        | RouteTarget::Files(FileSource::Volume { volume, .. }) = &route.target
+        | RouteTarget::Files(FileSource::Volume { volume, .. }, _) = &route.target
             && !stack.volumes.contains_key(volume)
         {
             findings.add(

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use super::pattern::Pattern;
 use crate::names::{InstanceName, ServiceName, StackName};
-use crate::plan::{Placement, Site};
+use crate::plan::{Listing, Placement, Site};
 
 /// The whole configuration. The global part applies whole or not at all; each instance alone.
 #[derive(Clone, Debug)]
@@ -319,7 +319,7 @@ pub struct Route {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum RouteTarget {
     File(FileSource),
-    Files(FileSource),
+    Files(FileSource, Listing),
     Service(ServiceName),
     StubStatus,
 }

@@ -282,6 +282,7 @@ pub(super) struct RawFiles {
     pub(super) dir: Leaf<PathBuf>,
     pub(super) volume: Leaf<String>,
     pub(super) path: Leaf<PathBuf>,
+    pub(super) listing: Leaf<bool>,
 }
 
 impl RawFile {
@@ -501,6 +502,7 @@ impl RawFiles {
             dir: table.leaf("dir"),
             volume: table.leaf("volume"),
             path: table.leaf("path"),
+            listing: table.leaf("listing"),
         }
     }
 }

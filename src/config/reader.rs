@@ -290,7 +290,7 @@ fn unknown(key: &str, known: &[&str]) -> String {
 
 /// Keys that are promised for a later version. Accepting them without applying them would let an
 /// operator believe in a protection that is not there.
-const LATER: [&str; 14] = [
+const LATER: [&str; 13] = [
     "acme.new-names-per-day",
     "admin.certificate",
     "admin.client-ca",
@@ -303,6 +303,5 @@ const LATER: [&str; 14] = [
     "instance.limits.shared-addresses",
     "instance.rental",
     "instance.route.auth",
-    "instance.route.files.listing",
     "limits.shared-addresses",
 ];

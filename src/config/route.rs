@@ -10,6 +10,7 @@ use super::model::{FileSource, Role, Route, RouteTarget, Service};
 use super::raw::{RawFiles, RawRoute};
 use super::reader::Field;
 use crate::names::{ServiceName, StackName};
+use crate::plan::Listing;
 
 pub(super) fn lower_routes(
     at: &At,
@@ -111,15 +112,21 @@ impl RawRoute {
         let stub_status = stub_status.filter(|field| field.value);
         let mut targets = Vec::new();
         targets.extend(to.and_then(|to| lower_to(&to, services, issues)));
-        targets.extend(
-            files
-                .and_then(|files| files.lower(stack, issues))
-                .map(RouteTarget::Files),
-        );
-        targets.extend(
-            file.and_then(|file| file.lower(stack, issues))
-                .map(RouteTarget::File),
-        );
+        targets.extend(files.and_then(|mut files| {
+            let listing = match files.listing.take() {
+                Some(field) if field.value => Listing::Shown,
+                Some(_) | None => Listing::Hidden,
+            };
+            let source = files.lower(stack, issues)?;
+            Some(RouteTarget::Files(source, listing))
+        }));
+        targets.extend(file.and_then(|file| {
+            if let Some(field) = &file.listing {
+                let text = "is for `files`: a single file has nothing to list";
+                report(issues, field.at.error(text));
+            }
+            file.lower(stack, issues).map(RouteTarget::File)
+        }));
         targets.extend(stub_status.map(|_| RouteTarget::StubStatus));
         if targets.len() != 1 {
             report(
@@ -180,6 +187,8 @@ impl RawFiles {
             dir,
             volume,
             path,
+            // Taken by the route, which knows whether it is one file or many.
+            listing: _,
         } = self;
         let path = path.map_or_else(PathBuf::new, |field| {
             let plain = |part| matches!(part, Component::Normal(_));

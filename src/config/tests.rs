@@ -4,6 +4,8 @@ use super::model::{FileSource, Probe, RouteTarget, ScaleMode};
 use super::*;
 use crate::plan::Https;
 
+mod routes;
+
 /// Files of one test, in a folder of their own.
 struct Files(tempfile::TempDir);
 
@@ -161,7 +163,7 @@ files = { dir = "/srv/{stack}/static" }
         .collect();
     assert_eq!(statics.len(), 1);
     assert!(matches!(&statics[0].target,
-        RouteTarget::Files(FileSource::Dir { dir, .. }) if dir == &PathBuf::from("/srv/congress/static")));
+        RouteTarget::Files(FileSource::Dir { dir, .. }, _) if dir == &PathBuf::from("/srv/congress/static")));
 }
 
 #[test]

@@ -225,7 +225,7 @@ fn lower_route(route: &model::Route, stack: Option<&Stack>) -> Route {
         cache_control: route.cache_control.clone(),
         target: match &route.target {
             RouteTarget::File(source) => Target::File(place(source)),
-            RouteTarget::Files(source) => Target::Files(place(source)),
+            RouteTarget::Files(source, listing) => Target::Files(place(source), *listing),
             RouteTarget::Service(name) => Target::Service(name.clone()),
             RouteTarget::StubStatus => Target::StubStatus,
         },

@@ -1,10 +1,28 @@
 //! Static files: what a route may serve, and nothing beside it.
 //!
-//! A root is opened once per answer and everything is resolved beneath it by the kernel, so no
-//! spelling, link or race leads out. Reading happens off the serving threads.
+//! A [`Library`] answers for every file of every instance. Everything is resolved beneath its root
+//! by the kernel, so no spelling, link or race leads out. Files are touched off the serving threads
+//! only, with a deadline and a bound for each instance. Text is compressed once, in the background,
+//! and then served from memory.
 
+mod access;
+mod compress;
+mod conditions;
+mod hashed;
+mod library;
+mod listing;
+mod negotiate;
+mod place;
 mod respond;
 mod root;
+mod shelf;
+mod workshop;
 
-pub use self::respond::{Conditions, Reply, Slice, reply};
-pub use self::root::{Found, OpenFile, RootError, open, read};
+pub use self::conditions::Conditions;
+pub use self::library::{Content, FileError, Found, Library, Wanted};
+pub use self::listing::{CONTENT_SECURITY_POLICY, Listing};
+pub use self::negotiate::{Accepted, Coding, is_text};
+pub use self::place::{Kind, Place};
+pub use self::respond::{Reply, Slice};
+pub use self::root::{OpenFile, RootError};
+pub use self::workshop::Workshop;

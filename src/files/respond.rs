@@ -1,24 +1,44 @@
-//! Which part of a file answers a request, and with which fields (RFC 9110 §13, §14).
+//! Which form and which part of a file answers a request, and with which fields
+//! (RFC 9110 §12, §13, §14).
 
 use std::time::SystemTime;
 
-use http::header::{HeaderMap, HeaderName};
-use http::{Method, StatusCode};
+use http::StatusCode;
 
-use super::root::OpenFile;
+use super::conditions::{Conditions, Unsatisfiable, Verdict};
+use super::hashed::is_hashed;
+use super::negotiate::{Coding, PerCoding, is_compressible};
 
-/// What the client says about what it has and wants.
-#[derive(Clone, Copy, Debug)]
-pub struct Conditions<'a> {
-    pub method: &'a Method,
-    pub fields: &'a HeaderMap,
+/// For names that carry a hash of their content: they are never asked for again (RFC 8246).
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+
+/// A file as caches know it.
+#[derive(Clone, Debug)]
+pub(super) struct Entity {
+    pub(super) length: u64,
+    modified: SystemTime,
+    last_modified: String,
+    content_type: String,
+    compressible: bool,
+    hashed: bool,
+    /// Quoted. Each form has its own, because each has other bytes.
+    tag: String,
+    coded_tags: PerCoding<String>,
 }
 
-/// A part of a file.
+/// A part of a form of a file.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Slice {
     pub offset: u64,
     pub length: u64,
+}
+
+/// What is to be sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Part {
+    /// `None` is the file itself.
+    pub coding: Option<Coding>,
+    pub slice: Slice,
 }
 
 /// An answer about a file.
@@ -26,147 +46,162 @@ pub struct Slice {
 pub struct Reply {
     pub status: StatusCode,
     pub fields: Vec<(&'static str, String)>,
-    /// What is to be sent; `None` for answers without a body.
-    pub body: Option<Slice>,
+    /// `None` for answers without a body.
+    pub part: Option<Part>,
 }
 
-/// Answers for a file that is there.
-pub fn reply(
-    conditions: Conditions<'_>,
-    file: &OpenFile,
-    path: &str,
+impl Entity {
+    /// `path` names the type; `version` differs whenever the file does; `coded` gives the version
+    /// of what lies beside it, compressed beforehand.
+    pub(super) fn new(
+        path: &str,
+        length: u64,
+        modified: SystemTime,
+        version: &str,
+        coded: impl Fn(Coding) -> Option<String>,
+    ) -> Self {
+        let (essence, content_type) = content_type(path);
+        Self {
+            length,
+            modified,
+            last_modified: httpdate::fmt_http_date(modified),
+            compressible: is_compressible(&essence),
+            content_type,
+            hashed: is_hashed(path),
+            tag: format!("\"{version}\""),
+            coded_tags: PerCoding::from_fn(|coding| {
+                let version = coded(coding).unwrap_or_else(|| version.to_owned());
+                format!("\"{version}-{}\"", coding.token())
+            }),
+        }
+    }
+
+    /// Whether it has other forms than itself.
+    pub(super) fn is_compressible(&self) -> bool {
+        self.compressible
+    }
+
+    fn tag_of(&self, coding: Option<Coding>) -> &str {
+        coding.map_or(&self.tag, |coding| self.coded_tags.of(coding))
+    }
+}
+
+/// Answers for a file that is there. `at_hand` gives the length of each coding that can be sent.
+pub(super) fn reply(
+    conditions: &Conditions,
+    entity: &Entity,
+    at_hand: impl Fn(Coding) -> Option<u64>,
     cache_control: Option<&str>,
 ) -> Reply {
-    let etag = format!("\"{}\"", file.version);
-    let modified = httpdate::fmt_http_date(file.modified);
-    let mut fields = vec![("etag", etag.clone()), ("last-modified", modified)];
-    if let Some(value) = cache_control {
-        fields.push(("cache-control", value.to_owned()));
-    }
-    let text = |name: HeaderName| conditions.fields.get(name)?.to_str().ok();
-    if is_unchanged(&text, &etag, file.modified) {
-        return Reply {
-            status: StatusCode::NOT_MODIFIED,
-            fields,
-            body: None,
-        };
-    }
-    fields.push(("accept-ranges", "bytes".to_owned()));
-    fields.push(("content-type", content_type(path)));
-    fields.push(("x-content-type-options", "nosniff".to_owned()));
-    let whole = Slice {
-        offset: 0,
-        length: file.length,
+    let cache_control = if entity.hashed {
+        Some(FOR_EVER)
+    } else {
+        cache_control
     };
-    let asked = text(http::header::RANGE)
-        .filter(|_| *conditions.method == Method::GET)
-        .filter(|_| range_applies(&text, &etag, file.modified))
-        .and_then(|range| parse_range(range, file.length));
+    let mut fields = Vec::with_capacity(10);
+    fields.extend(cache_control.map(|value| ("cache-control", value.to_owned())));
+    if entity.compressible {
+        // On every answer about it, or a cache would keep the first for everybody.
+        fields.push(("vary", "accept-encoding".to_owned()));
+    }
+    // Parts are parts of the file itself: those are what players and download managers put together,
+    // they can be read from the middle, and they do not depend on what happens to be in memory.
+    let coding = if conditions.wants_range() && conditions.accepted.accepts_identity() {
+        None
+    } else {
+        let there_is = |coding| entity.compressible && at_hand(coding).is_some();
+        conditions.accepted.choose(there_is)
+    };
+    let accepted = |coding: &Coding| entity.compressible && conditions.accepted.accepts(*coding);
+    // What the client has is what it is told about, as long as it accepts it: the form that is made
+    // a moment after the first visit costs nobody a second download.
+    let forms = Coding::ALL.into_iter().filter(accepted).map(Some);
+    let forms = forms.chain([None]);
+    match conditions.judge(
+        forms.clone().map(|form| entity.tag_of(form)),
+        entity.modified,
+    ) {
+        Verdict::Failed => {
+            fields.push(("content-length", "0".to_owned()));
+            return Reply {
+                status: StatusCode::PRECONDITION_FAILED,
+                fields,
+                part: None,
+            };
+        }
+        Verdict::Unchanged => {
+            let known = forms
+                .map(|form| entity.tag_of(form))
+                .find(|tag| conditions.has(tag));
+            let tag = known.unwrap_or_else(|| entity.tag_of(coding));
+            fields.push(("etag", tag.to_owned()));
+            fields.push(("last-modified", entity.last_modified.clone()));
+            return Reply {
+                status: StatusCode::NOT_MODIFIED,
+                fields,
+                part: None,
+            };
+        }
+        Verdict::Proceed => {}
+    }
+    let length = coding.and_then(&at_hand).unwrap_or(entity.length);
+    fields.push(("etag", entity.tag_of(coding).to_owned()));
+    fields.push(("last-modified", entity.last_modified.clone()));
+    fields.push(("accept-ranges", "bytes".to_owned()));
+    let asked = match coding {
+        None => conditions.range(&entity.tag, entity.modified, length),
+        Some(_) => None,
+    };
     let (status, slice) = match asked {
-        None => (StatusCode::OK, whole),
+        None => (StatusCode::OK, Slice { offset: 0, length }),
         Some(Ok(slice)) => {
             let last = slice.offset + slice.length - 1;
-            let range = format!("bytes {}-{last}/{}", slice.offset, file.length);
+            let range = format!("bytes {}-{last}/{length}", slice.offset);
             fields.push(("content-range", range));
             (StatusCode::PARTIAL_CONTENT, slice)
         }
         Some(Err(Unsatisfiable)) => {
             // RFC 9110 §15.5.17
-            fields.retain(|(name, _)| *name != "content-type");
-            fields.push(("content-range", format!("bytes */{}", file.length)));
+            fields.push(("content-range", format!("bytes */{length}")));
             fields.push(("content-length", "0".to_owned()));
             return Reply {
                 status: StatusCode::RANGE_NOT_SATISFIABLE,
                 fields,
-                body: None,
+                part: None,
             };
         }
     };
+    fields.extend(coding.map(|coding| ("content-encoding", coding.token().to_owned())));
+    fields.push(("content-type", entity.content_type.clone()));
+    fields.push(("x-content-type-options", "nosniff".to_owned()));
     fields.push(("content-length", slice.length.to_string()));
     Reply {
         status,
         fields,
-        body: (*conditions.method == Method::GET && slice.length > 0).then_some(slice),
+        part: (conditions.wants_body && slice.length > 0).then_some(Part { coding, slice }),
     }
 }
 
-/// RFC 9110 §13.2.2, the part for GET and HEAD: an entity tag decides alone where there is one.
-fn is_unchanged<'a>(
-    text: &impl Fn(HeaderName) -> Option<&'a str>,
-    etag: &str,
-    modified: SystemTime,
-) -> bool {
-    if let Some(tags) = text(http::header::IF_NONE_MATCH) {
-        return tags
-            .split(',')
-            .map(str::trim)
-            // §8.8.3.2: a weak comparison.
-            .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag);
-    }
-    text(http::header::IF_MODIFIED_SINCE)
-        .and_then(|date| httpdate::parse_http_date(date).ok())
-        .is_some_and(|date| modified <= date)
+/// Whether a file of this name has other forms than itself.
+pub(super) fn has_codings(path: &str) -> bool {
+    is_compressible(&content_type(path).0)
 }
 
-/// RFC 9110 §13.1.5: with `If-Range`, the range counts only for the very same file.
-fn range_applies<'a>(
-    text: &impl Fn(HeaderName) -> Option<&'a str>,
-    etag: &str,
-    modified: SystemTime,
-) -> bool {
-    match text(http::header::IF_RANGE) {
-        None => true,
-        Some(tag) if tag.starts_with('"') => tag == etag,
-        Some(date) => httpdate::parse_http_date(date).is_ok_and(|date| date == modified),
-    }
-}
-
-#[derive(Debug, Eq, PartialEq)]
-struct Unsatisfiable;
-
-/// A single range of bytes. Anything else is ignored, as RFC 9110 §14.2 allows.
-fn parse_range(text: &str, length: u64) -> Option<Result<Slice, Unsatisfiable>> {
-    let range = text.strip_prefix("bytes=")?;
-    let (first, last) = range.split_once('-')?;
-    let number = |text: &str| {
-        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        digits.then(|| text.parse::<u64>().unwrap_or(u64::MAX))
-    };
-    let slice = |offset: u64, end: u64| {
-        if offset < end {
-            Ok(Slice {
-                offset,
-                length: end - offset,
-            })
-        } else {
-            Err(Unsatisfiable)
-        }
-    };
-    match (first.trim(), last.trim()) {
-        ("", suffix) => Some(slice(length.saturating_sub(number(suffix)?), length)),
-        (first, "") => Some(slice(number(first)?, length)),
-        (first, last) => {
-            let (first, last) = (number(first)?, number(last)?);
-            if last < first {
-                return None;
-            }
-            Some(slice(first, last.saturating_add(1).min(length)))
-        }
-    }
-}
-
-fn content_type(path: &str) -> String {
+/// The media type without and with its parameters.
+fn content_type(path: &str) -> (String, String) {
     let guess = mime_guess::from_path(path).first_or_octet_stream();
+    let essence = guess.essence_str().to_owned();
     let text = guess.type_() == "text"
         || matches!(
             guess.subtype().as_str(),
             "javascript" | "json" | "xml" | "svg"
         );
-    if text {
-        format!("{}; charset=utf-8", guess.essence_str())
+    let whole = if text {
+        format!("{essence}; charset=utf-8")
     } else {
-        guess.essence_str().to_owned()
-    }
+        essence.clone()
+    };
+    (essence, whole)
 }
 
 #[cfg(test)]

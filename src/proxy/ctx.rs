@@ -6,6 +6,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use super::decide::Served;
+use super::encode::Encoding;
 use super::exchange::Watched;
 use super::failure::Failure;
 use crate::listener::Connection;
@@ -29,7 +30,10 @@ pub struct Ctx {
     pub(super) failure: Option<Failure>,
     /// What was answered, where pingora does not know.
     pub(super) answered: Option<StatusCode>,
+    /// Compresses the answer of a replica on its way.
+    pub(super) encoding: Option<Encoding>,
     pub(super) body_in: u64,
+    /// As it leaves.
     pub(super) body_out: u64,
 }
 
@@ -56,6 +60,7 @@ impl Ctx {
             tried: Vec::new(),
             failure: None,
             answered: None,
+            encoding: None,
             body_in: 0,
             body_out: 0,
         }

@@ -12,7 +12,7 @@ use http::header::HeaderValue;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::prelude::{Error, ErrorSource, ErrorType, HttpPeer, Result};
+use pingora::prelude::{Error, ErrorSource, ErrorType, HttpPeer, OrErr, Result};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::{H1UpgradePolicy, HttpUpstreamRequestPolicy};
@@ -25,7 +25,7 @@ use super::failure::Failure;
 use super::headers::{Origin, join_cookies, set_identity};
 use super::hold::{Patience, Way, in_flight};
 use super::local::Answer;
-use super::{Ctx, Gateway, authority, decorate, now, stub_status};
+use super::{Ctx, Gateway, authority, decorate, encode, now, stub_status};
 use crate::listener::Connection;
 use crate::plan::{Ending, Level, Target};
 use crate::routing::{Pick, SessionCounter};
@@ -59,7 +59,8 @@ impl ProxyHttp for Door {
     }
 
     fn init_downstream_modules(&self, _modules: &mut pingora::modules::http::HttpModules) {
-        // Nothing is compressed on the way yet, so no module looks at every part of every answer.
+        // What is compressed on the way is so by `encode`: pingora's module does not weigh what a
+        // client accepts, and holds back parts of answers that stream.
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
@@ -132,9 +133,7 @@ impl ProxyHttp for Door {
                 ctx.pool = instance.pool(service).cloned();
                 Ok(false)
             }
-            Target::File(root) | Target::Files(root) => {
-                self.serve_file(session, ctx, &route, root).await
-            }
+            Target::File(_) | Target::Files(..) => self.serve_file(session, ctx, &route).await,
             Target::StubStatus => {
                 let answer = Answer::text(stub_status::text(&instance));
                 self.answer(session, ctx, answer).await
@@ -298,25 +297,51 @@ impl ProxyHttp for Door {
         ctx: &mut Ctx,
     ) -> Result<Option<Duration>> {
         let length = body.as_ref().map_or(0, |body| body.len() as u64);
-        ctx.body_out += length;
         if let Some(with) = &ctx.with {
             with.watched.received(now(), length);
         }
         Ok(None)
     }
 
-    async fn response_filter(
+    fn response_body_filter(
         &self,
         _session: &mut Session,
+        body: &mut Option<Bytes>,
+        ends: bool,
+        ctx: &mut Ctx,
+    ) -> Result<Option<Duration>> {
+        if let Some(encoding) = &mut ctx.encoding {
+            let part = body.take().unwrap_or_default();
+            if ends || !part.is_empty() {
+                let encoded = encoding.push(&part, ends);
+                *body = encoded.or_err(ErrorType::InternalError, "compressing an answer")?;
+            }
+        }
+        ctx.body_out += body.as_ref().map_or(0, |body| body.len() as u64);
+        Ok(None)
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        let value = ctx
-            .served
-            .as_ref()
-            .and_then(|served| served.route.cache_control.clone());
-        if let Some(value) = value {
-            response.insert_header("cache-control", value)?;
+        if let Some(served) = &ctx.served {
+            let value = served.route.cache_control.as_deref();
+            let request = session.req_header();
+            let asked = encode::Asked {
+                version: request.version,
+                method: &request.method,
+                fields: &request.headers,
+                path: &served.path,
+                cache_control: value,
+            };
+            // What the replica says about transforming counts, even where the route overrules it.
+            ctx.encoding = encode::begin(asked, response)?;
+            if let Some(value) = value {
+                response.insert_header("cache-control", value)?;
+            }
         }
         decorate(response, ctx)
     }

@@ -32,6 +32,8 @@ pub(super) enum Failure {
     Standby,
     /// A replica was starting, and did not become ready in time.
     Starting,
+    /// The volume of the files does not answer.
+    StaticHangs,
     StaticMissing,
     /// Replicas run, but on no network that usher reaches.
     Stranded,
@@ -63,6 +65,7 @@ impl Failure {
             | Self::Paused
             | Self::Standby
             | Self::Starting
+            | Self::StaticHangs
             | Self::StaticMissing
             | Self::UnknownName => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamTimedOut => StatusCode::GATEWAY_TIMEOUT,
@@ -78,6 +81,7 @@ impl Failure {
                 | Self::Overload
                 | Self::Paused
                 | Self::Starting
+                | Self::StaticHangs
                 | Self::StaticMissing
         )
     }
@@ -105,6 +109,7 @@ impl Failure {
             Self::Paused => "paused",
             Self::Standby => "standby",
             Self::Starting => "starting",
+            Self::StaticHangs => "static-hangs",
             Self::StaticMissing => "static-missing",
             Self::Stranded => "stranded",
             Self::TargetTooLong => "target-too-long",

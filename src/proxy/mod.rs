@@ -17,6 +17,7 @@ mod ctx;
 mod decide;
 mod dial;
 mod door;
+mod encode;
 mod exchange;
 mod failure;
 mod frames;
@@ -42,6 +43,7 @@ use self::failure::Failure;
 use self::local::Answer;
 use self::pages::Reader;
 use crate::certs::{Challenges, Store};
+use crate::files::Library;
 use crate::listener::{EdgeCounters, Pressure};
 use crate::plan::Site;
 use crate::routing::{InstanceTable, Routes};
@@ -60,6 +62,7 @@ pub struct Gateway {
     pressure: Arc<Pressure>,
     log: Arc<AccessLog>,
     https_port: u16,
+    files: Arc<Library>,
     dial: Arc<Dial>,
 }
 
@@ -75,6 +78,7 @@ pub struct Parts {
     pub log: Arc<AccessLog>,
     /// Where https is served, for redirects.
     pub https_port: u16,
+    pub files: Arc<Library>,
 }
 
 impl Gateway {
@@ -88,6 +92,7 @@ impl Gateway {
             pressure,
             log,
             https_port,
+            files,
         } = parts;
         Self {
             exchanges: Exchanges::new(Arc::clone(&sessions)),
@@ -99,6 +104,7 @@ impl Gateway {
             pressure,
             log,
             https_port,
+            files,
             dial: Arc::new(Dial),
         }
     }

@@ -129,7 +129,10 @@ fn both(failure: Failure) -> (Text, Text) {
                 "Diese Seite wird gerade gewartet und ist bald wieder da. Sie lädt von selbst neu.",
             ),
         ),
-        Failure::NoReplica | Failure::UnknownName | Failure::StaticMissing => (
+        Failure::NoReplica
+        | Failure::UnknownName
+        | Failure::StaticHangs
+        | Failure::StaticMissing => (
             (
                 "Not available right now",
                 "This site is starting or being maintained. Please try again in a moment.",

@@ -1,26 +1,26 @@
-//! Files over pingora's door: opened and read off the serving threads, sent in parts.
-
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+//! Files over pingora's door: from a route to a place, from an answer to what is sent.
 
 use bytes::Bytes;
-use http::Method;
+use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
-use pingora::prelude::Result;
+use pingora::prelude::{Error, ErrorType, Result};
 use pingora::proxy::Session;
-use tokio::task::spawn_blocking;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::ctx::Ctx;
 use super::failure::Failure;
 use super::local::Answer;
-use super::{Gateway, decorate};
+use super::{Gateway, decorate, now};
 use crate::cause::chain;
-use crate::files::{self, Conditions, Found, OpenFile, RootError, Slice};
-use crate::plan::{FileRoot, Route, Target};
+use crate::files::{
+    CONTENT_SECURITY_POLICY, Conditions, Content, FileError, Found, Kind, Place, Reply, RootError,
+    Wanted,
+};
+use crate::plan::{FileRoot, Listing, Route, Target};
 
-/// Read and sent at once. Small files take one trip off the serving thread.
-const PART: u64 = 256 * 1024;
+/// Handed on at once. On HTTP/2 the deadline of a write is for one of these, and a client on a bad
+/// line has to manage it.
+const WRITE: usize = 64 * 1024;
 
 impl Gateway {
     pub(super) async fn serve_file(
@@ -28,181 +28,156 @@ impl Gateway {
         session: &mut Session,
         ctx: &mut Ctx,
         route: &Route,
-        root: &FileRoot,
     ) -> Result<bool> {
-        let method = &session.req_header().method;
-        if *method != Method::GET && *method != Method::HEAD {
+        let request = session.req_header();
+        if request.method != Method::GET && request.method != Method::HEAD {
             return self.fail(session, ctx, Failure::MethodNotAllowed).await;
         }
-        let FileRoot::At { root, path: within } = root else {
+        let (Some(served), Some(instance)) = (&ctx.served, &ctx.instance) else {
+            return self.fail(session, ctx, Failure::Internal).await;
+        };
+        let Some(place) = place(route, &served.path) else {
             return self.fail(session, ctx, Failure::StaticMissing).await;
         };
-        let asked = ctx
-            .served
-            .as_ref()
-            .map_or("/", |served| served.path.as_str())
-            .to_owned();
-        let place = Place::new(route, root, within, &asked);
-        let name = place.name();
-        let opened = spawn_blocking(move || place.open()).await;
-        let (file, first) = match opened {
-            Ok(Ok(Opened::File(file, first))) => (file, first),
-            Ok(Ok(Opened::FolderWithoutSlash)) => {
-                let query = session.req_header().uri.query();
+        let wanted = Wanted {
+            instance: instance.name().as_str(),
+            place,
+            conditions: Conditions::parse(&request.method, &request.headers),
+            cache_control: route.cache_control.as_deref(),
+        };
+        match self.files.find(wanted, now()).await {
+            Ok(Found::File(reply, content)) => {
+                self.send_file(session, ctx, &reply, content).await?;
+                Ok(true)
+            }
+            Ok(Found::FolderWithoutSlash) => {
+                let query = request.uri.query();
                 let query = query.map_or_else(String::new, |query| format!("?{query}"));
-                let location = format!("{}/{query}", session.req_header().uri.path());
-                let answer = Answer::redirect(&Method::GET, location);
-                return self.answer(session, ctx, answer).await;
+                // With two slashes in front it would be the name of another host.
+                let path = request.uri.path().trim_start_matches('/');
+                let answer = Answer::redirect(&Method::GET, format!("/{path}/{query}"));
+                self.answer(session, ctx, answer).await
             }
-            Ok(Err(RootError::NotFound)) => {
-                return self.fail(session, ctx, Failure::NotFound).await;
+            Ok(Found::Listing(listing)) => {
+                let mut fields = vec![
+                    ("content-type", "text/html; charset=utf-8".to_owned()),
+                    (
+                        "content-security-policy",
+                        CONTENT_SECURITY_POLICY.to_owned(),
+                    ),
+                    ("x-content-type-options", "nosniff".to_owned()),
+                ];
+                let cache_control = route.cache_control.clone();
+                fields.push((
+                    "cache-control",
+                    cache_control.unwrap_or_else(|| "no-cache".to_owned()),
+                ));
+                let answer = Answer {
+                    status: StatusCode::OK,
+                    fields,
+                    body: listing.page(&served.path).into(),
+                    reason: None,
+                };
+                self.answer(session, ctx, answer).await
             }
-            Ok(Err(error @ (RootError::RootMissing { .. } | RootError::Io(_)))) => {
-                warn!(error = %chain(&error), prefix = %route.prefix, "static files");
-                return self.fail(session, ctx, Failure::StaticMissing).await;
+            Err(error) => {
+                let failure = failure(&error);
+                // What hangs says so once for each call that does; what comes after is no news.
+                match failure {
+                    Failure::NotFound => {}
+                    _ if matches!(&error, FileError::Access(error) if error.is_known()) => {
+                        debug!(instance = %instance.name(), error = %chain(&error), "static files");
+                    }
+                    _ => {
+                        warn!(
+                            instance = %instance.name(),
+                            error = %chain(&error),
+                            prefix = %route.prefix,
+                            "static files"
+                        );
+                    }
+                }
+                self.fail(session, ctx, failure).await
             }
-            Err(_) => return self.fail(session, ctx, Failure::Internal).await,
-        };
-        let request = session.req_header();
-        let conditions = Conditions {
-            method: &request.method,
-            fields: &request.headers,
-        };
-        let reply = files::reply(conditions, &file, &name, route.cache_control.as_deref());
+        }
+    }
+
+    async fn send_file(
+        &self,
+        session: &mut Session,
+        ctx: &mut Ctx,
+        reply: &Reply,
+        content: Content,
+    ) -> Result<()> {
         let mut head = ResponseHeader::build(reply.status, Some(reply.fields.len() + 2))?;
         for (name, value) in &reply.fields {
             head.insert_header(*name, value.as_str())?;
         }
         decorate(&mut head, ctx)?;
         ctx.answered = Some(reply.status);
-        let ends = reply.body.is_none();
+        let ends = matches!(content, Content::Nothing);
         session.write_response_header(Box::new(head), ends).await?;
-        if let Some(slice) = reply.body {
-            self.send(session, ctx, file, slice, first).await?;
-        }
-        Ok(true)
-    }
-
-    /// Sends a part of a file. A file that shrinks meanwhile ends the connection: its length was
-    /// promised.
-    async fn send(
-        &self,
-        session: &mut Session,
-        ctx: &mut Ctx,
-        file: OpenFile,
-        slice: Slice,
-        first: Bytes,
-    ) -> Result<()> {
-        let file = Arc::new(file);
+        let (file, first, slice) = match content {
+            Content::Nothing => return Ok(()),
+            Content::Memory(bytes) => return write(session, ctx, bytes, true).await,
+            Content::Disk { file, first, slice } => (file, first, slice),
+        };
+        let Some(instance) = ctx.instance.clone() else {
+            return Err(Error::new_in(ErrorType::InternalError));
+        };
         let end = slice.offset + slice.length;
-        let mut offset = slice.offset;
-        let mut ready = take_first(&first, slice);
+        let mut offset = slice.offset + first.len() as u64;
+        write(session, ctx, first, offset >= end).await?;
         while offset < end {
-            let part = match ready.take() {
-                Some(part) => part,
-                None => {
-                    let file = Arc::clone(&file);
-                    let length = usize::try_from((end - offset).min(PART)).unwrap_or(0);
-                    match spawn_blocking(move || files::read(&file, offset, length)).await {
-                        Ok(Ok(part)) => part,
-                        Ok(Err(error)) => {
-                            warn!(%error, "a static file became shorter while it was sent");
-                            return pingora::prelude::Error::err(
-                                pingora::prelude::ErrorType::FileReadError,
-                            );
-                        }
-                        Err(_) => {
-                            return pingora::prelude::Error::err(
-                                pingora::prelude::ErrorType::InternalError,
-                            );
-                        }
-                    }
-                }
-            };
+            let name = instance.name().as_str();
+            let part = self.files.read(name, &file, offset, end - offset).await;
+            // The length was promised, so nothing but the end of the connection is left to say.
+            let part = part.map_err(|error| {
+                warn!(instance = name, error = %chain(&error), "a static file is cut short");
+                Error::new_in(ErrorType::FileReadError)
+            })?;
             offset += part.len() as u64;
-            ctx.body_out += part.len() as u64;
-            session
-                .write_response_body(Some(part), offset >= end)
-                .await?;
+            write(session, ctx, part, offset >= end).await?;
         }
         Ok(())
     }
 }
 
-/// What of the first part, read ahead from the beginning of the file, belongs to the slice.
-fn take_first(first: &Bytes, slice: Slice) -> Option<Bytes> {
-    let begin = usize::try_from(slice.offset).ok()?;
-    let end = usize::try_from(slice.offset + slice.length)
-        .ok()?
-        .min(first.len());
-    (begin < end).then(|| first.slice(begin..end))
-}
-
-/// Where the file of a request is.
-struct Place {
-    root: PathBuf,
-    within: PathBuf,
-    below: PathBuf,
-    /// The path ends in a slash: only a folder's index can be meant.
-    folder: bool,
-}
-
-enum Opened {
-    /// With its first part.
-    File(OpenFile, Bytes),
-    FolderWithoutSlash,
-}
-
-impl Place {
-    fn new(route: &Route, root: &Path, within: &Path, asked: &str) -> Self {
-        let (within, below, folder) = match &route.target {
-            // One file for every path: its folder is the root, so that the file may be replaced.
-            Target::File(_) => {
-                let folder = within.parent().unwrap_or_else(|| Path::new(""));
-                let name = within.file_name().map_or_else(PathBuf::new, PathBuf::from);
-                (folder.to_owned(), name, false)
-            }
-            _ => {
-                let rest = asked.get(route.prefix.len()..).unwrap_or_default();
-                let rest = rest.trim_start_matches('/');
-                let folder = asked.ends_with('/');
-                (
-                    within.to_owned(),
-                    PathBuf::from(rest.trim_end_matches('/')),
-                    folder,
-                )
-            }
-        };
-        Self {
-            root: root.to_owned(),
-            within,
-            below,
-            folder,
-        }
+/// Hands on bytes as they are, in slices of themselves.
+async fn write(session: &mut Session, ctx: &mut Ctx, mut bytes: Bytes, last: bool) -> Result<()> {
+    while !bytes.is_empty() {
+        let part = bytes.split_to(bytes.len().min(WRITE));
+        ctx.body_out += part.len() as u64;
+        let ends = last && bytes.is_empty();
+        session.write_response_body(Some(part), ends).await?;
     }
+    Ok(())
+}
 
-    /// What the content type is guessed from.
-    fn name(&self) -> String {
-        if self.folder {
-            return "index.html".to_owned();
+/// Where the file of a request is; `None` where the route's folder is not known to be anywhere.
+fn place(route: &Route, path: &str) -> Option<Place> {
+    match &route.target {
+        Target::File(FileRoot::At { root, path }) => Some(Place::of_file(root, path)),
+        Target::Files(FileRoot::At { root, path: within }, listing) => {
+            let rest = path.get(route.prefix.len()..).unwrap_or_default();
+            let kind = match listing {
+                _ if !path.ends_with('/') => Kind::File,
+                Listing::Hidden => Kind::Folder,
+                Listing::Shown => Kind::ListedFolder,
+            };
+            Some(Place::in_folder(root, within, rest, kind))
         }
-        self.below.to_string_lossy().into_owned()
+        Target::File(FileRoot::Missing(_))
+        | Target::Files(FileRoot::Missing(_), _)
+        | Target::Service(_)
+        | Target::StubStatus => None,
     }
+}
 
-    fn open(&self) -> Result<Opened, RootError> {
-        let below = if self.folder {
-            self.below.join("index.html")
-        } else {
-            self.below.clone()
-        };
-        match files::open(&self.root, &self.within, &below)? {
-            Found::Directory if self.folder => Err(RootError::NotFound),
-            Found::Directory => Ok(Opened::FolderWithoutSlash),
-            Found::File(file) => {
-                let length = usize::try_from(file.length.min(PART)).unwrap_or(0);
-                let first = files::read(&file, 0, length).map_err(RootError::Io)?;
-                Ok(Opened::File(file, first))
-            }
-        }
+fn failure(error: &FileError) -> Failure {
+    match error {
+        FileError::Access(_) => Failure::StaticHangs,
+        FileError::Root(RootError::NotFound) => Failure::NotFound,
+        FileError::Root(RootError::RootMissing { .. } | RootError::Io(_)) => Failure::StaticMissing,
     }
 }

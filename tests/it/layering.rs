@@ -41,7 +41,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("engine", &["cause", "inventory", "names", "shutdown"]),
     ("prober", &["names", "shutdown"]),
     // The data plane.
-    ("files", &[]),
+    // The shutdown ends the compressing.
+    ("files", &["shutdown"]),
     (
         "listener",
         &["certs", "config", "names", "plan", "routing", "shutdown"],

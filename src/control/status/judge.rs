@@ -140,10 +140,12 @@ impl Controller {
     fn judge_static(&self, tenant: &Tenant) -> Finding {
         let plan = self.plan.instances.get(&tenant.instance.name)?;
         plan.routes.iter().find_map(|route| match &route.target {
-            Target::File(FileRoot::Missing(why)) | Target::Files(FileRoot::Missing(why)) => Some((
-                Level::Warning,
-                format!("{} answers 503: {why}", route.prefix),
-            )),
+            Target::File(FileRoot::Missing(why)) | Target::Files(FileRoot::Missing(why), _) => {
+                Some((
+                    Level::Warning,
+                    format!("{} answers 503: {why}", route.prefix),
+                ))
+            }
             _ => None,
         })
     }

@@ -731,7 +731,7 @@ async fn a_volume_that_is_not_there_is_said_and_answers_503() {
             .any(|route| {
                 matches!(
                     &route.target,
-                    Target::Files(crate::plan::FileRoot::Missing(_))
+                    Target::Files(crate::plan::FileRoot::Missing(_), _)
                 )
             })
     };

@@ -28,7 +28,7 @@ impl Tree {
     }
 
     fn open(&self, below: &str) -> Result<Found, RootError> {
-        open(&self.root(), Path::new("static"), Path::new(below))
+        Root::open(&self.root(), Path::new("static"))?.find(Path::new(below))
     }
 }
 
@@ -95,7 +95,7 @@ fn pipes_sockets_and_devices_are_not_there_and_nobody_waits_for_them() {
 #[test]
 fn a_missing_root_is_not_a_missing_file() {
     let tree = Tree::new();
-    let error = open(&tree.root(), Path::new("nowhere"), Path::new("a.js")).expect_err("missing");
+    let error = Root::open(&tree.root(), Path::new("nowhere")).expect_err("missing");
     assert!(matches!(error, RootError::RootMissing { .. }), "{error}");
     assert!(error.to_string().contains("root/nowhere"), "{error}");
 }
@@ -103,7 +103,7 @@ fn a_missing_root_is_not_a_missing_file() {
 #[test]
 fn a_folder_that_is_a_way_out_is_no_root() {
     let tree = Tree::new();
-    let error = open(&tree.root(), Path::new("static/up"), Path::new("secret")).expect_err("out");
+    let error = Root::open(&tree.root(), Path::new("static/up")).expect_err("out");
     assert!(matches!(error, RootError::RootMissing { .. }), "{error}");
 }
 
@@ -135,4 +135,46 @@ fn swapping_a_file_for_a_link_never_shows_what_is_outside() {
         }
         assert!(seen > 0, "the file was never met");
     });
+}
+
+#[test]
+fn a_listing_shows_what_could_be_asked_for_and_nothing_else() {
+    let tree = Tree::new();
+    fs::write(tree.root().join("static/.htpasswd"), "secret").expect("written");
+    let fifo = tree.root().join("static/fifo");
+    rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).expect("a pipe");
+    let root = Root::open(&tree.root(), Path::new("static")).expect("a root");
+    let mut entries = root.list(Path::new(""), 100).expect("a listing");
+    entries.sort_by(|one, other| one.name.cmp(&other.name));
+    let shown: Vec<_> = entries
+        .iter()
+        .map(|entry| (entry.name.as_str(), entry.kind))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("a.js", EntryKind::File { length: 10 }),
+            ("css", EntryKind::Folder),
+            ("inside", EntryKind::File { length: 3 }),
+        ]
+    );
+    assert_eq!(root.list(Path::new(""), 2).expect("a listing").len(), 2);
+    let out = root.list(Path::new("up"), 100);
+    assert!(matches!(out, Err(RootError::NotFound)), "{out:?}");
+}
+
+#[test]
+fn a_changed_file_is_another_one() {
+    let tree = Tree::new();
+    let Ok(Found::File(file)) = tree.open("a.js") else {
+        panic!("no file");
+    };
+    assert!(file.is_unchanged());
+    fs::write(tree.root().join("static/a.js"), "more than ten bytes").expect("written");
+    assert!(!file.is_unchanged());
+    let Ok(Found::File(later)) = tree.open("a.js") else {
+        panic!("no file");
+    };
+    assert_ne!(file.identity, later.identity);
+    assert_ne!(file.version, later.version);
 }

@@ -9,6 +9,7 @@ pub mod docker;
 pub mod engine;
 pub mod eventually;
 pub mod h2raw;
+pub mod hang;
 pub mod installed;
 pub mod kept;
 pub mod origin;
@@ -99,6 +100,11 @@ impl Setup {
             access_log: None,
             http2_idle: app::HTTP2_IDLE,
         }
+    }
+
+    /// Adds tables that name paths in the folder.
+    pub fn text(&mut self, text: &str) {
+        self.text.push_str(text);
     }
 
     /// With this engine in the place of the configured one.

@@ -142,6 +142,11 @@ async fn answer(
             seen.handshakes.fetch_sub(1, Ordering::Relaxed);
             upgrade(request, name, seen)
         }
+        "/page" => {
+            let length = usize::try_from(number("bytes").unwrap_or(100)).unwrap_or(0);
+            let pause = Duration::from_millis(number("ms").unwrap_or(0));
+            page(length, number("parts"), pause)
+        }
         path if path.starts_with("/ws") => upgrade(request, name, seen),
         _ => echo(request, &name).await,
     })
@@ -181,6 +186,37 @@ async fn echo(request: Request<Incoming>, name: &str) -> Response<Body> {
     let mut answer = text(StatusCode::OK, told.to_string());
     let json = http::HeaderValue::from_static("application/json");
     answer.headers_mut().insert("content-type", json);
+    answer
+}
+
+/// Lines of text with a tag, whole or in parts with a pause between them.
+fn page(length: usize, parts: Option<u64>, pause: Duration) -> Response<Body> {
+    let mut text: String = (0..length).map(|line| format!("line {line}\n")).collect();
+    text.truncate(length);
+    let body = match parts.and_then(|parts| usize::try_from(parts).ok()) {
+        None => Full::new(Bytes::from(text)).boxed(),
+        Some(parts) => {
+            let mut left = Bytes::from(text);
+            let size = length.div_ceil(parts.max(1)).max(1);
+            let parts = std::iter::from_fn(move || {
+                let part = left.split_to(size.min(left.len()));
+                (!part.is_empty()).then_some(part)
+            });
+            let parts = futures_util::stream::iter(parts.enumerate()).then(move |(at, part)| {
+                let pause = if at == 0 { Duration::ZERO } else { pause };
+                async move {
+                    sleep(pause).await;
+                    Ok::<_, Infallible>(Frame::data(part))
+                }
+            });
+            BodyExt::boxed(StreamBody::new(Box::pin(parts)))
+        }
+    };
+    let mut answer = Response::new(body);
+    let kind = http::HeaderValue::from_static("text/plain; charset=utf-8");
+    answer.headers_mut().insert("content-type", kind);
+    let tag = http::HeaderValue::from_static("\"v1\"");
+    answer.headers_mut().insert("etag", tag);
     answer
 }
 
