@@ -138,7 +138,8 @@ enum At {
     DataCr,
     DataLf,
     TrailerStart,
-    Trailer,
+    TrailerName,
+    TrailerValue,
     TrailerLf,
     EndLf,
 }
@@ -210,19 +211,28 @@ impl Chunks {
             }
             (At::TrailerStart, b'\r') => At::EndLf,
             (At::EndLf, b'\n') => At::EndLf,
-            (At::TrailerStart | At::Trailer, _)
-                if self.line <= LONGEST_TRAILERS && byte != b'\n' && byte != 0 =>
+            // RFC 9112 §7.1.2: trailers are field lines, and as strict as those of a head.
+            (At::TrailerStart | At::TrailerName, _)
+                if self.line <= LONGEST_TRAILERS && is_token(byte) =>
             {
-                if byte == b'\r' {
-                    At::TrailerLf
-                } else {
-                    At::Trailer
-                }
+                At::TrailerName
+            }
+            (At::TrailerName, b':') => At::TrailerValue,
+            (At::TrailerValue, b'\r') => At::TrailerLf,
+            (At::TrailerValue, _)
+                if self.line <= LONGEST_TRAILERS && (byte == b'\t' || !byte.is_ascii_control()) =>
+            {
+                At::TrailerValue
             }
             (At::TrailerLf, b'\n') => At::TrailerStart,
             _ => return Err("chunk framing"),
         })
     }
+}
+
+/// RFC 9110 §5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::StatusCode;
-use http::header::HeaderValue;
+use http::header::{EXPECT, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
+use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorSource, ErrorType, HttpPeer, Result};
 use pingora::protocols::Digest;
@@ -118,6 +118,11 @@ impl ProxyHttp for Door {
         match &route.target {
             Target::Service(service) => {
                 ctx.pool = instance.pool(service).cloned();
+                if is_awaiting(session) {
+                    // Here and not by the replica, which then cannot answer before the body has come
+                    // and leave it to be taken for a request.
+                    session.write_continue_response().await?;
+                }
                 Ok(false)
             }
             Target::File(root) | Target::Files(root) => {
@@ -237,6 +242,7 @@ impl ProxyHttp for Door {
         };
         set_identity(&mut parts.headers, &origin)
             .map_err(|error| Error::because(ErrorType::InvalidHTTPHeader, "identity", error))?;
+        parts.headers.remove(EXPECT);
         parts.uri = target.into();
         *request = parts.into();
         Ok(())
@@ -342,7 +348,7 @@ impl ProxyHttp for Door {
     ) -> FailToProxy {
         let client_is_gone = *error.esource() == ErrorSource::Downstream
             && !matches!(error.etype(), ErrorType::HTTPStatus(_));
-        if client_is_gone || session.response_written().is_some() {
+        if client_is_gone || answered(session).is_some() {
             return FailToProxy {
                 error_code: 0,
                 can_reuse_downstream: false,
@@ -372,7 +378,7 @@ impl ProxyHttp for Door {
             .with
             .as_ref()
             .is_some_and(|with| with.watched.is_stream(ending));
-        let written = session.response_written().map(|response| response.status);
+        let written = answered(session);
         // 499 is what the field calls a client that left before the answer.
         let left = StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST);
         let status = ctx.answered.or(written).unwrap_or(left);
@@ -399,6 +405,19 @@ impl ProxyHttp for Door {
     ) -> bool {
         true
     }
+}
+
+/// Whether the client holds its body back until it is told to go on (RFC 9110 §10.1.1).
+fn is_awaiting(session: &mut Session) -> bool {
+    let request = session.req_header();
+    let expects = request.headers.contains_key(EXPECT);
+    expects && request.version == Version::HTTP_11 && !session.is_body_empty()
+}
+
+/// The status the client has been told. An interim answer is none (RFC 9110 §15.2).
+fn answered(session: &Session) -> Option<StatusCode> {
+    let status = session.response_written()?.status;
+    (!status.is_informational()).then_some(status)
 }
 
 fn declared_length(request: &RequestHeader) -> Option<u64> {

@@ -130,7 +130,10 @@ impl Origin<'_> {
             (HOST, host),
             (X_REAL_IP, address),
             (X_FORWARDED_FOR, chain),
-            (X_FORWARDED_PROTO, word(if secure { "https" } else { "http" })),
+            (
+                X_FORWARDED_PROTO,
+                word(if secure { "https" } else { "http" }),
+            ),
             (X_FORWARDED_HOST, told_host),
             (X_FORWARDED_PORT, port),
             (X_FORWARDED_SSL, word(if secure { "on" } else { "off" })),

@@ -27,5 +27,6 @@ mod reload;
 mod routing;
 mod scaling;
 mod shutdown;
+mod smuggling;
 mod tls;
 mod websockets;

@@ -9,10 +9,13 @@ pub mod docker;
 pub mod engine;
 pub mod eventually;
 pub mod installed;
+pub mod line;
 pub mod origin;
 pub mod pebble;
 pub mod pki;
 pub mod program;
+pub mod recorder;
+pub mod wire;
 
 use std::fs;
 use std::io;
@@ -32,6 +35,7 @@ pub use self::eventually::eventually;
 pub use self::installed::Installed;
 pub use self::origin::Origin;
 pub use self::pki::Pki;
+pub use self::recorder::Recorder;
 
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
