@@ -22,6 +22,7 @@ mod files;
 mod forwarding;
 mod layering;
 mod limits;
+mod nginx_smuggling;
 mod panics;
 mod reload;
 mod routing;

@@ -10,6 +10,7 @@ pub mod engine;
 pub mod eventually;
 pub mod installed;
 pub mod line;
+pub mod nginx;
 pub mod origin;
 pub mod pebble;
 pub mod pki;

@@ -6,7 +6,6 @@ pub mod cases;
 mod heads;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use futures_util::StreamExt;
 use tokio::time::Instant;
@@ -114,8 +113,8 @@ pub async fn play(edge: &dyn Front, case: &Case, way: Way) -> Result<(), String>
     }
 }
 
-/// How many requests of a case may reach a replica, over all its ways.
-fn forwarded(case: &Case, ways: usize) -> usize {
+/// How many requests of a case have to reach a replica, over all its ways.
+pub fn forwarded(case: &Case, ways: usize) -> usize {
     ways * match case.expect {
         Expect::Refused | Expect::Answered | Expect::Cut => 0,
         Expect::Passed(_) => 1,
@@ -124,7 +123,7 @@ fn forwarded(case: &Case, ways: usize) -> usize {
 }
 
 /// What is wrong with what the replica saw of the cases.
-fn judge(cases: &[(Case, usize)], recorded: &[Recorded]) -> Vec<String> {
+fn judge(cases: &[(Case, Vec<Way>)], recorded: &[Recorded]) -> Vec<String> {
     let mut found: HashMap<&str, Vec<&Recorded>> = HashMap::new();
     let mut wrong = Vec::new();
     for request in recorded {
@@ -159,7 +158,7 @@ fn judge(cases: &[(Case, usize)], recorded: &[Recorded]) -> Vec<String> {
     for (case, ways) in cases {
         let id = format!("{:04}", case.id);
         let requests = found.remove(id.as_str()).unwrap_or_default();
-        let expected = forwarded(case, *ways);
+        let expected = forwarded(case, ways.len());
         if requests.len() != expected {
             let count = requests.len();
             wrong.push(format!(
@@ -185,6 +184,39 @@ fn judge(cases: &[(Case, usize)], recorded: &[Recorded]) -> Vec<String> {
     wrong
 }
 
+/// All cases of this run, with the ways to send each.
+pub fn planned() -> Vec<(Case, Vec<Way>)> {
+    let cases = cases::all(long()).into_iter();
+    cases
+        .map(|case| (case.clone(), ways(&case, long())))
+        .collect()
+}
+
+/// Sends all cases in all their ways, some at a time; says what is wrong with what came back.
+pub async fn play_all(edge: &Installed, cases: &[(Case, Vec<Way>)]) -> Vec<String> {
+    let began = Instant::now();
+    let each = cases
+        .iter()
+        .flat_map(|(case, ways)| ways.iter().map(move |way| (case, *way)));
+    let played = futures_util::stream::iter(each)
+        .map(|(case, way)| async move {
+            let result = play(edge, case, way).await;
+            result.err().map(|why| {
+                let bytes = case.bytes.escape_ascii();
+                format!("{} ({way:?}): {why}\n    {bytes}", case.name)
+            })
+        })
+        .buffer_unordered(16)
+        .collect::<Vec<_>>()
+        .await;
+    let (count, sent) = (cases.len(), played.len());
+    println!(
+        "{count} cases in {sent} connections took {:?}",
+        began.elapsed()
+    );
+    played.into_iter().flatten().collect()
+}
+
 #[tokio::test]
 async fn no_request_hides_in_another_and_what_has_two_readings_is_refused() {
     let replica = Recorder::telling().await;
@@ -192,42 +224,9 @@ async fn no_request_hides_in_another_and_what_has_two_readings_is_refused() {
     let _usher = edge.start().await;
     edge.answers(&format!("https://{HOST}/ready"), 200).await;
 
-    let cases: Vec<(Case, Vec<Way>)> = cases::all(long())
-        .into_iter()
-        .map(|case| (case.clone(), ways(&case, long())))
-        .collect();
-    let began = Instant::now();
-    let edge = Arc::new(edge);
-    let played = futures_util::stream::iter(cases.clone())
-        .flat_map(|(case, ways)| {
-            futures_util::stream::iter(ways.into_iter().map(move |way| (case.clone(), way)))
-        })
-        .map(|(case, way)| {
-            let edge = Arc::clone(&edge);
-            async move {
-                let result = play(&*edge, &case, way).await;
-                result.err().map(|why| {
-                    let bytes = case.bytes.escape_ascii();
-                    format!("{} ({way:?}): {why}\n    {bytes}", case.name)
-                })
-            }
-        })
-        .buffer_unordered(16)
-        .collect::<Vec<_>>()
-        .await;
-    let sent = played.len();
-    let mut wrong: Vec<String> = played.into_iter().flatten().collect();
-    println!(
-        "{} cases in {sent} connections took {:?}",
-        cases.len(),
-        began.elapsed()
-    );
-
-    let counted: Vec<(Case, usize)> = cases
-        .into_iter()
-        .map(|(case, ways)| (case, ways.len()))
-        .collect();
-    wrong.extend(judge(&counted, &replica.requests()));
+    let cases = planned();
+    let mut wrong = play_all(&edge, &cases).await;
+    wrong.extend(judge(&cases, &replica.requests()));
     wrong.extend(replica.broken());
     assert!(
         wrong.is_empty(),
@@ -236,9 +235,9 @@ async fn no_request_hides_in_another_and_what_has_two_readings_is_refused() {
         wrong.join("\n")
     );
     assert!(
-        counted.len() >= if long() { 1500 } else { 300 },
+        cases.len() >= if long() { 1500 } else { 300 },
         "{}",
-        counted.len()
+        cases.len()
     );
     assert_eq!(panics(&edge).await, "usher_panics_total 0");
 }
