@@ -2,7 +2,7 @@
 //!
 //! Pure: bytes in, how many of them may pass out.
 
-use super::head::{Framing, Refusal, Verdict, inspect};
+use super::head::{Framing, Refusal, Verdict, inspect, is_token};
 
 /// Where in its messages a connection is.
 #[derive(Debug)]
@@ -228,11 +228,6 @@ impl Chunks {
             _ => return Err("chunk framing"),
         })
     }
-}
-
-/// RFC 9110 §5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

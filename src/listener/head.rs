@@ -218,7 +218,7 @@ fn check_expectation(fields: &[httparse::Header<'_>]) -> Result<(), Refusal> {
 }
 
 /// Whether a server that takes every sign for `-` would read this name as a framing field's.
-fn is_alias(name: &str) -> bool {
+pub fn is_framing_alias(name: &str) -> bool {
     ["content-length", "transfer-encoding"]
         .into_iter()
         .any(|known| {
@@ -232,7 +232,7 @@ fn is_alias(name: &str) -> bool {
 
 /// RFC 9112 §6.3, without its leniencies.
 fn framing(fields: &[httparse::Header<'_>], newest: bool) -> Result<Framing, Refusal> {
-    if fields.iter().any(|field| is_alias(field.name)) {
+    if fields.iter().any(|field| is_framing_alias(field.name)) {
         return Err(Refusal::Ambiguous("framing by another name"));
     }
     let mut lengths = values(fields, "content-length");
@@ -269,6 +269,11 @@ fn values<'f, 'h>(
         .iter()
         .filter(move |field| field.name.eq_ignore_ascii_case(name))
         .map(|field| field.value)
+}
+
+/// Whether a name of fields or methods can hold this byte (RFC 9110 §5.6.2).
+pub fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Whether a comma-separated list holds a token, in any case.

@@ -26,11 +26,11 @@ mod frames;
 mod guard;
 mod head;
 mod hello;
-
 mod socket;
 mod stream;
 
 pub use self::connection::Connection;
+pub use self::head::{is_framing_alias, is_token};
 pub use self::socket::Io;
 pub use self::stream::Handshake as WebsocketRequest;
 

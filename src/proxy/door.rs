@@ -24,7 +24,7 @@ use super::exchange::Deadlines;
 use super::failure::Failure;
 use super::headers::{Origin, set_identity};
 use super::local::Answer;
-use super::{Ctx, Gateway, authority, decorate, now, stub_status};
+use super::{Ctx, Gateway, authority, decorate, now, strict, stub_status};
 use crate::listener::Connection;
 use crate::plan::{Ending, Target};
 use crate::routing::{Pick, SessionCounter};
@@ -78,6 +78,9 @@ impl ProxyHttp for Door {
         };
         ctx.connection = Some(Arc::clone(&connection));
         let request = session.req_header();
+        if let Err(failure) = strict::check(request) {
+            return self.fail(session, ctx, failure).await;
+        }
         let decision = self.decide(&Asked {
             method: &request.method,
             authority: authority(request),

@@ -23,6 +23,7 @@ mod frames;
 mod headers;
 mod local;
 mod static_files;
+mod strict;
 mod stub_status;
 mod tunnel;
 mod upgrade;

@@ -8,6 +8,7 @@ pub mod client;
 pub mod docker;
 pub mod engine;
 pub mod eventually;
+pub mod h2raw;
 pub mod installed;
 pub mod line;
 pub mod nginx;

@@ -164,6 +164,7 @@ pub fn targets(family: &mut Family) {
     }
     for target in [
         "/../@ID@",
+        "http://congress.example.org?a=@ID@",
         "/%2e%2e/@ID@",
         "/a/%2E/@ID@",
         "/%00/@ID@",
@@ -177,6 +178,8 @@ pub fn targets(family: &mut Family) {
     }
     for target in [
         "/case/@ID@?a=b&c",
+        "http://congress.example.org",
+        "https://congress.example.org/",
         "/case//@ID@",
         "//case/@ID@",
         "/case/%20/@ID@",

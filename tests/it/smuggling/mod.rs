@@ -3,6 +3,7 @@
 
 pub mod bodies;
 pub mod cases;
+mod downgrade;
 mod heads;
 
 use std::collections::HashMap;
