@@ -120,7 +120,7 @@ impl Guard {
 
 /// Walks a chunked body to its end (RFC 9112 §7.1), byte by byte and strictly.
 #[derive(Debug, Default)]
-struct Chunks {
+pub struct Chunks {
     at: At,
     /// Of the chunk's size as far as it was read, or of its data as far as it was not.
     count: u64,
@@ -149,7 +149,10 @@ const LONGEST_TRAILERS: usize = 8 * 1024;
 
 impl Chunks {
     /// How many of these bytes belong to the body, and whether it ends with them.
-    fn walk(&mut self, bytes: &[u8]) -> Result<(usize, bool), &'static str> {
+    ///
+    /// # Errors
+    /// The part of the framing that is none.
+    pub fn walk(&mut self, bytes: &[u8]) -> Result<(usize, bool), &'static str> {
         let mut index = 0;
         while let Some(byte) = bytes.get(index).copied() {
             if let At::Data = self.at {

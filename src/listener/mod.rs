@@ -30,6 +30,7 @@ mod socket;
 mod stream;
 
 pub use self::connection::Connection;
+pub use self::guard::Chunks;
 pub use self::head::{is_framing_alias, is_token};
 pub use self::socket::Io;
 pub use self::stream::Handshake as WebsocketRequest;

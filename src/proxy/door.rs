@@ -78,7 +78,7 @@ impl ProxyHttp for Door {
         };
         ctx.connection = Some(Arc::clone(&connection));
         let request = session.req_header();
-        if let Err(failure) = strict::check(request) {
+        if let Err(failure) = strict::check_request(request) {
             return self.fail(session, ctx, failure).await;
         }
         let decision = self.decide(&Asked {
@@ -264,6 +264,11 @@ impl ProxyHttp for Door {
                 "a 101 that nobody asked for",
             )
             .into_up());
+        }
+        if strict::check_answer(response.version, &response.headers).is_err() {
+            return Err(
+                Error::explain(ErrorType::InvalidHTTPHeader, "an ambiguous answer").into_up(),
+            );
         }
         if let (Some(with), false) = (&ctx.with, response.status.is_informational()) {
             with.watched.received(now());

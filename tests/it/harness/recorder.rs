@@ -1,6 +1,7 @@
 //! A replica that believes nothing: it reads with the strict parser of [`wire`], writes down what
 //! came over which connection, and answers whatever a test tells it to, well-formed or not.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -73,6 +74,8 @@ pub struct Seen {
     pub early: Mutex<Vec<u8>>,
     /// Bytes that came behind an answer after which no HTTP is spoken.
     pub raw: Mutex<Vec<u8>>,
+    /// Connections that were ended, by whoever.
+    ended: Mutex<HashSet<usize>>,
     connections: Mutex<usize>,
 }
 
@@ -127,6 +130,11 @@ impl Recorder {
             .collect()
     }
 
+    /// Whether a connection has ended.
+    pub fn has_ended(&self, connection: usize) -> bool {
+        self.seen.ended.lock().expect("lock").contains(&connection)
+    }
+
     /// What was no request at all.
     pub fn broken(&self) -> Vec<String> {
         self.seen.broken.lock().expect("lock").clone()
@@ -146,7 +154,11 @@ async fn serve(listener: TcpListener, script: Arc<Script>, seen: Arc<Seen>) {
                     *connections += 1;
                     *connections
                 };
-                open.spawn(converse(tcp, id, Arc::clone(&script), Arc::clone(&seen)));
+                let (script, seen) = (Arc::clone(&script), Arc::clone(&seen));
+                open.spawn(async move {
+                    converse(tcp, id, script, Arc::clone(&seen)).await;
+                    seen.ended.lock().expect("lock").insert(id);
+                });
             }
         }
     }

@@ -5,6 +5,8 @@ pub mod bodies;
 pub mod cases;
 mod downgrade;
 mod heads;
+mod replies;
+mod upgrades;
 
 use std::collections::HashMap;
 
