@@ -354,7 +354,9 @@ impl ProxyHttp for Door {
         error: &Error,
         ctx: &mut Ctx,
     ) -> FailToProxy {
+        let refused = *error.etype() == ErrorType::InvalidHTTPHeader;
         let client_is_gone = *error.esource() == ErrorSource::Downstream
+            && !refused
             && !matches!(error.etype(), ErrorType::HTTPStatus(_));
         if client_is_gone || answered(session).is_some() {
             return FailToProxy {
@@ -364,6 +366,8 @@ impl ProxyHttp for Door {
         }
         let failure = ctx.failure.unwrap_or_else(|| match error.esource() {
             ErrorSource::Upstream => Failure::UpstreamFailed,
+            // pingora refuses heads as well, on the way from one form to the other.
+            ErrorSource::Downstream if refused => Failure::Ambiguous,
             ErrorSource::Downstream | ErrorSource::Internal | ErrorSource::Unset => {
                 Failure::Internal
             }

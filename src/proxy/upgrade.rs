@@ -73,13 +73,18 @@ impl Request {
     /// Whether a page of this origin may open it: one of the instance's own names, or no page at
     /// all. The application behind may not ask, and cookies come along by themselves.
     pub(super) fn is_from(&self, domains: &[Domain], redirects: &[Hostname]) -> bool {
-        let Some(origin) = self.text("origin") else {
-            return !self.fields.contains_key("origin");
-        };
-        let authority = origin
-            .split_once("://")
-            .map_or("", |(_, authority)| authority);
-        let Ok((host, _)) = Hostname::from_authority(authority) else {
+        if !self.fields.contains_key("origin") {
+            return true;
+        }
+        // RFC 6454 §7.1: one origin, of the schemes that pages come by here.
+        let authority = only(&self.fields, "origin").and_then(|origin| {
+            let (scheme, authority) = origin.split_once("://")?;
+            let known = ["https", "http"]
+                .iter()
+                .any(|known| scheme.eq_ignore_ascii_case(known));
+            known.then_some(authority)
+        });
+        let Ok((host, _)) = Hostname::from_authority(authority.unwrap_or_default()) else {
             return false;
         };
         redirects.contains(&host)

@@ -239,11 +239,12 @@ impl Gateway {
             // A file is no websocket.
             return Err(Refused::because(Failure::HandshakeInvalid, visit));
         };
-        if let Err(failure) = visit.request.check() {
-            return Err(Refused::because(failure, visit));
-        }
+        // First of all: a page of another site learns nothing about what would be wrong otherwise.
         if !visit.request.is_from(&site.domains, &site.redirect_from) {
             return Err(Refused::because(Failure::OriginRefused, visit));
+        }
+        if let Err(failure) = visit.request.check() {
+            return Err(Refused::because(failure, visit));
         }
         let counters = instance.counters();
         let connected = visit

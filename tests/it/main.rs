@@ -20,6 +20,8 @@ mod docker_scaling;
 mod failure;
 mod files;
 mod forwarding;
+mod hijack;
+mod identity;
 mod layering;
 mod limits;
 mod nginx_smuggling;

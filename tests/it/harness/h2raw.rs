@@ -44,6 +44,7 @@ pub struct Outcome {
 impl RawH2 {
     pub async fn connect(edge: &dyn Front, name: &str) -> io::Result<Self> {
         let mut stream = tls(edge, name, &["h2"]).await?;
+        stream.get_ref().0.set_nodelay(true)?;
         // Without a dynamic table every answer can be read by itself.
         let settings = [0, 1, 0, 0, 0, 0];
         stream.write_all(PREFACE).await?;
