@@ -1,8 +1,7 @@
 //! Requests that two readers could understand differently, and lawful ones that look like them. Each
 //! has a second request, the marker, hidden where a smuggler would hide it.
 
-use super::bodies;
-use super::heads;
+use super::{bodies, chunks, heads};
 
 pub const HOST: &str = "congress.example.org";
 /// The request that must never be one. Its id is filled in with the case's own.
@@ -116,7 +115,7 @@ pub fn all(long: bool) -> Vec<Case> {
         bodies::codings(&mut family);
         bodies::lengths(&mut family);
         bodies::both(&mut family);
-        bodies::chunks(&mut family);
+        chunks::all(&mut family);
         bodies::expectations(&mut family);
         heads::lines(&mut family);
         heads::bytes(&mut family);

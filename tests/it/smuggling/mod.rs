@@ -1,8 +1,9 @@
 //! Nothing that a client or a replica writes is understood in two ways: what usher forwards has one
 //! reading, and what has two is refused.
 
-pub mod bodies;
+mod bodies;
 pub mod cases;
+mod chunks;
 mod downgrade;
 mod heads;
 mod replies;
