@@ -11,11 +11,11 @@ pub mod eventually;
 pub mod h2raw;
 pub mod installed;
 pub mod line;
-pub mod nginx;
 pub mod origin;
 pub mod pebble;
 pub mod pki;
 pub mod program;
+pub mod readers;
 pub mod recorder;
 pub mod wire;
 

@@ -7,6 +7,7 @@ mod chunks;
 mod downgrade;
 mod heads;
 mod replies;
+pub mod second;
 mod upgrades;
 
 use std::collections::HashMap;
