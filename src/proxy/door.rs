@@ -78,7 +78,10 @@ impl ProxyHttp for Door {
         };
         ctx.connection = Some(Arc::clone(&connection));
         let request = session.req_header();
-        if let Err(failure) = strict::check_request(request) {
+        // What came in lines has passed the listener's guard.
+        if request.version == Version::HTTP_2
+            && let Err(failure) = strict::check_request(request)
+        {
             return self.fail(session, ctx, failure).await;
         }
         let decision = self.decide(&Asked {
