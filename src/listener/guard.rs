@@ -2,7 +2,7 @@
 //!
 //! Pure: bytes in, how many of them may pass out.
 
-use super::head::{Framing, Refusal, Verdict, inspect};
+use super::head::{Framing, Refusal, Verdict, inspect, is_token};
 
 /// Where in its messages a connection is.
 #[derive(Debug)]
@@ -120,7 +120,7 @@ impl Guard {
 
 /// Walks a chunked body to its end (RFC 9112 §7.1), byte by byte and strictly.
 #[derive(Debug, Default)]
-struct Chunks {
+pub struct Chunks {
     at: At,
     /// Of the chunk's size as far as it was read, or of its data as far as it was not.
     count: u64,
@@ -138,7 +138,8 @@ enum At {
     DataCr,
     DataLf,
     TrailerStart,
-    Trailer,
+    TrailerName,
+    TrailerValue,
     TrailerLf,
     EndLf,
 }
@@ -148,7 +149,10 @@ const LONGEST_TRAILERS: usize = 8 * 1024;
 
 impl Chunks {
     /// How many of these bytes belong to the body, and whether it ends with them.
-    fn walk(&mut self, bytes: &[u8]) -> Result<(usize, bool), &'static str> {
+    ///
+    /// # Errors
+    /// The part of the framing that is none.
+    pub fn walk(&mut self, bytes: &[u8]) -> Result<(usize, bool), &'static str> {
         let mut index = 0;
         while let Some(byte) = bytes.get(index).copied() {
             if let At::Data = self.at {
@@ -210,14 +214,18 @@ impl Chunks {
             }
             (At::TrailerStart, b'\r') => At::EndLf,
             (At::EndLf, b'\n') => At::EndLf,
-            (At::TrailerStart | At::Trailer, _)
-                if self.line <= LONGEST_TRAILERS && byte != b'\n' && byte != 0 =>
+            // RFC 9112 §7.1.2: trailers are field lines, and as strict as those of a head.
+            (At::TrailerStart | At::TrailerName, _)
+                if self.line <= LONGEST_TRAILERS && is_token(byte) =>
             {
-                if byte == b'\r' {
-                    At::TrailerLf
-                } else {
-                    At::Trailer
-                }
+                At::TrailerName
+            }
+            (At::TrailerName, b':') => At::TrailerValue,
+            (At::TrailerValue, b'\r') => At::TrailerLf,
+            (At::TrailerValue, _)
+                if self.line <= LONGEST_TRAILERS && (byte == b'\t' || !byte.is_ascii_control()) =>
+            {
+                At::TrailerValue
             }
             (At::TrailerLf, b'\n') => At::TrailerStart,
             _ => return Err("chunk framing"),

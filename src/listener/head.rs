@@ -37,6 +37,8 @@ pub(super) enum Framing {
 pub(super) enum Refusal {
     /// Malformed, or with more than one meaning.
     Ambiguous(&'static str),
+    /// RFC 9110 §10.1.1: it expects what nobody here can promise.
+    Expectation,
     HeadTooLong,
     TargetTooLong,
     TooSlow,
@@ -48,6 +50,9 @@ impl Refusal {
         match self {
             Self::Ambiguous(_) => {
                 b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            }
+            Self::Expectation => {
+                b"HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             }
             Self::HeadTooLong => {
                 b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -132,10 +137,12 @@ fn read(head: &[u8]) -> Result<(Framing, bool), Refusal> {
     if method == "CONNECT" {
         return Err(Refusal::Ambiguous("CONNECT"));
     }
-    if !target.bytes().all(|b| b.is_ascii_graphic()) || target.contains('#') {
+    if !is_target(method, target) {
         return Err(Refusal::Ambiguous("illegal target"));
     }
     let body = framing(request.headers, newest)?;
+    check_nominations(request.headers)?;
+    check_expectation(request.headers)?;
     let hosts = values(request.headers, "host").count();
     if hosts > 1 || (newest && hosts == 0) {
         // RFC 9112 §3.2: exactly one, or 400.
@@ -173,8 +180,61 @@ fn check_lines(head: &[u8]) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// RFC 9112 §3.2: a path, or an address of the schemes served here; `*` belongs to OPTIONS. Every other
+/// form is an invitation to guess.
+fn is_target(method: &str, target: &str) -> bool {
+    let is_below = |scheme: &str| {
+        let head = target.get(..scheme.len());
+        head.is_some_and(|head| head.eq_ignore_ascii_case(scheme))
+    };
+    let formed = target.starts_with('/')
+        || is_below("http://")
+        || is_below("https://")
+        || (method == "OPTIONS" && target == "*");
+    formed && target.bytes().all(|b| b.is_ascii_graphic()) && !target.contains('#')
+}
+
+/// RFC 9110 §7.6.1: a field that every recipient needs is not about this connection. Taken away by
+/// its nomination, it would leave a request with other bounds or for another site.
+fn check_nominations(fields: &[httparse::Header<'_>]) -> Result<(), Refusal> {
+    let nominated = |name| values(fields, "connection").any(|list| has_token(list, name));
+    if ["content-length", "transfer-encoding", "host"]
+        .into_iter()
+        .any(nominated)
+    {
+        return Err(Refusal::Ambiguous("Connection"));
+    }
+    Ok(())
+}
+
+/// RFC 9110 §10.1.1 knows one expectation.
+fn check_expectation(fields: &[httparse::Header<'_>]) -> Result<(), Refusal> {
+    let mut expected = values(fields, "expect");
+    match (expected.next(), expected.next()) {
+        (None, _) => Ok(()),
+        (Some(only), None) if only.eq_ignore_ascii_case(b"100-continue") => Ok(()),
+        _ => Err(Refusal::Expectation),
+    }
+}
+
+/// Whether a server that takes every sign for `-` would read this name as a framing field's.
+pub fn is_framing_alias(name: &str) -> bool {
+    ["content-length", "transfer-encoding"]
+        .into_iter()
+        .any(|known| {
+            let plain = |b: u8| if b.is_ascii_alphanumeric() { b } else { b'-' };
+            let same = |(a, b): (u8, u8)| plain(a).eq_ignore_ascii_case(&b);
+            name.len() == known.len()
+                && name.bytes().zip(known.bytes()).all(same)
+                && !name.eq_ignore_ascii_case(known)
+        })
+}
+
 /// RFC 9112 §6.3, without its leniencies.
 fn framing(fields: &[httparse::Header<'_>], newest: bool) -> Result<Framing, Refusal> {
+    if fields.iter().any(|field| is_framing_alias(field.name)) {
+        return Err(Refusal::Ambiguous("framing by another name"));
+    }
     let mut lengths = values(fields, "content-length");
     let mut codings = values(fields, "transfer-encoding");
     match (lengths.next(), codings.next()) {
@@ -209,6 +269,11 @@ fn values<'f, 'h>(
         .iter()
         .filter(move |field| field.name.eq_ignore_ascii_case(name))
         .map(|field| field.value)
+}
+
+/// Whether a name of fields or methods can hold this byte (RFC 9110 §5.6.2).
+pub fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Whether a comma-separated list holds a token, in any case.

@@ -36,6 +36,8 @@ mod stream;
 
 pub use self::connection::Connection;
 pub use self::counters::EdgeCounters;
+pub use self::guard::Chunks;
+pub use self::head::{is_framing_alias, is_token};
 pub use self::pressure::{Measured, Pressure};
 pub use self::socket::Io;
 pub use self::stream::Handshake as WebsocketRequest;

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn host(text: &str) -> Hostname {
@@ -113,4 +115,36 @@ fn a_restarted_container_is_another_replica() {
     assert_eq!(first.to_string(), "0123456789ab", "as Docker shortens it");
     let process = ReplicaId::new("1234567", 1);
     assert_eq!(process.to_string(), "1234567");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+    #[test]
+    fn whatever_is_a_host_is_canonical_at_once(text in "[a-zA-Z0-9._:@/-]{0,40}|\\PC{0,20}") {
+        if let Ok((host, port)) = Hostname::from_authority(&text) {
+            let again = Hostname::from_authority(host.as_str());
+            prop_assert_eq!(again, Ok((host.clone(), None)));
+            let known = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
+            prop_assert!(host.as_str().bytes().all(known), "{}", host);
+            let written = port.map_or_else(|| host.to_string(), |port| format!("{host}:{port}"));
+            prop_assert_eq!(Hostname::from_authority(&written), Ok((host, port)));
+        }
+    }
+
+    #[test]
+    fn a_name_is_the_same_in_every_spelling(
+        labels in proptest::collection::vec("[a-zA-Z0-9_-]{1,12}", 1..5),
+        port in proptest::option::of(0u16..),
+        dot in any::<bool>(),
+    ) {
+        let name = labels.join(".");
+        let dot = if dot { "." } else { "" };
+        let port_text = port.map_or_else(String::new, |port| format!(":{port}"));
+        let plain = host(&name.to_ascii_lowercase());
+        for spelling in [name.clone(), name.to_ascii_uppercase(), name.to_ascii_lowercase()] {
+            let authority = format!("{spelling}{dot}{port_text}");
+            prop_assert_eq!(Hostname::from_authority(&authority), Ok((plain.clone(), port)));
+        }
+    }
 }

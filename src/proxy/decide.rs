@@ -142,7 +142,7 @@ impl Known<'_> {
         if *asked.method == Method::TRACE || *asked.method == Method::CONNECT {
             return fail(Failure::MethodNotAllowed);
         }
-        if asked.path.starts_with(PREFIX) {
+        if is_reserved(asked.path) {
             // Nobody but an authority asks here, and no tenant may answer one.
             return fail(Failure::NotFound);
         }
@@ -184,6 +184,10 @@ impl Known<'_> {
         let Some(path) = decode(asked.path) else {
             return fail(Failure::BadPath);
         };
+        if is_reserved(&path) {
+            // However it is spelled: a replica might read it as the path above.
+            return fail(Failure::NotFound);
+        }
         let Some(route) = instance.route(&path) else {
             return fail(Failure::NoRoute);
         };
@@ -199,6 +203,11 @@ impl Known<'_> {
             path,
         })
     }
+}
+
+/// Whether a decoded path is one of the challenges, with or without what follows.
+fn is_reserved(path: &str) -> bool {
+    path.starts_with(PREFIX) || PREFIX.strip_suffix('/') == Some(path)
 }
 
 #[cfg(test)]

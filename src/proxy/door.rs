@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::StatusCode;
-use http::header::HeaderValue;
+use http::header::{EXPECT, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
+use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorSource, ErrorType, HttpPeer, OrErr, Result};
 use pingora::protocols::Digest;
@@ -25,7 +25,7 @@ use super::failure::Failure;
 use super::headers::{Origin, join_cookies, set_identity};
 use super::hold::{Patience, Way, in_flight};
 use super::local::Answer;
-use super::{Ctx, Gateway, authority, decorate, encode, now, stub_status};
+use super::{Ctx, Gateway, authority, decorate, encode, now, strict, stub_status};
 use crate::listener::Connection;
 use crate::plan::{Ending, Level, Target};
 use crate::routing::{Pick, SessionCounter};
@@ -82,6 +82,12 @@ impl ProxyHttp for Door {
         };
         ctx.connection = Some(Arc::clone(&connection));
         let request = session.req_header();
+        // What came in lines has passed the listener's guard.
+        if request.version == Version::HTTP_2
+            && let Err(failure) = strict::check_request(request)
+        {
+            return self.fail(session, ctx, failure).await;
+        }
         let decision = self.decide(&Asked {
             method: &request.method,
             authority: authority(request),
@@ -131,6 +137,11 @@ impl ProxyHttp for Door {
         match &route.target {
             Target::Service(service) => {
                 ctx.pool = instance.pool(service).cloned();
+                if is_awaiting(session) {
+                    // Here and not by the replica, which then cannot answer before the body has come
+                    // and leave it to be taken for a request.
+                    session.write_continue_response().await?;
+                }
                 Ok(false)
             }
             Target::File(_) | Target::Files(..) => self.serve_file(session, ctx, &route).await,
@@ -263,6 +274,7 @@ impl ProxyHttp for Door {
         join_cookies(&mut parts.headers);
         set_identity(&mut parts.headers, &origin)
             .map_err(|error| Error::because(ErrorType::InvalidHTTPHeader, "identity", error))?;
+        parts.headers.remove(EXPECT);
         parts.uri = target.into();
         *request = parts.into();
         Ok(())
@@ -281,6 +293,11 @@ impl ProxyHttp for Door {
                 "a 101 that nobody asked for",
             )
             .into_up());
+        }
+        if strict::check_answer(response.version, &response.headers).is_err() {
+            return Err(
+                Error::explain(ErrorType::InvalidHTTPHeader, "an ambiguous answer").into_up(),
+            );
         }
         if let (Some(with), false) = (&ctx.with, response.status.is_informational()) {
             with.watched.received(now(), 0);
@@ -394,9 +411,11 @@ impl ProxyHttp for Door {
         error: &Error,
         ctx: &mut Ctx,
     ) -> FailToProxy {
+        let refused = *error.etype() == ErrorType::InvalidHTTPHeader;
         let client_is_gone = *error.esource() == ErrorSource::Downstream
+            && !refused
             && !matches!(error.etype(), ErrorType::HTTPStatus(_));
-        if client_is_gone || session.response_written().is_some() {
+        if client_is_gone || answered(session).is_some() {
             return FailToProxy {
                 error_code: 0,
                 can_reuse_downstream: false,
@@ -404,6 +423,8 @@ impl ProxyHttp for Door {
         }
         let failure = ctx.failure.unwrap_or_else(|| match error.esource() {
             ErrorSource::Upstream => Failure::UpstreamFailed,
+            // pingora refuses heads as well, on the way from one form to the other.
+            ErrorSource::Downstream if refused => Failure::Ambiguous,
             ErrorSource::Downstream | ErrorSource::Internal | ErrorSource::Unset => {
                 Failure::Internal
             }
@@ -426,7 +447,7 @@ impl ProxyHttp for Door {
             .with
             .as_ref()
             .is_some_and(|with| with.watched.is_stream(ending));
-        let written = session.response_written().map(|response| response.status);
+        let written = answered(session);
         // 499 is what the field calls a client that left before the answer.
         let left = StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST);
         let status = ctx.answered.or(written).unwrap_or(left);
@@ -453,6 +474,19 @@ impl ProxyHttp for Door {
     ) -> bool {
         true
     }
+}
+
+/// Whether the client holds its body back until it is told to go on (RFC 9110 §10.1.1).
+fn is_awaiting(session: &mut Session) -> bool {
+    let request = session.req_header();
+    let expects = request.headers.contains_key(EXPECT);
+    expects && request.version == Version::HTTP_11 && !session.is_body_empty()
+}
+
+/// The status the client has been told. An interim answer is none (RFC 9110 §15.2).
+fn answered(session: &Session) -> Option<StatusCode> {
+    let status = session.response_written()?.status;
+    (!status.is_informational()).then_some(status)
 }
 
 fn declared_length(request: &RequestHeader) -> Option<u64> {

@@ -6,12 +6,16 @@ use crate::routing::NoPick;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Failure {
+    /// It can be understood in two ways where it goes.
+    Ambiguous,
     /// `Host` is missing or no name.
     BadHost,
     /// The path can be understood in two ways.
     BadPath,
     BodyTooLarge,
     Denied,
+    /// It expects what nobody here can promise (RFC 9110 §10.1.1).
+    Expectation,
     FieldsTooMany,
     /// A websocket handshake that is none (RFC 6455 §4.2.1).
     HandshakeInvalid,
@@ -47,9 +51,12 @@ impl Failure {
     /// The only place where a failure becomes a status (RFC 9110 §15).
     pub(super) fn status(self) -> StatusCode {
         match self {
-            Self::BadHost | Self::BadPath | Self::HandshakeInvalid => StatusCode::BAD_REQUEST,
+            Self::Ambiguous | Self::BadHost | Self::BadPath | Self::HandshakeInvalid => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Denied | Self::OriginRefused => StatusCode::FORBIDDEN,
             Self::NoRoute | Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
@@ -89,10 +96,12 @@ impl Failure {
     /// The word of the access log.
     pub(super) fn word(self) -> &'static str {
         match self {
+            Self::Ambiguous => "ambiguous",
             Self::BadHost => "bad-host",
             Self::BadPath => "bad-path",
             Self::BodyTooLarge => "body-too-large",
             Self::Denied => "denied",
+            Self::Expectation => "expectation",
             Self::FieldsTooMany => "fields-too-many",
             Self::HandshakeInvalid => "handshake-invalid",
             Self::HandshakeVersion => "handshake-version",

@@ -151,28 +151,45 @@ const fn word(word: &'static str) -> HeaderValue {
     HeaderValue::from_static(word)
 }
 
-/// Whether a field speaks about the client's identity, or would to a server that takes `_` and `.`
-/// for `-` (CGI does). `Proxy` would become `HTTP_PROXY` there.
+/// Whether a field speaks about the client's identity or about what it asked for, or would to a
+/// server that takes every sign for `-` (CGI does with some). `Proxy` would become `HTTP_PROXY`
+/// there.
 pub(super) fn is_identity(name: &HeaderName) -> bool {
-    const NAMES: [&str; 5] = [
+    /// What proxies of any maker call it, and applications are told to believe.
+    const NAMES: [&str; 22] = [
+        "cf-connecting-ip",
+        "client-ip",
+        "fastly-client-ip",
         "forwarded",
+        "forwarded-for",
+        "front-end-https",
         "proxy",
-        "x-original-uri",
-        "x-real-ip",
+        "true-client-ip",
         "x-client-ip",
+        "x-cluster-client-ip",
+        "x-envoy-external-address",
+        "x-forwarded",
+        "x-host",
+        "x-original-host",
+        "x-original-uri",
+        "x-original-url",
+        "x-originating-ip",
+        "x-real-ip",
+        "x-remote-addr",
+        "x-remote-ip",
+        "x-rewrite-url",
+        "x-url-scheme",
     ];
     let name = name.as_str();
     // What every request carries is known by its first letter.
-    if !name.starts_with(['f', 'p', 'x']) {
+    if !name.starts_with(['c', 'f', 'p', 't', 'x']) {
         return false;
     }
-    let plain = |a: u8| if matches!(a, b'_' | b'.') { b'-' } else { a };
-    let same = |known: &str| {
-        name.len() == known.len() && name.bytes().zip(known.bytes()).all(|(a, b)| plain(a) == b)
-    };
+    let plain = |a: u8| if a.is_ascii_alphanumeric() { a } else { b'-' };
     let begins = |prefix: &str| {
         name.len() >= prefix.len() && name.bytes().zip(prefix.bytes()).all(|(a, b)| plain(a) == b)
     };
+    let same = |known: &str| name.len() == known.len() && begins(known);
     NAMES.iter().any(|known| same(known)) || begins("x-forwarded-")
 }
 

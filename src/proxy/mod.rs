@@ -26,6 +26,7 @@ mod hold;
 mod local;
 mod pages;
 mod static_files;
+mod strict;
 mod stub_status;
 mod tunnel;
 mod upgrade;

@@ -204,8 +204,10 @@ fn both(failure: Failure) -> (Text, Text) {
                 "Diese Seite gibt es nur über https.",
             ),
         ),
-        Failure::BadHost
+        Failure::Ambiguous
+        | Failure::BadHost
         | Failure::BadPath
+        | Failure::Expectation
         | Failure::FieldsTooMany
         | Failure::HandshakeInvalid
         | Failure::HandshakeVersion

@@ -6,13 +6,15 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Version};
 use sha1::{Digest, Sha1};
 
 use super::failure::Failure;
 use super::headers::{Origin, remove_hop_by_hop, set_identity};
 use super::local::Answer;
 use super::pages::Reader;
+use super::strict::Framing;
+use crate::listener::Chunks;
 use crate::names::{Domain, Hostname};
 use crate::plan::Site;
 
@@ -58,12 +60,12 @@ impl Request {
         self.fields.get(name)?.to_str().ok()
     }
 
-    /// What is wrong with it, by RFC 6455 §4.2.1.
+    /// What is wrong with it, by RFC 6455 §4.2.1. Its fields come once (§11.3).
     pub(super) fn check(&self) -> Result<(), Failure> {
-        if self.text("sec-websocket-version") != Some("13") {
+        if only(&self.fields, "sec-websocket-version") != Some("13") {
             return Err(Failure::HandshakeVersion);
         }
-        let key = self.text("sec-websocket-key").unwrap_or_default();
+        let key = only(&self.fields, "sec-websocket-key").unwrap_or_default();
         match STANDARD.decode(key) {
             Ok(bytes) if bytes.len() == 16 => Ok(()),
             _ => Err(Failure::HandshakeInvalid),
@@ -73,14 +75,19 @@ impl Request {
     /// Whether a page of this origin may open it: one of the instance's own names, or no page at
     /// all. The application behind may not ask, and cookies come along by themselves.
     pub(super) fn is_from(&self, site: &Site) -> bool {
-        let Some(origin) = self.text("origin") else {
+        if !self.fields.contains_key("origin") {
             // Programs send none.
-            return !self.fields.contains_key("origin") && !site.strict_origin;
-        };
-        let authority = origin
-            .split_once("://")
-            .map_or("", |(_, authority)| authority);
-        let Ok((host, _)) = Hostname::from_authority(authority) else {
+            return !site.strict_origin;
+        }
+        // RFC 6454 §7.1: one origin, of the schemes that pages come by here.
+        let authority = only(&self.fields, "origin").and_then(|origin| {
+            let (scheme, authority) = origin.split_once("://")?;
+            let known = ["https", "http"]
+                .iter()
+                .any(|known| scheme.eq_ignore_ascii_case(known));
+            known.then_some(authority)
+        });
+        let Ok((host, _)) = Hostname::from_authority(authority.unwrap_or_default()) else {
             return false;
         };
         site.redirect_from.contains(&host)
@@ -121,6 +128,7 @@ impl Request {
 /// What a replica answered.
 #[derive(Debug)]
 pub(super) struct Reply {
+    pub(super) version: Version,
     pub(super) status: StatusCode,
     pub(super) fields: HeaderMap,
     /// What came behind the head.
@@ -149,8 +157,13 @@ impl Reply {
                 fields.append(name, value);
             }
         }
+        let version = match parsed.version {
+            Some(1) => Version::HTTP_11,
+            _ => Version::HTTP_10,
+        };
         let rest = bytes.split_off(length).freeze();
         Ok(Some(Self {
+            version,
             status: status.ok_or(Failure::UpstreamFailed)?,
             fields,
             rest,
@@ -171,7 +184,7 @@ impl Reply {
         self.status == StatusCode::SWITCHING_PROTOCOLS
             && lists("upgrade", "websocket")
             && lists("connection", "upgrade")
-            && text("sec-websocket-accept") == Some(request.accept().as_str())
+            && only(&self.fields, "sec-websocket-accept") == Some(request.accept().as_str())
     }
 
     /// The head for the client.
@@ -206,6 +219,60 @@ impl Reply {
         }
         head.extend_from_slice(b"\r\n");
         head
+    }
+}
+
+/// The body of an answer that is no agreement, as it was framed and not a byte more.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    framing: Framing,
+    chunks: Chunks,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Refusal {
+    const LONGEST: usize = 1 << 20;
+
+    pub(super) fn new(framing: Framing, status: StatusCode) -> Self {
+        // RFC 9112 §6.3: these have no body, whatever their fields say.
+        let none = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        Self {
+            framing: if none { Framing::Length(0) } else { framing },
+            chunks: Chunks::default(),
+            bytes: Vec::new(),
+        }
+    }
+
+    /// Takes what belongs to the body, and says whether more of it is to come.
+    ///
+    /// # Errors
+    /// Chunks that are none.
+    pub(super) fn wants(&mut self, part: &[u8]) -> Result<bool, Failure> {
+        let (length, more) = match &mut self.framing {
+            Framing::Chunked => {
+                let walked = self.chunks.walk(part);
+                let (length, ended) = walked.map_err(|_| Failure::UpstreamFailed)?;
+                (length, !ended)
+            }
+            Framing::Length(left) => {
+                let here = u64::try_from(part.len()).unwrap_or(u64::MAX).min(*left);
+                *left -= here;
+                (usize::try_from(here).unwrap_or(part.len()), *left > 0)
+            }
+            Framing::UntilEnd => (part.len(), true),
+        };
+        self.bytes
+            .extend_from_slice(part.get(..length).unwrap_or_default());
+        Ok(more && self.bytes.len() < Self::LONGEST)
+    }
+}
+
+/// The value of a field that comes once.
+fn only<'m>(fields: &'m HeaderMap, name: &str) -> Option<&'m str> {
+    let mut values = fields.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().ok(),
+        _ => None,
     }
 }
 

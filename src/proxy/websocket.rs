@@ -20,8 +20,8 @@ use super::headers::Origin;
 use super::hold::{Patience, Way, in_flight};
 use super::pages::Reader;
 use super::tunnel::{Relay, Relayed};
-use super::upgrade::{Reply, Request, refusal};
-use super::{Gateway, additions, now, wall};
+use super::upgrade::{Refusal, Reply, Request, refusal};
+use super::{Gateway, additions, now, strict, wall};
 use crate::listener::{Admission, Connection, Io, WebsocketRequest};
 use crate::names::{Hostname, InstanceName, ReplicaId};
 use crate::plan::{Ending, Target};
@@ -263,11 +263,12 @@ impl Gateway {
             // A file is no websocket.
             return Err(Refused::because(Failure::HandshakeInvalid, visit));
         };
-        if let Err(failure) = visit.request.check() {
-            return Err(Refused::because(failure, visit));
-        }
+        // First of all: a page of another site learns nothing about what would be wrong otherwise.
         if !visit.request.is_from(site) {
             return Err(Refused::because(Failure::OriginRefused, visit));
+        }
+        if let Err(failure) = visit.request.check() {
+            return Err(Refused::because(failure, visit));
         }
         let counters = instance.counters();
         if self.pressure.sheds(counters.connections()) {
@@ -394,10 +395,25 @@ impl Gateway {
         mut upstream: TcpStream,
         reply: Reply,
     ) -> Refused {
-        const LONGEST_REFUSAL: u64 = 1 << 20;
-        if reply.status.is_informational() {
-            // A 101 without the proof that it is ours, or an answer to nothing that was asked.
+        let framing = strict::check_answer(reply.version, &reply.fields);
+        let (false, Ok(framing)) = (reply.status.is_informational(), framing) else {
+            // A 101 without the proof that it is ours, or an answer that could be read in two ways.
             return Refused::because(Failure::UpstreamFailed, visit);
+        };
+        let mut body = Refusal::new(framing, reply.status);
+        let read = async {
+            let mut part = BytesMut::from(&reply.rest[..]);
+            while body.wants(&part)? {
+                part.clear();
+                if upstream.read_buf(&mut part).await.unwrap_or(0) == 0 {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        // What did not come in time is cut; the client sees the end of the connection.
+        if let Ok(Err(failure)) = timeout(Duration::from_secs(10), read).await {
+            return Refused::because(failure, visit);
         }
         let secure = visit
             .served
@@ -407,15 +423,7 @@ impl Gateway {
             Some(served) => reply.to_client(additions(&served.instance.plan().site, secure)),
             None => reply.to_client(std::iter::empty()),
         };
-        answer.extend_from_slice(&reply.rest);
-        let mut body = Vec::new();
-        let mut rest = (&mut upstream).take(LONGEST_REFUSAL);
-        if let Some(length) = remaining(&reply) {
-            rest.set_limit(length.min(LONGEST_REFUSAL));
-        }
-        // What did not come in time is cut; the client sees the end of the connection.
-        let _ = timeout(Duration::from_secs(10), rest.read_to_end(&mut body)).await;
-        answer.extend_from_slice(&body);
+        answer.extend_from_slice(&body.bytes);
         Refused {
             answer,
             status: reply.status,
@@ -533,18 +541,6 @@ async fn ask(address: SocketAddr, head: &[u8]) -> Result<(TcpStream, Reply), Una
             return Ok((upstream, reply));
         }
     }
-}
-
-/// How much of a refusal's body is still to come; `None`: until the connection ends.
-fn remaining(reply: &Reply) -> Option<u64> {
-    let length: u64 = reply
-        .fields
-        .get("content-length")?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()?;
-    Some(length.saturating_sub(reply.rest.len() as u64))
 }
 
 async fn send_last(io: &mut Io, answer: &[u8]) {

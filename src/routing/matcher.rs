@@ -39,7 +39,8 @@ fn fits(route: &Route, path: &str) -> bool {
         && (prefix.ends_with('/') || matches!(path.as_bytes().get(prefix.len()), None | Some(b'/')))
 }
 
-/// Decodes the path of a request target once. `None` means that two readers could understand it
+/// Decodes the path of a request target once. Slashes in a row become one, because most servers take
+/// them for one, and a route must not be passed by on the way to it. `None` means that two readers could understand it
 /// differently: encodings that are none, control characters, backslashes, dot segments.
 pub fn decode(path: &str) -> Option<String> {
     let mut decoded = Vec::with_capacity(path.len());
@@ -55,7 +56,9 @@ pub fn decode(path: &str) -> Option<String> {
         if byte.is_ascii_control() || byte == b'\\' {
             return None;
         }
-        decoded.push(byte);
+        if (byte, decoded.last()) != (b'/', Some(&b'/')) {
+            decoded.push(byte);
+        }
     }
     let decoded = String::from_utf8(decoded).ok()?;
     let plain = decoded

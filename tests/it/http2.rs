@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::harness::client::{http2, tls};
 use crate::harness::eventually::{check, eventually};
-use crate::harness::h2raw::{
+use crate::harness::h2flood::{
     AGAIN, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADER_TABLE_SIZE, HEADERS,
     INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS, MAX_HEADER_LIST_SIZE, PING, PRIORITY, RST_STREAM,
     Raw, SETTINGS, WINDOW_UPDATE, block, frame, indexed,

@@ -87,6 +87,12 @@ fn chunks_that_two_readers_could_split_differently_end_the_connection() {
         "5;a\nb\r\nhello\r\n",
         "00000000000000001\r\n",
         "0\r\nTrailer: x\n\r\n",
+        "0\r\nTrailer: x\r\n folded\r\n\r\n",
+        "0\r\n folded\r\n\r\n",
+        "0\r\nno colon\r\n\r\n",
+        "0\r\nTrailer : x\r\n\r\n",
+        "0\r\n: x\r\n\r\n",
+        "0\r\nTrailer: \x01\r\n\r\n",
     ] {
         for part in [1, 4_096] {
             let seen = walk(chunked(body).as_bytes(), part);

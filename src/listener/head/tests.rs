@@ -76,6 +76,14 @@ fn what_two_readers_could_split_differently_is_refused() {
         "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET / HTTP/1.1 \r\nHost: a\r\n\r\n",
         "GET / HTTP/2.0\r\nHost: a\r\n\r\n",
+        "GET a HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET ?a HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET * HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nContent_Length: 5\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nTransfer.Encoding: chunked\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: close, content-length\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: Host\r\n\r\n",
         "GET /\r\n\r\n",
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         "\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -89,6 +97,33 @@ fn there_is_exactly_one_host() {
     assert!(is_ambiguous("GET / HTTP/1.1\r\n\r\n"));
     assert!(is_ambiguous("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"));
     assert!(!is_ambiguous("GET / HTTP/1.0\r\n\r\n"));
+}
+
+#[test]
+fn targets_have_the_forms_that_requests_to_servers_have() {
+    for head in [
+        "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET HTTP://a/b HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET https://a/b HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET //a HTTP/1.1\r\nHost: a\r\n\r\n",
+    ] {
+        assert!(matches!(verdict(head), Verdict::Head { .. }), "{head:?}");
+    }
+}
+
+#[test]
+fn one_expectation_is_known() {
+    let good = with("Expect: 100-Continue\r\n");
+    assert!(matches!(verdict(&good), Verdict::Head { .. }));
+    for fields in [
+        "Expect: 200-ok\r\n",
+        "Expect: \r\n",
+        "Expect: 100-continue, 100-continue\r\n",
+        "Expect: 100-continue\r\nExpect: 100-continue\r\n",
+    ] {
+        let refused = Verdict::Refuse(Refusal::Expectation);
+        assert_eq!(verdict(&with(fields)), refused, "{fields:?}");
+    }
 }
 
 #[test]

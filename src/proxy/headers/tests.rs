@@ -23,7 +23,10 @@ fn fields(pairs: &[(&str, &str)]) -> HeaderMap {
     map
 }
 
-const LIES: [(&str, &str); 10] = [
+const LIES: [(&str, &str); 13] = [
+    ("x~forwarded^for", "6.6.6.6"),
+    ("true_client_ip", "6.6.6.6"),
+    ("cf-connecting-ip", "6.6.6.6"),
     ("x-forwarded-for", "6.6.6.6"),
     ("x-forwarded-proto", "https"),
     ("x-forwarded-host", "evil.example"),

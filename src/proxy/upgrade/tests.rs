@@ -29,6 +29,8 @@ fn a_handshake_that_is_none_is_refused_for_its_reason() {
         with("Version: 13", "Version: 8").check(),
         Err(Failure::HandshakeVersion)
     );
+    let twice = with("Version: 13", "Version: 13\r\nSec-WebSocket-Version: 13");
+    assert_eq!(twice.check(), Err(Failure::HandshakeVersion));
     for key in [
         "",
         "short",
@@ -67,6 +69,8 @@ fn pages_of_other_sites_may_not_open_it() {
         "null",
         "",
         "https://a.example@evil.example",
+        "ftp://a.example",
+        "https://a.example\r\nOrigin: https://a.example",
     ] {
         assert!(!is_from(origin), "{origin}");
     }
@@ -165,4 +169,35 @@ fn the_client_gets_the_agreement_and_a_refusal_closes() {
         "{head}"
     );
     assert!(!head.contains("keep-alive"));
+}
+
+#[test]
+fn a_refusal_ends_where_its_body_ends() {
+    let taken = |framing, status: u16, parts: &[&str]| {
+        let status = StatusCode::from_u16(status).expect("a status");
+        let mut body = Refusal::new(framing, status);
+        let mut more = true;
+        for part in parts {
+            more = body.wants(part.as_bytes())?;
+        }
+        Ok((String::from_utf8(body.bytes).expect("text"), more))
+    };
+    let took = |text: &str, more| Ok((text.to_owned(), more));
+    assert_eq!(
+        taken(Framing::Length(3), 403, &["no", "!HTTP/1.1"]),
+        took("no!", false)
+    );
+    assert_eq!(taken(Framing::Length(3), 403, &["no"]), took("no", true));
+    assert_eq!(taken(Framing::Length(3), 304, &["no!"]), took("", false));
+    assert_eq!(
+        taken(Framing::UntilEnd, 403, &["no", "!"]),
+        took("no!", true)
+    );
+    let chunks = ["2\r\nno\r\n0\r", "\n\r\nHTTP/1.1 200"];
+    assert_eq!(
+        taken(Framing::Chunked, 403, &chunks),
+        took("2\r\nno\r\n0\r\n\r\n", false)
+    );
+    let broken = taken(Framing::Chunked, 403, &["no"]);
+    assert_eq!(broken, Err(Failure::UpstreamFailed));
 }

@@ -102,6 +102,21 @@ fn paths_are_decoded_once() {
     assert!(decode("/a/..b").is_some() && decode("/...").is_some());
 }
 
+#[test]
+fn slashes_in_a_row_are_one() {
+    for path in [
+        "//a/b",
+        "/a//b",
+        "/a///b",
+        "/a%2f/b",
+        "/%2Fa/b",
+        "//a/%2f%2fb",
+    ] {
+        assert_eq!(decode(path).as_deref(), Some("/a/b"), "{path}");
+    }
+    assert_eq!(decode("//").as_deref(), Some("/"));
+}
+
 proptest! {
     #[test]
     fn decoding_never_panics_and_never_leaves_a_way_up(path in "\\PC*") {

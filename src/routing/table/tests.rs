@@ -210,3 +210,52 @@ fn pooled_connections_are_told_apart_by_instance_container_and_life() {
     assert_eq!(distinct.len(), all.len());
     assert_eq!(key(0, "c1", 1), all[0]);
 }
+
+#[test]
+fn ten_thousand_hosts_are_each_their_own_tenants_in_every_spelling() {
+    let name = |tenant: usize, number: usize| format!("h{number}.t{tenant}.slides.example");
+    let instances: Vec<_> = (0..100)
+        .map(|tenant| {
+            let domains: Vec<String> = (0..100).map(|number| name(tenant, number)).collect();
+            let domains: Vec<&str> = domains.iter().map(String::as_str).collect();
+            instance(&format!("t{tenant}"), &domains, Vec::new())
+        })
+        .collect();
+    let routes = Routes::default();
+    let all: Vec<_> = instances.iter().collect();
+    routes.apply(&plan(1, &all), &Heard::default());
+
+    let table = routes.load();
+    let found = |authority: &str| {
+        let (host, _) = Hostname::from_authority(authority).ok()?;
+        Some(table.find(&host)?.instance.name().to_string())
+    };
+    for tenant in 0..100 {
+        for number in 0..100 {
+            let name = name(tenant, number);
+            let expected = Some(format!("t{tenant}"));
+            for spelling in [
+                name.clone(),
+                name.to_ascii_uppercase(),
+                name.replace('h', "H"),
+                format!("{name}."),
+                format!("{name}:443"),
+                format!("{}.:8443", name.to_ascii_uppercase()),
+                format!("{name}:"),
+            ] {
+                assert_eq!(found(&spelling), expected, "{spelling}");
+            }
+            for other in [
+                format!("x.{name}"),
+                format!("{name}.x"),
+                format!("{name}x"),
+                format!("x{name}"),
+                format!("{name}.."),
+                format!("{name}:80:80"),
+                format!("u@{name}"),
+            ] {
+                assert_eq!(found(&other), None, "{other}");
+            }
+        }
+    }
+}

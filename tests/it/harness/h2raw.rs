@@ -1,255 +1,208 @@
-//! An HTTP/2 client that sends what no client should: frames and header blocks written by hand.
+//! A client of HTTP/2 that writes its frames by hand, lawful or not (RFC 9113 §4, RFC 7541 §6).
 
-use std::sync::{Arc, Mutex};
+use std::collections::HashMap;
+use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
 use super::client::{Front, tls};
-use super::eventually;
-
-pub const DATA: u8 = 0x0;
-pub const HEADERS: u8 = 0x1;
-pub const PRIORITY: u8 = 0x2;
-pub const RST_STREAM: u8 = 0x3;
-pub const SETTINGS: u8 = 0x4;
-pub const PING: u8 = 0x6;
-pub const GOAWAY: u8 = 0x7;
-pub const WINDOW_UPDATE: u8 = 0x8;
-pub const CONTINUATION: u8 = 0x9;
-pub const ACK: u8 = 0x1;
-pub const END_STREAM: u8 = 0x1;
-pub const END_HEADERS: u8 = 0x4;
-
-/// Settings by their numbers (RFC 9113 §6.5.2).
-pub const HEADER_TABLE_SIZE: u16 = 0x1;
-pub const MAX_CONCURRENT_STREAMS: u16 = 0x3;
-pub const INITIAL_WINDOW_SIZE: u16 = 0x4;
-pub const MAX_HEADER_LIST_SIZE: u16 = 0x6;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const END_STREAM: u8 = 1;
+const ACK: u8 = 1;
+const END_HEADERS: u8 = 4;
 
-/// A frame as it came.
-#[derive(Clone, Debug)]
-pub struct Frame {
-    pub kind: u8,
-    pub flags: u8,
-    pub stream: u32,
-    pub payload: Vec<u8>,
-}
+pub type Field = (Vec<u8>, Vec<u8>);
 
-/// How a connection was ended by the other side.
-#[derive(Clone, Copy, Debug)]
-pub struct Ended {
-    /// The reason of the last GOAWAY.
+pub struct RawH2 {
+    stream: TlsStream<TcpStream>,
+    inbox: Vec<u8>,
+    streams: HashMap<u32, Outcome>,
+    /// Why the other side ended the connection.
     pub goaway: Option<u32>,
-    pub after: Duration,
 }
 
-pub struct Raw {
-    writer: WriteHalf<TlsStream<TcpStream>>,
-    seen: Arc<Mutex<Vec<Frame>>>,
-    reader: JoinHandle<()>,
+/// What has become of a stream.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Outcome {
+    pub status: Option<u16>,
+    pub body: Vec<u8>,
+    pub reset: Option<u32>,
+    pub ended: bool,
 }
 
-impl Raw {
-    /// Connects, sends these settings, and reads whatever comes from then on.
-    pub async fn connect(edge: &dyn Front, host: &str, settings: &[(u16, u32)]) -> Self {
-        let stream = tls(edge, host, &["h2"]).await.expect("TLS");
-        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-        let (reader, writer) = split(stream);
-        let seen = Arc::default();
-        let reader = tokio::spawn(read(reader, Arc::clone(&seen)));
-        let mut raw = Self {
-            writer,
-            seen,
-            reader,
-        };
-        let mut payload = Vec::new();
-        for (id, value) in settings {
-            payload.extend(id.to_be_bytes());
-            payload.extend(value.to_be_bytes());
-        }
-        let first = [PREFACE, &frame(SETTINGS, 0, 0, &payload)].concat();
-        assert!(raw.send(&first).await);
-        raw
-    }
-
-    /// Whether the other side took it.
-    pub async fn send(&mut self, bytes: &[u8]) -> bool {
-        self.writer.write_all(bytes).await.is_ok() && self.writer.flush().await.is_ok()
-    }
-
-    pub fn frames(&self) -> Vec<Frame> {
-        self.seen.lock().expect("lock").clone()
-    }
-
-    /// The value of a setting of the other side.
-    pub async fn setting(&self, id: u16) -> u32 {
-        let settings = self.first("SETTINGS", |frame| {
-            frame.kind == SETTINGS && frame.flags & ACK == 0
-        });
-        let payload = settings.await.payload;
-        let pair = payload.chunks(6).find(|pair| pair[..2] == id.to_be_bytes());
-        number(&pair.expect("the setting")[2..])
-    }
-
-    /// The status of the answer on a stream.
-    pub async fn status(&self, stream: u32) -> u16 {
-        let head = self.first("an answer", |frame| {
-            frame.kind == HEADERS && frame.stream == stream
-        });
-        status(&head.await.payload)
-    }
-
-    /// The code with which a stream was reset.
-    pub async fn reset(&self, stream: u32) -> u32 {
-        let reset = self.first("a reset", |frame| {
-            frame.kind == RST_STREAM && frame.stream == stream
-        });
-        number(&reset.await.payload)
-    }
-
-    async fn first(&self, what: &str, is: impl Fn(&Frame) -> bool) -> Frame {
-        eventually(what, async || {
-            let frames = self.frames();
-            let found = frames.iter().find(|frame| is(frame)).cloned();
-            found.ok_or(frames)
-        })
-        .await
-    }
-
-    /// Waits until the other side has closed the connection.
-    pub async fn ended(&mut self, within: Duration) -> Option<Ended> {
-        let began = Instant::now();
-        timeout(within, &mut self.reader).await.ok()?.expect("read");
-        let frames = self.frames();
-        let goaway = frames.iter().rfind(|frame| frame.kind == GOAWAY);
-        Some(Ended {
-            goaway: goaway.map(|frame| number(&frame.payload[4..8])),
-            after: began.elapsed(),
+impl RawH2 {
+    pub async fn connect(edge: &dyn Front, name: &str) -> io::Result<Self> {
+        let mut stream = tls(edge, name, &["h2"]).await?;
+        stream.get_ref().0.set_nodelay(true)?;
+        // Without a dynamic table every answer can be read by itself.
+        let settings = [0, 1, 0, 0, 0, 0];
+        stream.write_all(PREFACE).await?;
+        stream.write_all(&frame(SETTINGS, 0, 0, &settings)).await?;
+        Ok(Self {
+            stream,
+            inbox: Vec::new(),
+            streams: HashMap::new(),
+            goaway: None,
         })
     }
-}
 
-impl Drop for Raw {
-    fn drop(&mut self) {
-        self.reader.abort();
+    /// A header block of these fields, none of them compressed.
+    pub async fn headers(&mut self, id: u32, fields: &[Field], end: bool) {
+        let mut block = Vec::new();
+        for (name, value) in fields {
+            block.push(0);
+            for text in [name, value] {
+                push_length(&mut block, text.len());
+                block.extend_from_slice(text);
+            }
+        }
+        let flags = END_HEADERS | if end { END_STREAM } else { 0 };
+        self.send(&frame(HEADERS, flags, id, &block)).await;
     }
-}
 
-async fn read(mut stream: ReadHalf<TlsStream<TcpStream>>, seen: Arc<Mutex<Vec<Frame>>>) {
-    loop {
-        let mut head = [0; 9];
-        if stream.read_exact(&mut head).await.is_err() {
-            return;
-        }
-        let length = usize::try_from(number(&head[..3])).expect("24 bits");
-        let mut payload = vec![0; length];
-        if stream.read_exact(&mut payload).await.is_err() {
-            return;
-        }
-        let frame = Frame {
-            kind: head[3],
-            flags: head[4],
-            stream: number(&head[5..]),
-            payload,
+    pub async fn data(&mut self, id: u32, bytes: &[u8], end: bool) {
+        let flags = if end { END_STREAM } else { 0 };
+        self.send(&frame(DATA, flags, id, bytes)).await;
+    }
+
+    async fn send(&mut self, bytes: &[u8]) {
+        // The other side may have ended it.
+        let _ = self.stream.write_all(bytes).await;
+        let _ = self.stream.flush().await;
+    }
+
+    /// Reads until this stream has ended, or nothing more comes.
+    pub async fn outcome(&mut self, id: u32, patience: Duration) -> Outcome {
+        let read = async {
+            loop {
+                while self.take_frame().await {}
+                let outcome = self.streams.entry(id).or_default();
+                if outcome.ended || outcome.reset.is_some() {
+                    return;
+                }
+                if !matches!(self.stream.read_buf(&mut self.inbox).await, Ok(1..)) {
+                    return;
+                }
+            }
         };
-        seen.lock().expect("lock").push(frame);
+        let _ = timeout(patience, read).await;
+        self.streams.get(&id).cloned().unwrap_or_default()
+    }
+
+    /// Takes one frame from the inbox, if it is whole.
+    async fn take_frame(&mut self) -> bool {
+        let Some(&[a, b, c, kind, flags, d, e, f, g]) = self.inbox.first_chunk() else {
+            return false;
+        };
+        let length = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+        if self.inbox.len() < 9 + length {
+            return false;
+        }
+        let id = u32::from_be_bytes([d & 0x7f, e, f, g]);
+        let payload = self.inbox[9..9 + length].to_vec();
+        self.inbox.drain(..9 + length);
+        let number = |at: usize| {
+            let bytes = payload
+                .get(at..at + 4)
+                .and_then(|bytes| bytes.try_into().ok());
+            bytes.map(u32::from_be_bytes)
+        };
+        match kind {
+            SETTINGS | PING if flags & ACK == 0 => {
+                let echo = if kind == PING { &payload[..] } else { &[] };
+                self.send(&frame(kind, ACK, 0, echo)).await;
+            }
+            GOAWAY => self.goaway = number(4),
+            HEADERS | DATA | RST_STREAM => {
+                let outcome = self.streams.entry(id).or_default();
+                match kind {
+                    HEADERS => {
+                        let status = status(&payload);
+                        if status.is_some_and(|status| status >= 200) {
+                            outcome.status = status;
+                        }
+                    }
+                    DATA => outcome.body.extend_from_slice(&payload),
+                    _ => outcome.reset = number(0),
+                }
+                outcome.ended |= kind != RST_STREAM && flags & END_STREAM != 0;
+            }
+            _ => {}
+        }
+        true
     }
 }
 
-fn number(bytes: &[u8]) -> u32 {
+pub fn frame(kind: u8, flags: u8, id: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a short payload");
+    let mut bytes = length.to_be_bytes()[1..].to_vec();
+    bytes.extend([kind, flags]);
+    bytes.extend(id.to_be_bytes());
+    bytes.extend_from_slice(payload);
     bytes
-        .iter()
-        .take(4)
-        .fold(0, |all, byte| all << 8 | u32::from(*byte))
 }
 
-/// One frame.
-pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
-    let head = [length[1], length[2], length[3], kind, flags];
-    [&head, &stream.to_be_bytes()[..], payload].concat()
-}
-
-/// The pseudo fields of a request.
-pub fn block(method: &str, host: &str, path: &str) -> Vec<u8> {
-    let mut block = vec![0x87];
-    for (index, value) in [(0x02, method), (0x01, host), (0x04, path)] {
-        // A literal without indexing, its name from the static table (RFC 7541 §6.2.2).
-        block.push(index);
-        block.push(u8::try_from(value.len()).expect("short"));
-        block.extend(value.as_bytes());
+/// An integer with a prefix of seven bits, Huffman bit unset (RFC 7541 §5.1).
+fn push_length(block: &mut Vec<u8>, length: usize) {
+    let byte = |value: usize| u8::try_from(value).expect("a byte");
+    if length < 127 {
+        block.push(byte(length));
+        return;
     }
-    block
+    block.push(127);
+    let mut rest = length - 127;
+    while rest >= 128 {
+        block.push(byte(rest % 128 + 128));
+        rest /= 128;
+    }
+    block.push(byte(rest));
 }
 
-/// A field that takes the first place of the dynamic table, where [`AGAIN`] finds it.
-pub fn indexed(name: &str, value: &str) -> Vec<u8> {
-    let mut field = vec![0x40];
-    for text in [name, value] {
-        let length = text.len();
-        if length < 127 {
-            field.push(u8::try_from(length).expect("short"));
-        } else {
-            // RFC 7541 §5.1: seven bits are full, the rest follows in groups of seven.
-            field.push(127);
-            let mut rest = length - 127;
-            while rest >= 128 {
-                field.push(u8::try_from(rest % 128 + 128).expect("a byte"));
-                rest /= 128;
+/// `:status`, which comes first (RFC 9113 §8.3); the rest of the block is nobody's business here.
+fn status(mut block: &[u8]) -> Option<u16> {
+    const INDEXED: [u16; 7] = [200, 204, 206, 304, 400, 404, 500];
+    // Updates of the table's size come before everything (RFC 7541 §4.2).
+    while let [0x20..=0x3f, rest @ ..] = block {
+        block = rest;
+    }
+    match block {
+        [first @ 0x88..=0x8e, ..] => INDEXED.get(usize::from(first - 0x88)).copied(),
+        // A literal with the name of entry 8.
+        [0x48 | 0x18 | 0x08, length, text @ ..] => {
+            let text = text.get(..usize::from(length & 0x7f))?;
+            if length & 0x80 == 0 {
+                return std::str::from_utf8(text).ok()?.parse().ok();
             }
-            field.push(u8::try_from(rest).expect("a byte"));
+            digits(text)
         }
-        field.extend(text.as_bytes());
+        _ => None,
     }
-    field
 }
 
-/// The newest entry of the dynamic table, in one byte.
-pub const AGAIN: u8 = 0x80 | 62;
-
-/// A status as the first field of a block: indexed, or three digits.
-fn status(block: &[u8]) -> u16 {
-    // A change of the table's size may come first.
-    let mut block = block;
-    while block[0] & 0xe0 == 0x20 {
-        block = &block[1..];
-    }
-    match block[0] {
-        0x88 => return 200,
-        0x8c => return 400,
-        0x8d => return 404,
-        0x8e => return 500,
-        _ => {}
-    }
-    let value = &block[2..2 + usize::from(block[1] & 0x7f)];
-    if block[1] & 0x80 == 0 {
-        return String::from_utf8_lossy(value).parse().expect("digits");
-    }
-    // RFC 7541 Appendix B: 0 to 2 have five bits, the other digits six.
-    let bit = |at: usize| u16::from(value[at / 8] >> (7 - at % 8) & 1);
-    let bits =
-        |from: usize, count: usize| (from..from + count).fold(0, |all, at| all << 1 | bit(at));
-    let mut at = 0;
-    let mut status = 0;
+/// Three digits in Huffman's code: 0 to 2 have five bits, the others six (RFC 7541 appendix B).
+fn digits(coded: &[u8]) -> Option<u16> {
+    let bits: String = coded.iter().map(|byte| format!("{byte:08b}")).collect();
+    let mut rest = bits.as_str();
+    let mut number = 0;
     for _ in 0..3 {
-        let digit = match bits(at, 5) {
-            short @ 0..=2 => {
-                at += 5;
-                short
-            }
-            _ => {
-                at += 6;
-                bits(at - 6, 6) - 0x19 + 3
-            }
+        let five = u16::from_str_radix(rest.get(..5)?, 2).ok()?;
+        let (digit, length) = match five {
+            0..=2 => (five, 5),
+            _ => (u16::from_str_radix(rest.get(..6)?, 2).ok()? - 0x19 + 3, 6),
         };
-        status = status * 10 + digit;
+        number = number * 10 + digit;
+        rest = &rest[length..];
     }
-    status
+    Some(number)
 }

@@ -8,14 +8,19 @@ pub mod client;
 pub mod docker;
 pub mod engine;
 pub mod eventually;
+pub mod h2flood;
 pub mod h2raw;
 pub mod hang;
 pub mod installed;
 pub mod kept;
+pub mod line;
 pub mod origin;
 pub mod pebble;
 pub mod pki;
 pub mod program;
+pub mod readers;
+pub mod recorder;
+pub mod wire;
 
 use std::fs;
 use std::io;
@@ -37,6 +42,7 @@ pub use self::installed::Installed;
 pub use self::kept::Kept;
 pub use self::origin::Origin;
 pub use self::pki::Pki;
+pub use self::recorder::Recorder;
 
 static PANICS: AtomicU64 = AtomicU64::new(0);
 
