@@ -25,6 +25,7 @@ use super::failure::Failure;
 use super::headers::{Origin, set_identity};
 use super::hold::{Patience, Way, in_flight};
 use super::local::Answer;
+use super::pace::{LEAST_RATE, PATIENCE};
 use super::{Ctx, Gateway, authority, decorate, now, stub_status};
 use crate::listener::Connection;
 use crate::plan::{Ending, Target};
@@ -34,9 +35,11 @@ use crate::routing::{Pick, SessionCounter};
 const POOL_IDLE: Duration = Duration::from_secs(30);
 /// An idle client connection, on HTTP/1.1.
 const KEEP_ALIVE_SECONDS: u64 = 60;
-/// A client that reads slower than this is not reading.
-const LEAST_RATE: usize = 1024;
-const WRITE_WITHIN: Duration = Duration::from_secs(30);
+/// A client that takes nothing for so long is not reading.
+const WRITE_WITHIN: Duration = PATIENCE;
+/// The rest of a body that was answered without it. A client that has not sent it by then loses its
+/// connection, and nothing else.
+const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 
 /// The gateway as pingora owns it.
 #[derive(Debug)]
@@ -67,7 +70,8 @@ impl ProxyHttp for Door {
         if session.get_keepalive().is_some() {
             session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
         }
-        session.set_min_send_rate(Some(LEAST_RATE));
+        session.set_min_send_rate(usize::try_from(LEAST_RATE).ok());
+        session.set_total_drain_timeout(Some(DRAIN_WITHIN));
         if session.is_http2() {
             session.set_write_timeout(Some(WRITE_WITHIN));
         }
@@ -141,7 +145,7 @@ impl ProxyHttp for Door {
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         ctx: &mut Ctx,
     ) -> Result<()> {
         ctx.body_in += body.as_ref().map_or(0, |body| body.len() as u64);
@@ -158,14 +162,15 @@ impl ProxyHttp for Door {
             )));
         }
         if let Some(with) = &ctx.with {
-            with.watched.sent(now());
+            with.watched.sent(now(), ctx.body_in, end);
         }
         Ok(())
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         ctx.with = None;
-        let (Some(instance), Some(served), Some(pool)) = (&ctx.instance, &ctx.served, &ctx.pool)
+        let (Some(instance), Some(served), Some(pool), Some(connection)) =
+            (&ctx.instance, &ctx.served, &ctx.pool, &ctx.connection)
         else {
             return Err(Error::new_in(ErrorType::InternalError));
         };
@@ -194,7 +199,8 @@ impl ProxyHttp for Door {
             idle: limits.websocket_idle,
         };
         let counter = SessionCounter::new(instance, pool, &endpoint);
-        let watched = self.exchanges.open(ctx.began, deadlines, counter);
+        let client = Arc::clone(connection);
+        let watched = self.exchanges.open(ctx.began, deadlines, counter, client);
         let mut peer = HttpPeer::new(endpoint.address, false, String::new());
         peer.group_key = endpoint.pool_key;
         peer.options.idle_timeout = Some(POOL_IDLE);
@@ -214,7 +220,7 @@ impl ProxyHttp for Door {
 
     async fn connected_to_upstream(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         _reused: bool,
         _peer: &HttpPeer,
         _fd: std::os::fd::RawFd,
@@ -223,7 +229,8 @@ impl ProxyHttp for Door {
     ) -> Result<()> {
         if let (Some(with), Some(hangup)) = (&ctx.with, hangup_of(digest)) {
             with.watched.over(hangup);
-            with.watched.sent(now());
+            let all = session.as_mut().is_body_done();
+            with.watched.sent(now(), ctx.body_in, all);
         }
         Ok(())
     }
@@ -274,7 +281,7 @@ impl ProxyHttp for Door {
             .into_up());
         }
         if let (Some(with), false) = (&ctx.with, response.status.is_informational()) {
-            with.watched.received(now());
+            with.watched.received(now(), ctx.body_out);
             ctx.turns.clear();
         }
         Ok(())
@@ -289,7 +296,7 @@ impl ProxyHttp for Door {
     ) -> Result<Option<Duration>> {
         ctx.body_out += body.as_ref().map_or(0, |body| body.len() as u64);
         if let Some(with) = &ctx.with {
-            with.watched.received(now());
+            with.watched.received(now(), ctx.body_out);
         }
         Ok(None)
     }
@@ -334,14 +341,11 @@ impl ProxyHttp for Door {
         reused: bool,
     ) -> Box<Error> {
         let mut error = error.more_context(format!("replica: {peer}"));
-        let timed_out = ctx
-            .with
-            .as_ref()
-            .is_some_and(|with| with.watched.timed_out());
+        let overdue = ctx.with.as_ref().and_then(|with| with.watched.overdue());
         let repeatable = session.req_header().method.is_idempotent()
             && !session.as_ref().retry_buffer_truncated();
-        if timed_out {
-            ctx.failure = Some(Failure::UpstreamTimedOut);
+        if overdue.is_some() {
+            ctx.failure = overdue;
             error.set_retry(false);
         } else if repeatable {
             // A connection from the pool may have died unseen; a fresh one failed for real.

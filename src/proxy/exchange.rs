@@ -1,7 +1,8 @@
 //! Requests that are with a replica, watched from outside.
 //!
-//! pingora waits for a silent replica as long as it takes, and nothing can wake it. A sweep once in
-//! a while hangs up on what is overdue, and makes a session of what streams for long.
+//! pingora waits for a silent replica as long as it takes, and for a client that dribbles as well;
+//! nothing can wake it. A sweep once in a while ends what is overdue, and makes a session of what
+//! streams for long.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,10 +11,13 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::info;
 
 use super::dial::Hangup;
+use super::failure::Failure;
+use super::pace::Pace;
+use crate::listener::Connection;
 use crate::plan::Ending;
 use crate::routing::{SessionCounter, SessionKind};
 use crate::sessions::{Order, Session, Sessions};
@@ -37,13 +41,38 @@ pub(super) struct Exchange {
     began: Instant,
     limits: Deadlines,
     counter: SessionCounter,
+    client: Arc<Connection>,
     hangup: OnceLock<Arc<Hangup>>,
     /// Milliseconds from `began`: when the replica was last owed an answer, and when it last gave
     /// a part of one. Zero is never.
     sent: AtomicU64,
     received: AtomicU64,
-    timed_out: AtomicBool,
+    /// Whether the client has sent all of its request.
+    asked: AtomicBool,
+    /// Bytes of the two bodies.
+    body_in: AtomicU64,
+    body_out: AtomicU64,
+    /// Why usher hung up on the replica.
+    overdue: OnceLock<Failure>,
+    client_pace: Mutex<ClientPace>,
     stream: Mutex<Option<Stream>>,
+}
+
+/// What the last look at an exchange has seen of its client.
+#[derive(Debug)]
+struct ClientPace {
+    at: Instant,
+    body_in: u64,
+    body_out: u64,
+    asking: Pace,
+    listening: Pace,
+}
+
+/// Who is too slow.
+#[derive(Debug)]
+enum TooSlow {
+    Asking,
+    Listening,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -86,15 +115,27 @@ impl Exchanges {
         began: Instant,
         limits: Deadlines,
         counter: SessionCounter,
+        client: Arc<Connection>,
     ) -> Watched {
         let exchange = Arc::new(Exchange {
             began,
             limits,
             counter,
+            client,
             hangup: OnceLock::new(),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
-            timed_out: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
+            body_in: AtomicU64::new(0),
+            body_out: AtomicU64::new(0),
+            overdue: OnceLock::new(),
+            client_pace: Mutex::new(ClientPace {
+                at: began,
+                body_in: 0,
+                body_out: 0,
+                asking: Pace::default(),
+                listening: Pace::default(),
+            }),
             stream: Mutex::new(None),
         });
         let id = self.next.fetch_add(1, Ordering::Relaxed);
@@ -109,6 +150,8 @@ impl Exchanges {
     /// Sweeps until shutdown.
     pub(super) async fn sweep(self: Arc<Self>, mut shutdown: Shutdown) {
         let mut tick = interval(SWEEP_EVERY);
+        // A sweep that comes late must not count the same silence twice.
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
@@ -130,9 +173,19 @@ impl Exchange {
         let received = Duration::from_millis(self.received.load(Ordering::Relaxed));
         if received.is_zero() {
             if !sent.is_zero() && age.saturating_sub(sent) > self.limits.first_byte {
-                self.timed_out.store(true, Ordering::Release);
+                self.give_up(Failure::UpstreamTimedOut);
+            }
+        }
+        match self.look_at_client(now) {
+            Some(TooSlow::Asking) => self.give_up(Failure::BodyTooSlow),
+            Some(TooSlow::Listening) => {
+                // pingora hears nothing from a replica while it writes to this client.
+                self.client.cut();
                 self.hang_up();
             }
+            None => {}
+        }
+        if received.is_zero() {
             return;
         }
         let mut stream = self
@@ -171,6 +224,39 @@ impl Exchange {
         }
     }
 
+    /// Whether the client is too slow, as the only one who is waited for.
+    fn look_at_client(&self, now: Instant) -> Option<TooSlow> {
+        let hangup = self.hangup.get()?;
+        let body_in = self.body_in.load(Ordering::Relaxed);
+        let body_out = self.body_out.load(Ordering::Relaxed);
+        let mut pace = self
+            .client_pace
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        // A machine that stood still is nobody's silence.
+        let since = now.saturating_duration_since(pace.at).min(2 * SWEEP_EVERY);
+        pace.at = now;
+        let came = body_in.saturating_sub(pace.body_in);
+        let went = body_out.saturating_sub(pace.body_out);
+        (pace.body_in, pace.body_out) = (body_in, body_out);
+        let blamed = |client: bool| if client { since } else { Duration::ZERO };
+        if !self.asked.load(Ordering::Relaxed) {
+            let waited = blamed(hangup.takes_more());
+            return pace
+                .asking
+                .is_too_slow(waited, came)
+                .then_some(TooSlow::Asking);
+        }
+        let waited = blamed(hangup.has_more());
+        let too_slow = pace.listening.is_too_slow(waited, went);
+        too_slow.then_some(TooSlow::Listening)
+    }
+
+    fn give_up(&self, why: Failure) {
+        let _ = self.overdue.set(why);
+        self.hang_up();
+    }
+
     fn hang_up(&self) {
         if let Some(hangup) = self.hangup.get() {
             hangup.hang_up();
@@ -196,19 +282,25 @@ impl Watched {
         );
     }
 
-    /// A part of the request has gone to the replica.
-    pub(super) fn sent(&self, now: Instant) {
+    /// A part of the request goes to the replica: so much of its body until now, and whether that
+    /// is all.
+    pub(super) fn sent(&self, now: Instant, body: u64, all: bool) {
         self.stamp(&self.exchange.sent, now);
+        self.exchange.body_in.store(body, Ordering::Relaxed);
+        if all {
+            self.exchange.asked.store(true, Ordering::Relaxed);
+        }
     }
 
-    /// A part of the answer has come.
-    pub(super) fn received(&self, now: Instant) {
+    /// A part of the answer has come: so much of its body until now.
+    pub(super) fn received(&self, now: Instant, body: u64) {
         self.stamp(&self.exchange.received, now);
+        self.exchange.body_out.store(body, Ordering::Relaxed);
     }
 
-    /// Whether usher hung up because the replica was silent for too long.
-    pub(super) fn timed_out(&self) -> bool {
-        self.exchange.timed_out.load(Ordering::Acquire)
+    /// Why usher hung up on the replica, if it did.
+    pub(super) fn overdue(&self) -> Option<Failure> {
+        self.exchange.overdue.get().copied()
     }
 
     /// Whether it has become a session; then also says how that ends.

@@ -11,6 +11,8 @@ pub(super) enum Failure {
     /// The path can be understood in two ways.
     BadPath,
     BodyTooLarge,
+    /// The client sends its body more slowly than [`pace`](super::pace) allows.
+    BodyTooSlow,
     Denied,
     FieldsTooMany,
     /// A websocket handshake that is none (RFC 6455 §4.2.1).
@@ -47,6 +49,7 @@ impl Failure {
             Self::Denied | Self::OriginRefused => StatusCode::FORBIDDEN,
             Self::NoRoute | Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::HostDiffersFromSni => StatusCode::MISDIRECTED_REQUEST,
@@ -80,6 +83,7 @@ impl Failure {
             Self::BadHost => "bad-host",
             Self::BadPath => "bad-path",
             Self::BodyTooLarge => "body-too-large",
+            Self::BodyTooSlow => "body-too-slow",
             Self::Denied => "denied",
             Self::FieldsTooMany => "fields-too-many",
             Self::HandshakeInvalid => "handshake-invalid",

@@ -121,9 +121,7 @@ impl Gateway {
             };
             offset += part.len() as u64;
             ctx.body_out += part.len() as u64;
-            session
-                .write_response_body(Some(part), offset >= end)
-                .await?;
+            super::write_part(session, part, offset >= end).await?;
         }
         Ok(())
     }
