@@ -25,7 +25,7 @@ test-long: ## also formatting, lints, documentation, licences, advisories, and t
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
 	cargo deny $(DENY_OPTIONS) --config .cargo/deny.toml check
 	shellcheck tests/setup tests/run tests/acceptance/build-image.sh .ci/run
-	@tests/run
+	@USHER_LONG=1 tests/run
 	@$(MAKE) --no-print-directory acceptance
 
 acceptance: ## a real Django Channels stack under Compose, 300 websockets, replicas up and down

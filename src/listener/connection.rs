@@ -2,10 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
-
-use futures_util::task::AtomicWaker;
 
 use crate::names::Hostname;
 use crate::routing::Counted;
@@ -18,9 +14,6 @@ pub struct Connection {
     /// The name of the TLS handshake; `None` on plain HTTP.
     pub server_name: Option<Hostname>,
     counted: OnceLock<Counted>,
-    cut: AtomicBool,
-    /// Who works on the connection, to be told that it is cut.
-    worker: AtomicWaker,
 }
 
 impl Connection {
@@ -30,29 +23,11 @@ impl Connection {
             local: unmapped(local),
             server_name,
             counted: OnceLock::new(),
-            cut: AtomicBool::new(false),
-            worker: AtomicWaker::new(),
         }
     }
 
     pub fn is_tls(&self) -> bool {
         self.server_name.is_some()
-    }
-
-    /// Ends the connection and everything on it, from outside.
-    pub fn cut(&self) {
-        self.cut.store(true, Ordering::Release);
-        self.worker.wake();
-    }
-
-    /// Ready once the connection is cut.
-    pub(super) fn poll_cut(&self, cx: &Context<'_>) -> Poll<()> {
-        self.worker.register(cx.waker());
-        if self.cut.load(Ordering::Acquire) {
-            Poll::Ready(())
-        } else {
-            Poll::Pending
-        }
     }
 
     /// Counts the connection with the instance of its first request. `None`: there is no room.

@@ -309,9 +309,6 @@ impl Downstream {
             }
             return read;
         }
-        if self.connection.poll_cut(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
         if let Some(deadline) = &mut self.deadline {
             ready!(deadline.timer.as_mut().poll(cx));
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));

@@ -47,20 +47,13 @@ impl Hangup {
 
     /// Whether the replica would take more of a request: then it is not the one that is slow.
     pub(super) fn takes_more(&self) -> bool {
-        self.is(PollFlags::OUT)
-    }
-
-    /// Whether the replica has sent something that nobody has read: usher reads on as soon as the
-    /// client does.
-    pub(super) fn has_more(&self) -> bool {
-        self.is(PollFlags::IN)
-    }
-
-    fn is(&self, state: PollFlags) -> bool {
-        let mut polled = [PollFd::new(&self.0, state)];
+        let mut polled = [PollFd::new(&self.0, PollFlags::OUT)];
         // Asked, and not waited for.
         let answer = poll(&mut polled, Some(&Timespec::default()));
-        answer.is_ok() && polled.iter().any(|one| one.revents().intersects(state))
+        answer.is_ok()
+            && polled
+                .iter()
+                .any(|one| one.revents().contains(PollFlags::OUT))
     }
 }
 

@@ -35,11 +35,8 @@ use crate::routing::{Pick, SessionCounter};
 const POOL_IDLE: Duration = Duration::from_secs(30);
 /// An idle client connection, on HTTP/1.1.
 const KEEP_ALIVE_SECONDS: u64 = 60;
-/// A client that takes nothing for so long is not reading.
+/// For each part of an answer, over HTTP/2.
 const WRITE_WITHIN: Duration = PATIENCE;
-/// The rest of a body that was answered without it. A client that has not sent it by then loses its
-/// connection, and nothing else.
-const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 
 /// The gateway as pingora owns it.
 #[derive(Debug)]
@@ -71,7 +68,6 @@ impl ProxyHttp for Door {
             session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
         }
         session.set_min_send_rate(usize::try_from(LEAST_RATE).ok());
-        session.set_total_drain_timeout(Some(DRAIN_WITHIN));
         if session.is_http2() {
             session.set_write_timeout(Some(WRITE_WITHIN));
         }
@@ -169,8 +165,7 @@ impl ProxyHttp for Door {
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         ctx.with = None;
-        let (Some(instance), Some(served), Some(pool), Some(connection)) =
-            (&ctx.instance, &ctx.served, &ctx.pool, &ctx.connection)
+        let (Some(instance), Some(served), Some(pool)) = (&ctx.instance, &ctx.served, &ctx.pool)
         else {
             return Err(Error::new_in(ErrorType::InternalError));
         };
@@ -199,8 +194,7 @@ impl ProxyHttp for Door {
             idle: limits.websocket_idle,
         };
         let counter = SessionCounter::new(instance, pool, &endpoint);
-        let client = Arc::clone(connection);
-        let watched = self.exchanges.open(ctx.began, deadlines, counter, client);
+        let watched = self.exchanges.open(ctx.began, deadlines, counter);
         let mut peer = HttpPeer::new(endpoint.address, false, String::new());
         peer.group_key = endpoint.pool_key;
         peer.options.idle_timeout = Some(POOL_IDLE);
@@ -281,7 +275,7 @@ impl ProxyHttp for Door {
             .into_up());
         }
         if let (Some(with), false) = (&ctx.with, response.status.is_informational()) {
-            with.watched.received(now(), ctx.body_out);
+            with.watched.received(now());
             ctx.turns.clear();
         }
         Ok(())
@@ -296,7 +290,7 @@ impl ProxyHttp for Door {
     ) -> Result<Option<Duration>> {
         ctx.body_out += body.as_ref().map_or(0, |body| body.len() as u64);
         if let Some(with) = &ctx.with {
-            with.watched.received(now(), ctx.body_out);
+            with.watched.received(now());
         }
         Ok(None)
     }

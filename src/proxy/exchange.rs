@@ -17,7 +17,6 @@ use tracing::info;
 use super::dial::Hangup;
 use super::failure::Failure;
 use super::pace::Pace;
-use crate::listener::Connection;
 use crate::plan::Ending;
 use crate::routing::{SessionCounter, SessionKind};
 use crate::sessions::{Order, Session, Sessions};
@@ -41,7 +40,6 @@ pub(super) struct Exchange {
     began: Instant,
     limits: Deadlines,
     counter: SessionCounter,
-    client: Arc<Connection>,
     hangup: OnceLock<Arc<Hangup>>,
     /// Milliseconds from `began`: when the replica was last owed an answer, and when it last gave
     /// a part of one. Zero is never.
@@ -49,30 +47,20 @@ pub(super) struct Exchange {
     received: AtomicU64,
     /// Whether the client has sent all of its request.
     asked: AtomicBool,
-    /// Bytes of the two bodies.
-    body_in: AtomicU64,
-    body_out: AtomicU64,
+    /// Bytes of the request's body.
+    body: AtomicU64,
     /// Why usher hung up on the replica.
     overdue: OnceLock<Failure>,
-    client_pace: Mutex<ClientPace>,
+    asking: Mutex<Asking>,
     stream: Mutex<Option<Stream>>,
 }
 
-/// What the last look at an exchange has seen of its client.
+/// What the last look at an exchange has seen of its request.
 #[derive(Debug)]
-struct ClientPace {
+struct Asking {
     at: Instant,
-    body_in: u64,
-    body_out: u64,
-    asking: Pace,
-    listening: Pace,
-}
-
-/// Who is too slow.
-#[derive(Debug)]
-enum TooSlow {
-    Asking,
-    Listening,
+    body: u64,
+    pace: Pace,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -115,26 +103,21 @@ impl Exchanges {
         began: Instant,
         limits: Deadlines,
         counter: SessionCounter,
-        client: Arc<Connection>,
     ) -> Watched {
         let exchange = Arc::new(Exchange {
             began,
             limits,
             counter,
-            client,
             hangup: OnceLock::new(),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
             asked: AtomicBool::new(false),
-            body_in: AtomicU64::new(0),
-            body_out: AtomicU64::new(0),
+            body: AtomicU64::new(0),
             overdue: OnceLock::new(),
-            client_pace: Mutex::new(ClientPace {
+            asking: Mutex::new(Asking {
                 at: began,
-                body_in: 0,
-                body_out: 0,
-                asking: Pace::default(),
-                listening: Pace::default(),
+                body: 0,
+                pace: Pace::default(),
             }),
             stream: Mutex::new(None),
         });
@@ -171,19 +154,12 @@ impl Exchange {
         let age = now.saturating_duration_since(self.began);
         let sent = Duration::from_millis(self.sent.load(Ordering::Relaxed));
         let received = Duration::from_millis(self.received.load(Ordering::Relaxed));
-        if received.is_zero() {
-            if !sent.is_zero() && age.saturating_sub(sent) > self.limits.first_byte {
-                self.give_up(Failure::UpstreamTimedOut);
-            }
+        let owed = received.is_zero() && !sent.is_zero();
+        if owed && age.saturating_sub(sent) > self.limits.first_byte {
+            self.give_up(Failure::UpstreamTimedOut);
         }
-        match self.look_at_client(now) {
-            Some(TooSlow::Asking) => self.give_up(Failure::BodyTooSlow),
-            Some(TooSlow::Listening) => {
-                // pingora hears nothing from a replica while it writes to this client.
-                self.client.cut();
-                self.hang_up();
-            }
-            None => {}
+        if self.asks_too_slowly(now) {
+            self.give_up(Failure::BodyTooSlow);
         }
         if received.is_zero() {
             return;
@@ -224,32 +200,32 @@ impl Exchange {
         }
     }
 
-    /// Whether the client is too slow, as the only one who is waited for.
-    fn look_at_client(&self, now: Instant) -> Option<TooSlow> {
-        let hangup = self.hangup.get()?;
-        let body_in = self.body_in.load(Ordering::Relaxed);
-        let body_out = self.body_out.load(Ordering::Relaxed);
-        let mut pace = self
-            .client_pace
+    /// Whether usher and the replica wait for a request that hardly comes.
+    fn asks_too_slowly(&self, now: Instant) -> bool {
+        if self.asked.load(Ordering::Relaxed) {
+            return false;
+        }
+        let Some(hangup) = self.hangup.get() else {
+            return false;
+        };
+        let body = self.body.load(Ordering::Relaxed);
+        let mut asking = self
+            .asking
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         // A machine that stood still is nobody's silence.
-        let since = now.saturating_duration_since(pace.at).min(2 * SWEEP_EVERY);
-        pace.at = now;
-        let came = body_in.saturating_sub(pace.body_in);
-        let went = body_out.saturating_sub(pace.body_out);
-        (pace.body_in, pace.body_out) = (body_in, body_out);
-        let blamed = |client: bool| if client { since } else { Duration::ZERO };
-        if !self.asked.load(Ordering::Relaxed) {
-            let waited = blamed(hangup.takes_more());
-            return pace
-                .asking
-                .is_too_slow(waited, came)
-                .then_some(TooSlow::Asking);
-        }
-        let waited = blamed(hangup.has_more());
-        let too_slow = pace.listening.is_too_slow(waited, went);
-        too_slow.then_some(TooSlow::Listening)
+        let since = now
+            .saturating_duration_since(asking.at)
+            .min(2 * SWEEP_EVERY);
+        let came = body.saturating_sub(asking.body);
+        (asking.at, asking.body) = (now, body);
+        // A replica that takes no more is the slow one.
+        let waited = if hangup.takes_more() {
+            since
+        } else {
+            Duration::ZERO
+        };
+        asking.pace.is_too_slow(waited, came)
     }
 
     fn give_up(&self, why: Failure) {
@@ -286,16 +262,15 @@ impl Watched {
     /// is all.
     pub(super) fn sent(&self, now: Instant, body: u64, all: bool) {
         self.stamp(&self.exchange.sent, now);
-        self.exchange.body_in.store(body, Ordering::Relaxed);
+        self.exchange.body.store(body, Ordering::Relaxed);
         if all {
             self.exchange.asked.store(true, Ordering::Relaxed);
         }
     }
 
-    /// A part of the answer has come: so much of its body until now.
-    pub(super) fn received(&self, now: Instant, body: u64) {
+    /// A part of the answer has come.
+    pub(super) fn received(&self, now: Instant) {
         self.stamp(&self.exchange.received, now);
-        self.exchange.body_out.store(body, Ordering::Relaxed);
     }
 
     /// Why usher hung up on the replica, if it did.

@@ -4,14 +4,13 @@
 //! in the order pingora calls them; websockets never enter pingora and are relayed by `tunnel`.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use bytes::Bytes;
 use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::prelude::{Error, ErrorType, Result};
+use pingora::prelude::Result;
 use pingora::proxy::Session;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 mod access_log;
 mod ctx;
@@ -133,7 +132,7 @@ impl Gateway {
         session.write_response_header(Box::new(head), ends).await?;
         if !ends {
             ctx.body_out += body.len() as u64;
-            write_part(session, body, true).await?;
+            session.write_response_body(Some(body), true).await?;
         }
         Ok(true)
     }
@@ -181,16 +180,6 @@ impl Gateway {
             },
         );
     }
-}
-
-/// Writes a part of an answer, and waits no longer than for the slowest client there may be.
-///
-/// pingora's own limit on HTTP/2 begins again with every byte that a client lets through.
-async fn write_part(session: &mut Session, part: Bytes, end: bool) -> Result<()> {
-    let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
-    let within = pace::PATIENCE + Duration::from_secs(length / pace::LEAST_RATE);
-    let written = timeout(within, session.write_response_body(Some(part), end)).await;
-    written.map_err(|_| Error::explain(ErrorType::WriteTimedout, "a slow reader").into_down())?
 }
 
 #[expect(clippy::disallowed_methods, reason = "the clock of the access log")]

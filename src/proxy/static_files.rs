@@ -121,7 +121,9 @@ impl Gateway {
             };
             offset += part.len() as u64;
             ctx.body_out += part.len() as u64;
-            super::write_part(session, part, offset >= end).await?;
+            session
+                .write_response_body(Some(part), offset >= end)
+                .await?;
         }
         Ok(())
     }
