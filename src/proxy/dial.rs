@@ -14,6 +14,7 @@ use pingora::protocols::GetProxyDigest;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora::protocols::l4::stream::Stream;
 use pingora::protocols::raw_connect::ProxyDigest;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -42,6 +43,17 @@ impl Hangup {
     pub(super) fn hang_up(&self) {
         // An error means that the peer was quicker.
         let _ = rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both);
+    }
+
+    /// Whether the replica would take more of a request: then it is not the one that is slow.
+    pub(super) fn takes_more(&self) -> bool {
+        let mut polled = [PollFd::new(&self.0, PollFlags::OUT)];
+        // Asked, and not waited for.
+        let answer = poll(&mut polled, Some(&Timespec::default()));
+        answer.is_ok()
+            && polled
+                .iter()
+                .any(|one| one.revents().contains(PollFlags::OUT))
     }
 }
 

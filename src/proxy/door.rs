@@ -25,6 +25,7 @@ use super::failure::Failure;
 use super::headers::{Origin, join_cookies, set_identity};
 use super::hold::{Patience, Way, in_flight};
 use super::local::Answer;
+use super::pace::{LEAST_RATE, PATIENCE};
 use super::{Ctx, Gateway, authority, decorate, encode, now, strict, stub_status};
 use crate::listener::Connection;
 use crate::plan::{Ending, Level, Target};
@@ -34,9 +35,8 @@ use crate::routing::{Pick, SessionCounter};
 const POOL_IDLE: Duration = Duration::from_secs(30);
 /// An idle client connection, on HTTP/1.1.
 const KEEP_ALIVE_SECONDS: u64 = 60;
-/// A client that reads slower than this is not reading.
-const LEAST_RATE: usize = 1024;
-const WRITE_WITHIN: Duration = Duration::from_secs(30);
+/// For each part of an answer, over HTTP/2.
+const WRITE_WITHIN: Duration = PATIENCE;
 
 /// The gateway as pingora owns it.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl ProxyHttp for Door {
         } else if session.get_keepalive().is_some() {
             session.set_keepalive(Some(KEEP_ALIVE_SECONDS));
         }
-        session.set_min_send_rate(Some(LEAST_RATE));
+        session.set_min_send_rate(usize::try_from(LEAST_RATE).ok());
         if session.is_http2() {
             session.set_write_timeout(Some(WRITE_WITHIN));
         }
@@ -156,7 +156,7 @@ impl ProxyHttp for Door {
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         ctx: &mut Ctx,
     ) -> Result<()> {
         let length = body.as_ref().map_or(0, |body| body.len() as u64);
@@ -174,7 +174,7 @@ impl ProxyHttp for Door {
             )));
         }
         if let Some(with) = &ctx.with {
-            with.watched.sent(now(), length);
+            with.watched.sent(now(), ctx.body_in, end);
         }
         Ok(())
     }
@@ -233,7 +233,7 @@ impl ProxyHttp for Door {
 
     async fn connected_to_upstream(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         _reused: bool,
         _peer: &HttpPeer,
         _fd: std::os::fd::RawFd,
@@ -242,7 +242,8 @@ impl ProxyHttp for Door {
     ) -> Result<()> {
         if let (Some(with), Some(hangup)) = (&ctx.with, hangup_of(digest)) {
             with.watched.over(hangup);
-            with.watched.sent(now(), 0);
+            let all = session.as_mut().is_body_done();
+            with.watched.sent(now(), ctx.body_in, all);
         }
         Ok(())
     }
@@ -387,14 +388,11 @@ impl ProxyHttp for Door {
         reused: bool,
     ) -> Box<Error> {
         let mut error = error.more_context(format!("replica: {peer}"));
-        let timed_out = ctx
-            .with
-            .as_ref()
-            .is_some_and(|with| with.watched.timed_out());
+        let overdue = ctx.with.as_ref().and_then(|with| with.watched.overdue());
         let repeatable = session.req_header().method.is_idempotent()
             && !session.as_ref().retry_buffer_truncated();
-        if timed_out {
-            ctx.failure = Some(Failure::UpstreamTimedOut);
+        if overdue.is_some() {
+            ctx.failure = overdue;
             error.set_retry(false);
         } else if repeatable {
             // A connection from the pool may have died unseen; a fresh one failed for real.

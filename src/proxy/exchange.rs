@@ -1,7 +1,8 @@
 //! Requests that are with a replica, watched from outside.
 //!
-//! pingora waits for a silent replica as long as it takes, and nothing can wake it. A sweep once in
-//! a while hangs up on what is overdue, and makes a session of what streams for long.
+//! pingora waits for a silent replica as long as it takes, and for a client that dribbles as well;
+//! nothing can wake it. A sweep once in a while ends what is overdue, and makes a session of what
+//! streams for long.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,10 +12,12 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::info;
 
 use super::dial::Hangup;
+use super::failure::Failure;
+use super::pace::Pace;
 use crate::plan::Ending;
 use crate::routing::{SessionCounter, SessionKind};
 use crate::sessions::{Order, Session, Sessions};
@@ -45,11 +48,24 @@ pub(super) struct Exchange {
     /// a part of one. Zero is never.
     sent: AtomicU64,
     received: AtomicU64,
-    timed_out: AtomicBool,
-    /// Bytes of the request and of the answer so far.
-    from_client: AtomicU64,
+    /// Whether the client has sent all of its request.
+    asked: AtomicBool,
+    /// Bytes of the request's body.
+    body: AtomicU64,
+    /// Why usher hung up on the replica.
+    overdue: OnceLock<Failure>,
+    asking: Mutex<Asking>,
+    /// Bytes of the answer so far.
     to_client: AtomicU64,
     stream: Mutex<Option<Stream>>,
+}
+
+/// What the last look at an exchange has seen of its request.
+#[derive(Debug)]
+struct Asking {
+    at: Instant,
+    body: u64,
+    pace: Pace,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -102,8 +118,14 @@ impl Exchanges {
             hangup: OnceLock::new(),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
-            timed_out: AtomicBool::new(false),
-            from_client: AtomicU64::new(0),
+            asked: AtomicBool::new(false),
+            body: AtomicU64::new(0),
+            overdue: OnceLock::new(),
+            asking: Mutex::new(Asking {
+                at: began,
+                body: 0,
+                pace: Pace::default(),
+            }),
             to_client: AtomicU64::new(0),
             stream: Mutex::new(None),
         });
@@ -119,6 +141,8 @@ impl Exchanges {
     /// Sweeps until shutdown.
     pub(super) async fn sweep(self: Arc<Self>, mut shutdown: Shutdown) {
         let mut tick = interval(SWEEP_EVERY);
+        // A sweep that comes late must not count the same silence twice.
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
@@ -138,11 +162,14 @@ impl Exchange {
         let age = now.saturating_duration_since(self.began);
         let sent = Duration::from_millis(self.sent.load(Ordering::Relaxed));
         let received = Duration::from_millis(self.received.load(Ordering::Relaxed));
+        let owed = received.is_zero() && !sent.is_zero();
+        if owed && age.saturating_sub(sent) > self.limits.first_byte {
+            self.give_up(Failure::UpstreamTimedOut);
+        }
+        if self.asks_too_slowly(now) {
+            self.give_up(Failure::BodyTooSlow);
+        }
         if received.is_zero() {
-            if !sent.is_zero() && age.saturating_sub(sent) > self.limits.first_byte {
-                self.timed_out.store(true, Ordering::Release);
-                self.hang_up();
-            }
             return;
         }
         let mut stream = self
@@ -169,7 +196,7 @@ impl Exchange {
         }
         if let Some(stream) = stream.as_mut() {
             stream.session.meter().reads(
-                self.from_client.load(Ordering::Relaxed),
+                self.body.load(Ordering::Relaxed),
                 self.to_client.load(Ordering::Relaxed),
             );
             if let Ok(order) = stream.told.try_recv() {
@@ -183,6 +210,39 @@ impl Exchange {
                 self.hang_up();
             }
         }
+    }
+
+    /// Whether usher and the replica wait for a request that hardly comes.
+    fn asks_too_slowly(&self, now: Instant) -> bool {
+        if self.asked.load(Ordering::Relaxed) {
+            return false;
+        }
+        let Some(hangup) = self.hangup.get() else {
+            return false;
+        };
+        let body = self.body.load(Ordering::Relaxed);
+        let mut asking = self
+            .asking
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        // A machine that stood still is nobody's silence.
+        let since = now
+            .saturating_duration_since(asking.at)
+            .min(2 * SWEEP_EVERY);
+        let came = body.saturating_sub(asking.body);
+        (asking.at, asking.body) = (now, body);
+        // A replica that takes no more is the slow one.
+        let waited = if hangup.takes_more() {
+            since
+        } else {
+            Duration::ZERO
+        };
+        asking.pace.is_too_slow(waited, came)
+    }
+
+    fn give_up(&self, why: Failure) {
+        let _ = self.overdue.set(why);
+        self.hang_up();
     }
 
     fn hang_up(&self) {
@@ -210,12 +270,14 @@ impl Watched {
         );
     }
 
-    /// So many bytes of the request have gone to the replica.
-    pub(super) fn sent(&self, now: Instant, bytes: u64) {
-        self.exchange
-            .from_client
-            .fetch_add(bytes, Ordering::Relaxed);
+    /// A part of the request goes to the replica: so much of its body until now, and whether that
+    /// is all.
+    pub(super) fn sent(&self, now: Instant, body: u64, all: bool) {
         self.stamp(&self.exchange.sent, now);
+        self.exchange.body.store(body, Ordering::Relaxed);
+        if all {
+            self.exchange.asked.store(true, Ordering::Relaxed);
+        }
     }
 
     /// So many bytes of the answer have come.
@@ -224,9 +286,9 @@ impl Watched {
         self.stamp(&self.exchange.received, now);
     }
 
-    /// Whether usher hung up because the replica was silent for too long.
-    pub(super) fn timed_out(&self) -> bool {
-        self.exchange.timed_out.load(Ordering::Acquire)
+    /// Why usher hung up on the replica, if it did.
+    pub(super) fn overdue(&self) -> Option<Failure> {
+        self.exchange.overdue.get().copied()
     }
 
     /// Whether it has become a session; then also says how that ends.

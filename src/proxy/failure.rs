@@ -13,6 +13,8 @@ pub(super) enum Failure {
     /// The path can be understood in two ways.
     BadPath,
     BodyTooLarge,
+    /// The client sends its body more slowly than [`pace`](super::pace) allows.
+    BodyTooSlow,
     Denied,
     /// It expects what nobody here can promise (RFC 9110 §10.1.1).
     Expectation,
@@ -58,6 +60,7 @@ impl Failure {
             Self::NoRoute | Self::NotFound => StatusCode::NOT_FOUND,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::HostDiffersFromSni => StatusCode::MISDIRECTED_REQUEST,
@@ -100,6 +103,7 @@ impl Failure {
             Self::BadHost => "bad-host",
             Self::BadPath => "bad-path",
             Self::BodyTooLarge => "body-too-large",
+            Self::BodyTooSlow => "body-too-slow",
             Self::Denied => "denied",
             Self::Expectation => "expectation",
             Self::FieldsTooMany => "fields-too-many",

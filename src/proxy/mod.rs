@@ -24,6 +24,7 @@ mod frames;
 mod headers;
 mod hold;
 mod local;
+mod pace;
 mod pages;
 mod static_files;
 mod strict;

@@ -187,6 +187,16 @@ fn both(failure: Failure) -> (Text, Text) {
                 "Was Sie gesendet haben, ist größer, als diese Seite annimmt.",
             ),
         ),
+        Failure::BodyTooSlow => (
+            (
+                "Too slow",
+                "What you sent did not arrive in time. Please try again.",
+            ),
+            (
+                "Zu langsam",
+                "Was Sie gesendet haben, ist nicht rechtzeitig angekommen. Bitte versuchen Sie es noch einmal.",
+            ),
+        ),
         Failure::HostDiffersFromSni => (
             (
                 "Wrong address",

@@ -204,3 +204,61 @@ async fn connections_over_the_edges_limit_wait_their_turn() {
     let (answer, ()) = tokio::join!(third, later);
     assert_eq!(answer.status, 301);
 }
+
+#[tokio::test]
+async fn a_chunked_body_may_be_as_long_as_the_limit_and_not_a_byte_longer() {
+    const MOST: usize = 64 * 1024;
+    let (_origin, edge) = edge_with("max-body = \"64KiB\"").await;
+    for (length, status) in [(MOST, "200"), (MOST + 1, "413")] {
+        let stream = tls(&edge, HOST, &["http/1.1"]).await.unwrap();
+        let mut request = format!(
+            "POST /chunked HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\n\
+             transfer-encoding: chunked\r\n\r\n"
+        )
+        .into_bytes();
+        // The byte that is too much comes in a chunk of its own.
+        for part in [vec![b'x'; MOST], vec![b'x'; length - MOST]] {
+            if !part.is_empty() {
+                request.extend(format!("{:x}\r\n", part.len()).into_bytes());
+                request.extend(part);
+                request.extend(b"\r\n");
+            }
+        }
+        request.extend(b"0\r\n\r\n");
+        let answer = raw(stream, &request).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{length}: {answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn many_ranges_are_answered_as_one_file_and_a_million_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file.txt"), vec![b'x'; 10_000]).unwrap();
+    let text = format!(
+        "[[instance]]\nname = \"congress\"\ndomains = [\"{HOST}\"]\n\
+         [[instance.route]]\nprefix = \"/\"\nfiles = {{ dir = \"{}\" }}\n",
+        folder.path().display()
+    );
+    let edge = Edge::start(&text).await;
+    let ask = |parts: usize| {
+        let ranges: Vec<String> = (0..parts).map(|part| format!("{part}-")).collect();
+        edge.ask("https://congress.example.org/file.txt")
+            .field("range", &format!("bytes={}", ranges.join(",")))
+    };
+    // As many as a head holds: the whole, and once (RFC 9110 §14.2 allows to ignore them).
+    let answer = ask(4000).send().await;
+    assert_eq!((answer.status, answer.body.len()), (200, 10_000));
+
+    let began = Instant::now();
+    match ask(1_000_000).try_send().await {
+        Ok(answer) => assert_eq!(answer.status, 431),
+        // Closed while the client was still sending its millions.
+        Err(error) => println!("a million ranges: {error}"),
+    }
+    println!("a million ranges were refused after {:?}", began.elapsed());
+    let answer = ask(1).send().await;
+    assert_eq!((answer.status, answer.body.len()), (206, 10_000));
+}

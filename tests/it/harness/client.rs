@@ -1,6 +1,7 @@
 //! Clients: requests over HTTP/1.1 and HTTP/2, raw bytes, and websockets.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
@@ -319,6 +320,17 @@ pub async fn http2(
         hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await?;
     tokio::spawn(connection);
     Ok(sender)
+}
+
+/// A command over the control socket at this path.
+pub async fn order(socket: &Path, order: &serde_json::Value) -> serde_json::Value {
+    let stream = UnixStream::connect(socket).await;
+    let stream = stream.expect("the control socket");
+    let request = Request::post("/command").header("host", "usher");
+    let request = request
+        .body(Full::from(order.to_string()))
+        .expect("a request");
+    exchange(stream, request).await.expect("an answer").json()
 }
 
 async fn exchange(

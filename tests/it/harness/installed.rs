@@ -67,6 +67,15 @@ impl Installed {
         run(self.folder.path(), &[arguments, &config].concat()).await
     }
 
+    /// What an operator's command says, without a process of its own.
+    pub async fn order(&self, order: &Value) -> Value {
+        client::order(&self.folder.path().join("control.sock"), order).await
+    }
+
+    pub fn certs(&self) -> PathBuf {
+        self.folder.path().join("certs")
+    }
+
     pub fn admin(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.ports[2]).into()
     }

@@ -10,10 +10,13 @@ pub mod engine;
 pub mod eventually;
 pub mod h2flood;
 pub mod h2raw;
+pub mod hall;
 pub mod hang;
 pub mod installed;
 pub mod kept;
 pub mod line;
+pub mod neighbour;
+pub mod numbers;
 pub mod origin;
 pub mod pebble;
 pub mod pki;
@@ -262,20 +265,7 @@ impl Edge {
 
     /// What an operator's command says.
     pub async fn order(&self, order: &Value) -> Value {
-        let socket = self.folder.path().join("control.sock");
-        let stream = tokio::net::UnixStream::connect(socket).await;
-        let io = hyper_util::rt::TokioIo::new(stream.expect("the control socket"));
-        let handshake = hyper::client::conn::http1::handshake(io).await;
-        let (mut sender, connection) = handshake.expect("HTTP");
-        tokio::spawn(connection);
-        let body = http_body_util::Full::<bytes::Bytes>::from(order.to_string());
-        let request = http::Request::post("/command").header("host", "usher");
-        let answer = sender.send_request(request.body(body).expect("a request"));
-        let body = answer.await.expect("an answer").into_body();
-        let body = http_body_util::BodyExt::collect(body)
-            .await
-            .expect("a body");
-        serde_json::from_slice(&body.to_bytes()).expect("JSON")
+        client::order(&self.folder.path().join("control.sock"), order).await
     }
 
     /// One instance of the statistics.

@@ -20,12 +20,13 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Map, Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
 type Body = BoxBody<Bytes, Infallible>;
 
@@ -40,16 +41,25 @@ pub struct Seen {
     pub most_handshakes: AtomicU32,
     /// Websockets open now.
     pub websockets: AtomicU32,
+    /// True once the origin is to go: what is under way is finished, websockets are told.
+    pub leaving: watch::Sender<bool>,
     /// Close codes that clients sent, 1005 for none and 1006 for no close frame.
     pub closes: Mutex<Vec<u16>>,
 }
 
-/// Serves for ever.
+impl Seen {
+    async fn told_to_leave(&self) {
+        let _ = self.leaving.subscribe().wait_for(|leaving| *leaving).await;
+    }
+}
+
+/// Serves until it leaves, and then finishes what is under way.
 pub async fn serve(listener: TcpListener, name: String, seen: Arc<Seen>) {
     let mut open = JoinSet::new();
     loop {
         tokio::select! {
             Some(_) = open.join_next() => {}
+            () = seen.told_to_leave() => break,
             accepted = listener.accept() => {
                 let Ok((tcp, _)) = accepted else { continue };
                 seen.connections.fetch_add(1, Ordering::Relaxed);
@@ -57,6 +67,8 @@ pub async fn serve(listener: TcpListener, name: String, seen: Arc<Seen>) {
             }
         }
     }
+    drop(listener);
+    open.join_all().await;
 }
 
 async fn connection(tcp: TcpStream, name: String, seen: Arc<Seen>) {
@@ -68,12 +80,18 @@ async fn connection(tcp: TcpStream, name: String, seen: Arc<Seen>) {
         let _ = tcp.write_all(raw).await;
         return;
     }
+    let told = Arc::clone(&seen);
     let service = service_fn(move |request| answer(request, name.clone(), Arc::clone(&seen)));
-    let _ = http1::Builder::new()
+    let serving = http1::Builder::new()
         .keep_alive(true)
         .serve_connection(TokioIo::new(tcp), service)
-        .with_upgrades()
-        .await;
+        .with_upgrades();
+    tokio::pin!(serving);
+    tokio::select! {
+        _ = &mut serving => return,
+        () = told.told_to_leave() => serving.as_mut().graceful_shutdown(),
+    }
+    let _ = serving.await;
 }
 
 /// Answers that no HTTP library would give.
@@ -251,10 +269,23 @@ fn upgrade(mut request: Request<Incoming>, name: String, seen: Arc<Seen>) -> Res
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         let Ok(upgraded) = upgraded.await else { return };
-        let socket =
-            WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+        // A hall of thousands is held in one process, and frames of any size are taken.
+        let config = WebSocketConfig::default()
+            .read_buffer_size(4096)
+            .max_frame_size(None)
+            .max_message_size(None);
+        let io = TokioIo::new(upgraded);
+        let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
         seen.websockets.fetch_add(1, Ordering::Relaxed);
-        let code = websocket(socket, &path, &name).await;
+        let code = tokio::select! {
+            code = websocket(&mut socket, &path, &name) => code,
+            () = seen.told_to_leave() => {
+                let frame = CloseFrame { code: 1001.into(), reason: "leaving".into() };
+                let _ = socket.close(Some(frame)).await;
+                while let Some(Ok(_)) = socket.next().await {}
+                1001
+            }
+        };
         seen.closes.lock().expect("lock").push(code);
         seen.websockets.fetch_sub(1, Ordering::Relaxed);
     });
@@ -268,7 +299,7 @@ fn upgrade(mut request: Request<Incoming>, name: String, seen: Arc<Seen>) -> Res
 
 /// Echoes until the client closes; the code it gave.
 async fn websocket(
-    mut socket: WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>,
+    socket: &mut WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>,
     path: &str,
     name: &str,
 ) -> u16 {
@@ -316,7 +347,7 @@ async fn websocket(
 pub struct Origin {
     pub address: SocketAddr,
     pub seen: Arc<Seen>,
-    _task: JoinSet<()>,
+    task: JoinSet<()>,
 }
 
 impl Origin {
@@ -333,8 +364,14 @@ impl Origin {
         Self {
             address,
             seen,
-            _task: task,
+            task,
         }
+    }
+
+    /// Goes as a server goes that was told to: it accepts nobody, finishes, and closes.
+    pub async fn leave(self) {
+        self.seen.leaving.send_replace(true);
+        self.task.join_all().await;
     }
 
     pub fn requests(&self) -> Vec<String> {
