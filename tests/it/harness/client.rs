@@ -244,6 +244,8 @@ pub async fn tls(
     protocols: &[&str],
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let tcp = TcpStream::connect(edge.https()).await?;
+    // As browsers do; a part of a window would wait for an acknowledgement otherwise.
+    tcp.set_nodelay(true)?;
     let name = ServerName::try_from(server_name.to_owned()).expect("a name");
     let connector = tokio_rustls::TlsConnector::from(Arc::new(edge.trust(protocols)));
     connector.connect(name, tcp).await
