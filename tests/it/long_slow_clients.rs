@@ -47,6 +47,18 @@ async fn nobody_is_left(installed: &Installed) {
     .await;
 }
 
+/// Waits until one request is in flight, and then for its end.
+async fn comes_and_goes(installed: &Installed) {
+    for count in [1, 0] {
+        within(NO_LONGER, "requests in flight", async || {
+            let stats = installed.stats().await;
+            let open = stats["instances"][0]["requests_in_flight"].clone();
+            check(open == count, open)
+        })
+        .await;
+    }
+}
+
 fn in_time(what: &str, took: Duration, due: Duration) {
     println!("{what}: ended after {took:?} of {due:?}");
     let early = due - Duration::from_secs(5);
@@ -108,6 +120,38 @@ async fn a_body_of_ten_bytes_a_second_ends_with_408_on_http2() {
 }
 
 #[tokio::test]
+#[ignore = "takes half a minute; make test-long runs it"]
+async fn a_replica_that_reads_late_is_not_the_clients_fault() {
+    const LENGTH: usize = 32 << 20;
+    let (_origin, installed, _usher) = start().await;
+    let late = 1000 * (PATIENCE + SLACK).as_secs();
+    let ask = |http2: bool| {
+        let url = format!("https://{HOST}/late?ms={late}");
+        let ask = installed
+            .ask(&url)
+            .method(http::Method::POST)
+            .body(vec![7; LENGTH]);
+        let ask = if http2 { ask.http2() } else { ask };
+        async {
+            let began = Instant::now();
+            let answer = timeout(NO_LONGER, ask.try_send()).await;
+            println!("answered after {:?}", began.elapsed());
+            answer
+        }
+    };
+
+    let (one, two) = tokio::join!(ask(false), ask(true));
+
+    for answer in [one, two] {
+        let answer = answer.expect("in time").unwrap();
+        assert_eq!(
+            (answer.status, &answer.json()["body"]),
+            (200, &LENGTH.into())
+        );
+    }
+}
+
+#[tokio::test]
 #[ignore = "takes a minute; make test-long runs it"]
 async fn a_reader_of_64_bytes_a_second_is_cut_on_http1() {
     let (_origin, installed, _usher) = start().await;
@@ -127,14 +171,7 @@ async fn a_reader_of_64_bytes_a_second_is_cut_on_http1() {
             sleep(Duration::from_secs(1)).await;
         }
     };
-    let gone = async {
-        within(NO_LONGER, "the end", async || {
-            let stats = installed.stats().await;
-            let open = stats["totals"]["connections"].clone();
-            check(open == 0, open)
-        })
-        .await
-    };
+    let gone = comes_and_goes(&installed);
     tokio::select! { () = slow => unreachable!(), _ = gone => {} }
 
     let took = began.elapsed();
@@ -166,18 +203,7 @@ async fn reads_slowly(installed: &Installed, window: u32, pause: Option<Duration
             sleep(pause).await;
         }
     };
-    let in_flight = async |count: u64| {
-        within(NO_LONGER, "requests in flight", async || {
-            let stats = installed.stats().await;
-            let open = stats["instances"][0]["requests_in_flight"].clone();
-            check(open == count, open)
-        })
-        .await
-    };
-    let gone = async {
-        in_flight(1).await;
-        in_flight(0).await
-    };
+    let gone = comes_and_goes(installed);
     tokio::select! { _ = gone => {}, () = async { slow.await; std::future::pending().await } => {} }
     let took = began.elapsed();
     drop(sender);

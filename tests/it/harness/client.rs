@@ -253,6 +253,8 @@ pub async fn tls(
     protocols: &[&str],
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let tcp = TcpStream::connect(edge.https()).await?;
+    // As browsers do; a part of a window would wait for an acknowledgement otherwise.
+    tcp.set_nodelay(true)?;
     tls_over(edge, tcp, server_name, protocols).await
 }
 

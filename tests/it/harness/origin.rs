@@ -136,6 +136,11 @@ async fn answer(
             sleep(Duration::from_millis(number("ms").unwrap_or(500))).await;
             text(StatusCode::OK, name)
         }
+        "/late" => {
+            // The body waits as well.
+            sleep(Duration::from_millis(number("ms").unwrap_or(500))).await;
+            echo(request, &name).await
+        }
         "/silent" => std::future::pending().await,
         "/status" => {
             let code = number("code")

@@ -162,7 +162,11 @@ fn collect(stream: impl AsyncRead + Send + Unpin + 'static) -> Arc<Mutex<String>
 }
 
 /// A port that nobody uses now.
+///
+/// Below those that the kernel gives to outgoing connections (from 32768 on): thousands of them are
+/// made by tests beside this one, and one would have it before usher does.
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
-    listener.local_addr().expect("address").port()
+    let port = std::iter::repeat_with(|| rand::random_range(10_000..32_000u16));
+    let mut free = port.filter(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.next().expect("it goes on for ever")
 }
