@@ -2,10 +2,15 @@
 //!
 //! A field that no one lowers is a dead field, and the compiler says so.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+
+mod instance;
+
+pub(super) use self::instance::{
+    RawFiles, RawHttps, RawInstance, RawOrigin, RawPlacement, RawRole, RawRoute, RawService,
+};
 
 use super::issue::{At, Issue};
 use super::reader::{Field, Reader};
@@ -185,106 +190,6 @@ pub(super) enum RawScaleMode {
     Recommend,
 }
 
-/// One `[[instance]]`, or the whole of a preset.
-#[derive(Clone, Debug)]
-pub(super) struct RawInstance {
-    pub(super) at: At,
-    pub(super) name: Leaf<String>,
-    pub(super) matching: Leaf<RawMatch>,
-    pub(super) except: Leaf<Vec<String>>,
-    pub(super) stack: Leaf<String>,
-    pub(super) domains: Leaf<Vec<String>>,
-    pub(super) redirect_from: Leaf<Vec<String>>,
-    pub(super) preset: Leaf<String>,
-    pub(super) https: Leaf<RawHttps>,
-    pub(super) websocket_origin: Leaf<RawOrigin>,
-    pub(super) hsts: Leaf<String>,
-    pub(super) standby: Leaf<bool>,
-    pub(super) allow: Leaf<Vec<String>>,
-    pub(super) deny: Leaf<Vec<String>>,
-    pub(super) headers: Leaf<BTreeMap<String, String>>,
-    pub(super) certificate: Leaf<String>,
-    pub(super) acme_email: Leaf<String>,
-    pub(super) limits: RawLimits,
-    pub(super) scale: RawScale,
-    pub(super) services: Vec<(Field<String>, RawService)>,
-    pub(super) depends: Leaf<BTreeMap<String, Vec<String>>>,
-    pub(super) routes: Vec<RawRoute>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawMatch {
-    pub(super) services: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum RawHttps {
-    Both,
-    Off,
-    Only,
-    Redirect,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum RawOrigin {
-    Own,
-    Strict,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum RawPlacement {
-    Client,
-    Least,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct RawService {
-    pub(super) role: Leaf<RawRole>,
-    pub(super) of: Leaf<String>,
-    pub(super) ratio: Leaf<f64>,
-    pub(super) min: Leaf<u32>,
-    pub(super) max: Leaf<u32>,
-    pub(super) port: Leaf<u16>,
-    pub(super) probe: Leaf<String>,
-    pub(super) placement: Leaf<RawPlacement>,
-    pub(super) addresses: Leaf<Vec<String>>,
-    pub(super) command: Leaf<Vec<String>>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum RawRole {
-    Fixed,
-    Ratio,
-    Sessions,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct RawRoute {
-    pub(super) at: At,
-    pub(super) prefix: Leaf<String>,
-    pub(super) loose: Leaf<bool>,
-    pub(super) to: Leaf<String>,
-    pub(super) files: Option<RawFiles>,
-    pub(super) file: Option<RawFiles>,
-    pub(super) stub_status: Leaf<bool>,
-    pub(super) cache_control: Leaf<String>,
-    pub(super) allow: Leaf<Vec<String>>,
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct RawFiles {
-    pub(super) at: At,
-    pub(super) dir: Leaf<PathBuf>,
-    pub(super) volume: Leaf<String>,
-    pub(super) path: Leaf<PathBuf>,
-    pub(super) listing: Leaf<bool>,
-}
-
 impl RawFile {
     pub(super) fn read(table: &mut Reader<'_, '_>) -> Self {
         Self {
@@ -425,84 +330,6 @@ impl RawScale {
             idle_to_zero: table.leaf("idle-to-zero"),
             mode: table.leaf("mode"),
             weight: table.leaf("weight"),
-        }
-    }
-}
-
-impl RawInstance {
-    pub(super) fn read(table: &mut Reader<'_, '_>) -> Self {
-        let name: Leaf<String> = table.leaf("name");
-        if let Some(name) = &name {
-            table.rename(format!("instance.{}", name.value));
-        }
-        Self {
-            at: table.at().clone(),
-            name,
-            matching: table.leaf("match"),
-            except: table.leaf("except"),
-            stack: table.leaf("stack"),
-            domains: table.leaf("domains"),
-            redirect_from: table.leaf("redirect-from"),
-            preset: table.leaf("preset"),
-            https: table.leaf("https"),
-            websocket_origin: table.leaf("websocket-origin"),
-            hsts: table.leaf("hsts"),
-            standby: table.leaf("standby"),
-            allow: table.leaf("allow"),
-            deny: table.leaf("deny"),
-            headers: table.leaf("headers"),
-            certificate: table.leaf("certificate"),
-            acme_email: table.leaf("acme-email"),
-            limits: table.table("limits", RawLimits::read),
-            scale: table.table("scale", RawScale::read),
-            services: table.named("service", RawService::read),
-            depends: table.leaf("depends"),
-            routes: table.tables("route", RawRoute::read),
-        }
-    }
-}
-
-impl RawService {
-    fn read(table: &mut Reader<'_, '_>) -> Self {
-        Self {
-            role: table.leaf("role"),
-            of: table.leaf("of"),
-            ratio: table.leaf("ratio"),
-            min: table.leaf("min"),
-            max: table.leaf("max"),
-            port: table.leaf("port"),
-            probe: table.leaf("probe"),
-            placement: table.leaf("placement"),
-            addresses: table.leaf("addresses"),
-            command: table.leaf("command"),
-        }
-    }
-}
-
-impl RawRoute {
-    fn read(table: &mut Reader<'_, '_>) -> Self {
-        Self {
-            at: table.at().clone(),
-            prefix: table.leaf("prefix"),
-            loose: table.leaf("loose"),
-            to: table.leaf("to"),
-            files: table.optional_table("files", RawFiles::read),
-            file: table.optional_table("file", RawFiles::read),
-            stub_status: table.leaf("stub-status"),
-            cache_control: table.leaf("cache-control"),
-            allow: table.leaf("allow"),
-        }
-    }
-}
-
-impl RawFiles {
-    fn read(table: &mut Reader<'_, '_>) -> Self {
-        Self {
-            at: table.at().clone(),
-            dir: table.leaf("dir"),
-            volume: table.leaf("volume"),
-            path: table.leaf("path"),
-            listing: table.leaf("listing"),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! The door of ordinary requests: pingora's callbacks, in the order pingora calls them.
 
-use std::mem;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +7,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{EXPECT, HeaderValue};
-use http::request::Parts;
-use http::uri::PathAndQuery;
 use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::{Error, ErrorSource, ErrorType, HttpPeer, OrErr, Result};
@@ -17,14 +14,15 @@ use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::{H1UpgradePolicy, HttpUpstreamRequestPolicy};
 
+use super::admit::Admitted;
 use super::ctx::With;
 use super::decide::{Asked, Decision};
 use super::dial::hangup_of;
 use super::exchange::Deadlines;
 use super::failure::Failure;
-use super::headers::{Origin, join_cookies, set_identity};
-use super::hold::{Patience, Way, in_flight};
+use super::hold::{Patience, Way};
 use super::local::Answer;
+use super::outgoing::to_replica;
 use super::pace::{LEAST_RATE, PATIENCE};
 use super::{Ctx, Gateway, authority, decorate, encode, now, strict, stub_status};
 use crate::listener::Connection;
@@ -110,25 +108,16 @@ impl ProxyHttp for Door {
         let route = Arc::clone(&served.route);
         ctx.instance = Some(Arc::clone(&instance));
         ctx.served = Some(served);
-        let limits = &instance.plan().site.limits;
-        let counters = instance.counters();
-        if self.pressure.sheds(counters.connections()) {
-            return self.fail(session, ctx, Failure::Overload).await;
-        }
         let request = session.req_header();
         let patience = Patience::of_request(ctx.began, &request.method, &request.headers);
-        ctx.in_flight = in_flight(counters, limits.requests_in_flight, patience.rank()).await;
-        if ctx.in_flight.is_none()
-            || connection
-                .count(|| counters.connect(limits.connections))
-                .is_none()
-        {
-            return self.fail(session, ctx, Failure::OverLimit).await;
-        }
-        match self.while_paused(&instance, patience).await {
-            Ok(turn) => ctx.turns.extend(turn),
+        match self.admit(&instance, &connection, patience).await {
+            Ok(Admitted { in_flight, turn }) => {
+                ctx.in_flight = Some(in_flight);
+                ctx.turns.extend(turn);
+            }
             Err(failure) => return self.fail(session, ctx, failure).await,
         }
+        let limits = &instance.plan().site.limits;
         if let Some(most) = limits.max_body
             && declared_length(session.req_header()).is_some_and(|length| length > most)
         {
@@ -257,28 +246,7 @@ impl ProxyHttp for Door {
         let (Some(served), Some(connection)) = (&ctx.served, &ctx.connection) else {
             return Err(Error::new_in(ErrorType::InternalError));
         };
-        // Taken apart, so that fields are set in one map: pingora's own methods keep a second one
-        // for the spelling of their names.
-        let nothing = http::Request::new(()).into_parts().0;
-        let mut parts: Parts = mem::replace(request, nothing.into()).into();
-        // An origin is asked in origin form, whatever form usher was asked in (RFC 9112 §3.2.1).
-        let target = parts.uri.path_and_query().cloned();
-        let target = target.unwrap_or_else(|| PathAndQuery::from_static("/"));
-        let origin = Origin {
-            client: &served.client,
-            peer: connection.peer,
-            local: connection.local,
-            host: &served.host,
-            port: served.port,
-            target: target.as_str(),
-        };
-        join_cookies(&mut parts.headers);
-        set_identity(&mut parts.headers, &origin)
-            .map_err(|error| Error::because(ErrorType::InvalidHTTPHeader, "identity", error))?;
-        parts.headers.remove(EXPECT);
-        parts.uri = target.into();
-        *request = parts.into();
-        Ok(())
+        to_replica(request, served, connection)
     }
 
     async fn upstream_response_filter(

@@ -9,13 +9,10 @@ use std::time::Duration;
 use http::{HeaderMap, Method};
 use tokio::time::{Instant, timeout_at};
 
+use super::Gateway;
 use super::failure::Failure;
-use super::{Gateway, now};
 use crate::names::Hostname;
-use crate::plan::Condition;
-use crate::routing::{
-    Counted, Counters, InstanceTable, Line, NoPick, Pick, Pool, Rank, SessionPick, Turn, Waiting,
-};
+use crate::routing::{Line, NoPick, Pick, Pool, Rank, SessionPick, Turn, Waiting};
 
 /// Browsers and their proxies give up on a handshake after about 20 s.
 const UPGRADE_WAITS: Duration = Duration::from_secs(18);
@@ -23,8 +20,6 @@ const UPGRADE_WAITS: Duration = Duration::from_secs(18);
 const PAGE_WAITS: Duration = Duration::from_secs(8);
 /// A script asks, and would not understand a page; common limits begin at 30 s.
 const OTHER_WAITS: Duration = Duration::from_secs(25);
-/// For other requests of the same instance to end.
-const LIMIT_WAITS: Duration = Duration::from_secs(3);
 
 /// Who waits, and until when.
 #[derive(Clone, Copy, Debug)]
@@ -34,8 +29,9 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    pub(super) fn rank(self) -> Rank {
-        self.rank
+    /// As long as this, and in the same rank.
+    pub(super) fn of_others(self, until: Instant) -> Self {
+        Self { until, ..self }
     }
 
     pub(super) fn of_upgrade(began: Instant) -> Self {
@@ -77,30 +73,6 @@ impl Gateway {
         self.instance_of(way.host)
             .and_then(|instance| instance.pool(way.pool.service()).cloned())
             .unwrap_or_else(|| Arc::clone(way.pool))
-    }
-
-    /// Waits while an operator has paused the instance.
-    pub(super) async fn while_paused(
-        &self,
-        instance: &InstanceTable,
-        patience: Patience,
-    ) -> Result<Option<Turn>, Failure> {
-        if instance.plan().condition != Condition::Paused {
-            return Ok(None);
-        }
-        let paused = || {
-            let table = self.routes.load();
-            let newest = table.instance(instance.name());
-            newest.is_some_and(|newest| newest.plan().condition == Condition::Paused)
-        };
-        let line = instance.counters().paused();
-        let mut waiting = None;
-        while paused() {
-            wait(line, &mut waiting, patience)
-                .await
-                .map_err(|Impatient| Failure::Paused)?;
-        }
-        Ok(waiting.map(Waiting::served))
     }
 
     /// A place for a request, now or as soon as a replica is ready.
@@ -162,10 +134,10 @@ impl Gateway {
 }
 
 /// Its patience has ended, or the line is too long.
-struct Impatient;
+pub(super) struct Impatient;
 
 /// Joins the line at first, and then waits for a word.
-async fn wait(
+pub(super) async fn wait(
     line: &Arc<Line>,
     waiting: &mut Option<Waiting>,
     patience: Patience,
@@ -190,26 +162,4 @@ async fn wait(
 async fn until_told(waiting: &Waiting, patience: Patience) -> Result<(), Impatient> {
     let told = timeout_at(patience.until, waiting.told()).await;
     told.map_err(|_| Impatient)
-}
-
-/// Counts a request in flight, as soon as fewer than `most` are.
-pub(super) async fn in_flight(counters: &Arc<Counters>, most: u32, rank: Rank) -> Option<Counted> {
-    let line = counters.over_limit();
-    let mut waiting = None;
-    let mut patience = None;
-    loop {
-        if (waiting.is_some() || line.length() == 0)
-            && let Some(counted) = counters.request(most)
-        {
-            if let Some(waiting) = waiting {
-                Waiting::leave(waiting);
-            }
-            return Some(counted);
-        }
-        let patience = *patience.get_or_insert_with(|| Patience {
-            rank,
-            until: now() + LIMIT_WAITS,
-        });
-        wait(line, &mut waiting, patience).await.ok()?;
-    }
 }

@@ -20,7 +20,7 @@ use crate::plan::{FileRoot, Listing, Route, Target};
 
 /// Handed on at once. On HTTP/2 the deadline of a write is for one of these, and a client on a bad
 /// line has to manage it.
-const WRITE: usize = 64 * 1024;
+const WRITE: usize = 32 * 1024;
 
 impl Gateway {
     pub(super) async fn serve_file(

@@ -1,38 +1,27 @@
 //! The door for websockets: from a checked handshake to a relay.
 
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::{Method, StatusCode};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use bytes::Bytes;
+use http::StatusCode;
+use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout};
-use tracing::debug;
 
 use super::access_log::Line;
-use super::decide::{Asked, Decision, Served};
-use super::dial::dial;
 use super::failure::Failure;
-use super::headers::Origin;
-use super::hold::{Patience, Way, in_flight};
+use super::handshake::{Opened, Refused, Visit};
 use super::pages::Reader;
 use super::tunnel::{Relay, Relayed};
-use super::upgrade::{Refusal, Reply, Request, refusal};
-use super::{Gateway, additions, now, strict, wall};
+use super::upgrade::{Request, refusal};
+use super::{Gateway, additions, now, wall};
 use crate::listener::{Admission, Connection, Io, WebsocketRequest};
-use crate::names::{Hostname, InstanceName, ReplicaId};
-use crate::plan::{Ending, Target};
-use crate::routing::{
-    Counted, Counters, Endpoint, Inside, InstanceTable, Pending, Pool, Rank, SessionCounter,
-    SessionKind, SessionPick, Turn,
-};
+use crate::names::{Hostname, InstanceName};
+use crate::plan::Ending;
+use crate::routing::{Counters, Endpoint, Inside, SessionKind};
 use crate::sessions::Session;
 
-/// How many replicas are tried when connections are refused.
-const TRIES: usize = 4;
 /// Telling a client that it is over must not wait for that client.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -110,57 +99,6 @@ struct Told {
     path: String,
 }
 
-/// A handshake on its way.
-struct Visit {
-    began: Instant,
-    request: Request,
-    connection: Arc<Connection>,
-    served: Option<Box<Served>>,
-    replica: Option<Arc<Endpoint>>,
-}
-
-/// A handshake that a replica agreed to.
-struct Opened {
-    upstream: TcpStream,
-    reply: Reply,
-    counter: SessionCounter,
-    inside: Inside,
-    /// To be dropped when the session is counted.
-    until_counted: (Counted, Pending),
-}
-
-/// A replica that has answered a handshake.
-struct Answered {
-    upstream: TcpStream,
-    reply: Reply,
-    endpoint: Arc<Endpoint>,
-    inside: Inside,
-    pending: Pending,
-    /// The next who waits is let through when this one has been answered.
-    _turn: Option<Turn>,
-}
-
-/// A handshake that came to nothing, and the whole answer for the client.
-struct Refused {
-    answer: Vec<u8>,
-    status: StatusCode,
-    failure: Option<Failure>,
-}
-
-impl Refused {
-    fn because(failure: Failure, visit: &Visit) -> Self {
-        let site = visit
-            .served
-            .as_ref()
-            .map(|served| served.instance.name().as_str());
-        Self {
-            answer: refusal(failure, Reader::new(site, &visit.request.fields)),
-            status: failure.status(),
-            failure: Some(failure),
-        }
-    }
-}
-
 impl Visit {
     fn told(&self) -> Told {
         let served = self.served.as_deref();
@@ -226,208 +164,6 @@ impl Gateway {
                 });
                 None
             }
-        }
-    }
-
-    /// From the request to a replica's agreement.
-    async fn open(&self, visit: &mut Visit) -> Result<Opened, Refused> {
-        let request = &visit.request;
-        let host = request
-            .fields
-            .get("host")
-            .and_then(|host| host.to_str().ok());
-        let decision = self.decide(&Asked {
-            method: &Method::GET,
-            authority: host,
-            path: request.path(),
-            query: request.query(),
-            fields: &request.fields,
-            connection: &visit.connection,
-        });
-        let served = match decision {
-            Decision::Serve(served) => served,
-            Decision::Answer { answer, .. } => {
-                return Err(Refused {
-                    answer: answer.to_last_bytes(),
-                    status: answer.status,
-                    failure: answer.reason,
-                });
-            }
-        };
-        let instance = Arc::clone(&served.instance);
-        let route = Arc::clone(&served.route);
-        visit.served = Some(served);
-        let site = &instance.plan().site;
-        let limits = &site.limits;
-        let Target::Service(service) = &route.target else {
-            // A file is no websocket.
-            return Err(Refused::because(Failure::HandshakeInvalid, visit));
-        };
-        // First of all: a page of another site learns nothing about what would be wrong otherwise.
-        if !visit.request.is_from(site) {
-            return Err(Refused::because(Failure::OriginRefused, visit));
-        }
-        if let Err(failure) = visit.request.check() {
-            return Err(Refused::because(failure, visit));
-        }
-        let counters = instance.counters();
-        if self.pressure.sheds(counters.connections()) {
-            return Err(Refused::because(Failure::Overload, visit));
-        }
-        let connected = visit
-            .connection
-            .count(|| counters.connect(limits.connections));
-        if connected.is_none() {
-            return Err(Refused::because(Failure::OverLimit, visit));
-        }
-        let in_flight = in_flight(counters, limits.requests_in_flight, Rank::Upgrade).await;
-        let Some(in_flight) = in_flight else {
-            return Err(Refused::because(Failure::OverLimit, visit));
-        };
-        if counters.sessions() >= limits.sessions {
-            return Err(Refused::because(Failure::OverLimit, visit));
-        }
-        let Some(pool) = instance.pool(service).cloned() else {
-            return Err(Refused::because(Failure::Internal, visit));
-        };
-        let patience = Patience::of_upgrade(visit.began);
-        if let Err(failure) = self.while_paused(&instance, patience).await {
-            return Err(Refused::because(failure, visit));
-        }
-        let handshake = self
-            .with_some_replica(visit, &pool, &instance, patience)
-            .await;
-        let Answered {
-            upstream,
-            reply,
-            endpoint,
-            inside,
-            pending,
-            _turn,
-        } = match handshake {
-            Ok(answered) => answered,
-            Err(failure) => return Err(Refused::because(failure, visit)),
-        };
-        visit.replica = Some(Arc::clone(&endpoint));
-        if !reply.agrees(&visit.request) {
-            return Err(self.refused_by_replica(visit, upstream, reply).await);
-        }
-        Ok(Opened {
-            upstream,
-            reply,
-            counter: SessionCounter::new(&instance, &pool, &endpoint),
-            inside,
-            until_counted: (in_flight, pending),
-        })
-    }
-
-    /// Asks replicas until one answers. Who refuses a connection, or ends it without a byte of an
-    /// answer, is passed over; an answer of any kind counts.
-    async fn with_some_replica(
-        &self,
-        visit: &Visit,
-        pool: &Arc<Pool>,
-        instance: &InstanceTable,
-        patience: Patience,
-    ) -> Result<Answered, Failure> {
-        let Some(served) = visit.served.as_deref() else {
-            return Err(Failure::Internal);
-        };
-        let origin = Origin {
-            client: &served.client,
-            peer: visit.connection.peer,
-            local: visit.connection.local,
-            host: &served.host,
-            port: served.port,
-            target: &visit.request.target,
-        };
-        let head = visit.request.to_replica(&origin)?;
-        let limits = &instance.plan().site.limits;
-        let way = Way {
-            host: &served.host,
-            pool,
-            patience,
-        };
-        let mut tried: Vec<ReplicaId> = Vec::new();
-        loop {
-            let (pick, turn) = self
-                .seat(way, |pool| {
-                    pool.pick_session(served.client.ip, &tried, limits.sessions_hard)
-                })
-                .await?;
-            let SessionPick {
-                endpoint,
-                inside,
-                pending,
-            } = pick;
-            let answer = timeout(limits.request_timeout, ask(endpoint.address, &head));
-            let Ok(answer) = answer.await else {
-                return Err(Failure::UpstreamTimedOut);
-            };
-            match answer {
-                Ok((upstream, reply)) => {
-                    return Ok(Answered {
-                        upstream,
-                        reply,
-                        endpoint,
-                        inside,
-                        pending,
-                        _turn: turn,
-                    });
-                }
-                Err(Unanswered::Silence(error)) => {
-                    debug!(replica = %endpoint.name, %error, "replica does not answer a handshake");
-                    drop(pending);
-                    tried.push(endpoint.id.clone());
-                    if tried.len() >= TRIES {
-                        return Err(Failure::UpstreamFailed);
-                    }
-                }
-                Err(Unanswered::Nonsense(failure)) => return Err(failure),
-            }
-        }
-    }
-
-    /// Passes a replica's refusal on, body included, and ends the connection with it.
-    async fn refused_by_replica(
-        &self,
-        visit: &Visit,
-        mut upstream: TcpStream,
-        reply: Reply,
-    ) -> Refused {
-        let framing = strict::check_answer(reply.version, &reply.fields);
-        let (false, Ok(framing)) = (reply.status.is_informational(), framing) else {
-            // A 101 without the proof that it is ours, or an answer that could be read in two ways.
-            return Refused::because(Failure::UpstreamFailed, visit);
-        };
-        let mut body = Refusal::new(framing, reply.status);
-        let read = async {
-            let mut part = BytesMut::from(&reply.rest[..]);
-            while body.wants(&part)? {
-                part.clear();
-                if upstream.read_buf(&mut part).await.unwrap_or(0) == 0 {
-                    break;
-                }
-            }
-            Ok(())
-        };
-        // What did not come in time is cut; the client sees the end of the connection.
-        if let Ok(Err(failure)) = timeout(Duration::from_secs(10), read).await {
-            return Refused::because(failure, visit);
-        }
-        let secure = visit
-            .served
-            .as_ref()
-            .is_some_and(|served| served.client.secure);
-        let mut answer = match &visit.served {
-            Some(served) => reply.to_client(additions(&served.instance.plan().site, secure)),
-            None => reply.to_client(std::iter::empty()),
-        };
-        answer.extend_from_slice(&body.bytes);
-        Refused {
-            answer,
-            status: reply.status,
-            failure: None,
         }
     }
 
@@ -509,37 +245,6 @@ impl Gateway {
                 ..Line::EMPTY
             }),
         );
-    }
-}
-
-/// Why there is no answer to a handshake.
-enum Unanswered {
-    /// Not a byte came: another replica may be asked the same.
-    Silence(io::Error),
-    Nonsense(Failure),
-}
-
-/// Sends a head and reads the head of the answer.
-async fn ask(address: SocketAddr, head: &[u8]) -> Result<(TcpStream, Reply), Unanswered> {
-    let mut upstream = dial(address).await.map_err(Unanswered::Silence)?;
-    upstream
-        .write_all(head)
-        .await
-        .map_err(Unanswered::Silence)?;
-    let mut bytes = BytesMut::with_capacity(1024);
-    loop {
-        let read = match upstream.read_buf(&mut bytes).await {
-            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            read => read,
-        };
-        match read {
-            Ok(_) => {}
-            Err(error) if bytes.is_empty() => return Err(Unanswered::Silence(error)),
-            Err(_) => return Err(Unanswered::Nonsense(Failure::UpstreamFailed)),
-        }
-        if let Some(reply) = Reply::parse(&mut bytes).map_err(Unanswered::Nonsense)? {
-            return Ok((upstream, reply));
-        }
     }
 }
 

@@ -1,0 +1,188 @@
+//! What an instance's entry may say.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::super::issue::At;
+use super::super::reader::{Field, Reader};
+use super::{Leaf, RawLimits, RawScale};
+
+/// One `[[instance]]`, or the whole of a preset.
+#[derive(Clone, Debug)]
+pub(in crate::config) struct RawInstance {
+    pub(in crate::config) at: At,
+    pub(in crate::config) name: Leaf<String>,
+    pub(in crate::config) matching: Leaf<RawMatch>,
+    pub(in crate::config) except: Leaf<Vec<String>>,
+    pub(in crate::config) stack: Leaf<String>,
+    pub(in crate::config) domains: Leaf<Vec<String>>,
+    pub(in crate::config) redirect_from: Leaf<Vec<String>>,
+    pub(in crate::config) preset: Leaf<String>,
+    pub(in crate::config) https: Leaf<RawHttps>,
+    pub(in crate::config) websocket_origin: Leaf<RawOrigin>,
+    pub(in crate::config) hsts: Leaf<String>,
+    pub(in crate::config) standby: Leaf<bool>,
+    pub(in crate::config) allow: Leaf<Vec<String>>,
+    pub(in crate::config) deny: Leaf<Vec<String>>,
+    pub(in crate::config) headers: Leaf<BTreeMap<String, String>>,
+    pub(in crate::config) certificate: Leaf<String>,
+    pub(in crate::config) acme_email: Leaf<String>,
+    pub(in crate::config) limits: RawLimits,
+    pub(in crate::config) scale: RawScale,
+    pub(in crate::config) services: Vec<(Field<String>, RawService)>,
+    pub(in crate::config) depends: Leaf<BTreeMap<String, Vec<String>>>,
+    pub(in crate::config) routes: Vec<RawRoute>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct RawMatch {
+    pub(in crate::config) services: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum RawHttps {
+    Both,
+    Off,
+    Only,
+    Redirect,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum RawOrigin {
+    Own,
+    Strict,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum RawPlacement {
+    Client,
+    Least,
+}
+
+#[derive(Clone, Debug)]
+pub(in crate::config) struct RawService {
+    pub(in crate::config) role: Leaf<RawRole>,
+    pub(in crate::config) of: Leaf<String>,
+    pub(in crate::config) ratio: Leaf<f64>,
+    pub(in crate::config) min: Leaf<u32>,
+    pub(in crate::config) max: Leaf<u32>,
+    pub(in crate::config) port: Leaf<u16>,
+    pub(in crate::config) probe: Leaf<String>,
+    pub(in crate::config) placement: Leaf<RawPlacement>,
+    pub(in crate::config) addresses: Leaf<Vec<String>>,
+    pub(in crate::config) command: Leaf<Vec<String>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum RawRole {
+    Fixed,
+    Ratio,
+    Sessions,
+}
+
+#[derive(Clone, Debug)]
+pub(in crate::config) struct RawRoute {
+    pub(in crate::config) at: At,
+    pub(in crate::config) prefix: Leaf<String>,
+    pub(in crate::config) loose: Leaf<bool>,
+    pub(in crate::config) to: Leaf<String>,
+    pub(in crate::config) files: Option<RawFiles>,
+    pub(in crate::config) file: Option<RawFiles>,
+    pub(in crate::config) stub_status: Leaf<bool>,
+    pub(in crate::config) cache_control: Leaf<String>,
+    pub(in crate::config) allow: Leaf<Vec<String>>,
+}
+
+#[derive(Clone, Debug)]
+pub(in crate::config) struct RawFiles {
+    pub(in crate::config) at: At,
+    pub(in crate::config) dir: Leaf<PathBuf>,
+    pub(in crate::config) volume: Leaf<String>,
+    pub(in crate::config) path: Leaf<PathBuf>,
+    pub(in crate::config) listing: Leaf<bool>,
+}
+
+impl RawInstance {
+    pub(in crate::config) fn read(table: &mut Reader<'_, '_>) -> Self {
+        let name: Leaf<String> = table.leaf("name");
+        if let Some(name) = &name {
+            table.rename(format!("instance.{}", name.value));
+        }
+        Self {
+            at: table.at().clone(),
+            name,
+            matching: table.leaf("match"),
+            except: table.leaf("except"),
+            stack: table.leaf("stack"),
+            domains: table.leaf("domains"),
+            redirect_from: table.leaf("redirect-from"),
+            preset: table.leaf("preset"),
+            https: table.leaf("https"),
+            websocket_origin: table.leaf("websocket-origin"),
+            hsts: table.leaf("hsts"),
+            standby: table.leaf("standby"),
+            allow: table.leaf("allow"),
+            deny: table.leaf("deny"),
+            headers: table.leaf("headers"),
+            certificate: table.leaf("certificate"),
+            acme_email: table.leaf("acme-email"),
+            limits: table.table("limits", RawLimits::read),
+            scale: table.table("scale", RawScale::read),
+            services: table.named("service", RawService::read),
+            depends: table.leaf("depends"),
+            routes: table.tables("route", RawRoute::read),
+        }
+    }
+}
+
+impl RawService {
+    pub(super) fn read(table: &mut Reader<'_, '_>) -> Self {
+        Self {
+            role: table.leaf("role"),
+            of: table.leaf("of"),
+            ratio: table.leaf("ratio"),
+            min: table.leaf("min"),
+            max: table.leaf("max"),
+            port: table.leaf("port"),
+            probe: table.leaf("probe"),
+            placement: table.leaf("placement"),
+            addresses: table.leaf("addresses"),
+            command: table.leaf("command"),
+        }
+    }
+}
+
+impl RawRoute {
+    pub(super) fn read(table: &mut Reader<'_, '_>) -> Self {
+        Self {
+            at: table.at().clone(),
+            prefix: table.leaf("prefix"),
+            loose: table.leaf("loose"),
+            to: table.leaf("to"),
+            files: table.optional_table("files", RawFiles::read),
+            file: table.optional_table("file", RawFiles::read),
+            stub_status: table.leaf("stub-status"),
+            cache_control: table.leaf("cache-control"),
+            allow: table.leaf("allow"),
+        }
+    }
+}
+
+impl RawFiles {
+    pub(super) fn read(table: &mut Reader<'_, '_>) -> Self {
+        Self {
+            at: table.at().clone(),
+            dir: table.leaf("dir"),
+            volume: table.leaf("volume"),
+            path: table.leaf("path"),
+            listing: table.leaf("listing"),
+        }
+    }
+}

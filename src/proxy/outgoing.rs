@@ -1,0 +1,38 @@
+//! An ordinary request as its replica is to see it.
+
+use std::mem;
+
+use http::header::EXPECT;
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use pingora::http::RequestHeader;
+use pingora::prelude::{Error, ErrorType, Result};
+
+use super::decide::Served;
+use super::headers::{Origin, join_cookies, set_identity};
+use crate::listener::Connection;
+
+/// Puts into a request what usher saw of its client, and takes out what was for usher.
+pub(super) fn to_replica(
+    request: &mut RequestHeader,
+    served: &Served,
+    connection: &Connection,
+) -> Result<()> {
+    // Taken apart, so that fields are set in one map: pingora's own methods keep a second one for
+    // the spelling of their names.
+    let nothing = http::Request::new(()).into_parts().0;
+    let mut parts: Parts = mem::replace(request, nothing.into()).into();
+    // An origin is asked in origin form, whatever form usher was asked in (RFC 9112 §3.2.1).
+    let target = parts.uri.path_and_query().cloned();
+    let target = target.unwrap_or_else(|| PathAndQuery::from_static("/"));
+    join_cookies(&mut parts.headers);
+    set_identity(
+        &mut parts.headers,
+        &Origin::new(served, connection, target.as_str()),
+    )
+    .map_err(|error| Error::because(ErrorType::InvalidHTTPHeader, "identity", error))?;
+    parts.headers.remove(EXPECT);
+    parts.uri = target.into();
+    *request = parts.into();
+    Ok(())
+}
