@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 
 use super::failure::Failure;
-use super::headers::Client;
+use super::headers::{Client, Origin};
 use super::local::Answer;
 use super::pages::Reader;
 use crate::certs::Store;
@@ -53,6 +53,20 @@ pub(super) struct Served {
     pub(super) port: Option<u16>,
     /// Decoded once.
     pub(super) path: String,
+}
+
+impl Served {
+    /// What its replica is told about where it came from.
+    pub(super) fn origin<'a>(&'a self, connection: &Connection, target: &'a str) -> Origin<'a> {
+        Origin {
+            client: &self.client,
+            peer: connection.peer,
+            local: connection.local,
+            host: &self.host,
+            port: self.port,
+            target,
+        }
+    }
 }
 
 /// What decisions are made with.

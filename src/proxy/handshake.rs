@@ -16,7 +16,6 @@ use super::admit::Admitted;
 use super::decide::{Asked, Decision, Served};
 use super::dial::dial;
 use super::failure::Failure;
-use super::headers::Origin;
 use super::hold::{Patience, Way};
 use super::pages::Reader;
 use super::upgrade::{Refusal, Reply, Request, refusal};
@@ -178,7 +177,7 @@ impl Gateway {
         let Some(served) = visit.served.as_deref() else {
             return Err(Failure::Internal);
         };
-        let origin = Origin::new(served, &visit.connection, &visit.request.target);
+        let origin = served.origin(&visit.connection, &visit.request.target);
         let head = visit.request.to_replica(&origin)?;
         let limits = &instance.plan().site.limits;
         let way = Way {

@@ -8,7 +8,6 @@ use std::net::{IpAddr, SocketAddr};
 use http::header::{COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
 use ipnet::IpNet;
 
-use super::decide::Served;
 use crate::listener::Connection;
 use crate::names::Hostname;
 
@@ -98,19 +97,6 @@ pub(super) struct Origin<'a> {
     pub(super) port: Option<u16>,
     /// Path and query as they came.
     pub(super) target: &'a str,
-}
-
-impl<'a> Origin<'a> {
-    pub(super) fn new(served: &'a Served, connection: &Connection, target: &'a str) -> Self {
-        Self {
-            client: &served.client,
-            peer: connection.peer,
-            local: connection.local,
-            host: &served.host,
-            port: served.port,
-            target,
-        }
-    }
 }
 
 impl Origin<'_> {

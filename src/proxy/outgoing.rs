@@ -9,7 +9,7 @@ use pingora::http::RequestHeader;
 use pingora::prelude::{Error, ErrorType, Result};
 
 use super::decide::Served;
-use super::headers::{Origin, join_cookies, set_identity};
+use super::headers::{join_cookies, set_identity};
 use crate::listener::Connection;
 
 /// Puts into a request what usher saw of its client, and takes out what was for usher.
@@ -28,7 +28,7 @@ pub(super) fn to_replica(
     join_cookies(&mut parts.headers);
     set_identity(
         &mut parts.headers,
-        &Origin::new(served, connection, target.as_str()),
+        &served.origin(connection, target.as_str()),
     )
     .map_err(|error| Error::because(ErrorType::InvalidHTTPHeader, "identity", error))?;
     parts.headers.remove(EXPECT);
