@@ -8,7 +8,13 @@ use http::header::{
 };
 
 use super::negotiate::Accepted;
-use super::respond::Slice;
+
+/// A part of a form of a file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Slice {
+    pub offset: u64,
+    pub length: u64,
+}
 
 /// The conditions of one GET or HEAD, taken out of its fields.
 #[derive(Clone, Debug)]

@@ -16,10 +16,11 @@ use tokio::time::Instant;
 
 use super::access::{Access, AccessError};
 use super::conditions::Conditions;
+use super::conditions::Slice;
 use super::listing::Listing;
 use super::negotiate::{Coding, PerCoding};
 use super::place::{Opened, Place};
-use super::respond::{Entity, Part, Reply, Slice, reply};
+use super::respond::{Entity, Part, Reply, reply};
 use super::root::{Identity, OpenFile, RootError, read};
 use super::shelf::Shelf;
 use super::workshop::{LARGEST, Order, SMALLEST, Workshop};

@@ -18,11 +18,11 @@ mod root;
 mod shelf;
 mod workshop;
 
-pub use self::conditions::Conditions;
+pub use self::conditions::{Conditions, Slice};
 pub use self::library::{Content, FileError, Found, Library, Wanted};
 pub use self::listing::{CONTENT_SECURITY_POLICY, Listing};
 pub use self::negotiate::{Accepted, Coding, is_text};
 pub use self::place::{Kind, Place};
-pub use self::respond::{Reply, Slice};
+pub use self::respond::Reply;
 pub use self::root::{OpenFile, RootError};
 pub use self::workshop::Workshop;

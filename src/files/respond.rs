@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use http::StatusCode;
 
-use super::conditions::{Conditions, Unsatisfiable, Verdict};
+use super::conditions::{Conditions, Slice, Unsatisfiable, Verdict};
 use super::hashed::is_hashed;
 use super::negotiate::{Coding, PerCoding, is_compressible};
 
@@ -24,13 +24,6 @@ pub(super) struct Entity {
     /// Quoted. Each form has its own, because each has other bytes.
     tag: String,
     coded_tags: PerCoding<String>,
-}
-
-/// A part of a form of a file.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Slice {
-    pub offset: u64,
-    pub length: u64,
 }
 
 /// What is to be sent.
