@@ -25,8 +25,11 @@ struct Reason {
 struct Instance {
     name: String,
     status: String,
+    standby: bool,
+    paused: bool,
     websockets: u32,
     requests_in_flight: u32,
+    held: u32,
     services: Vec<Service>,
     certificates: Vec<Certificate>,
 }
@@ -73,13 +76,14 @@ fn table(stats: &Stats) -> String {
             "STATUS",
             "WEBSOCKETS",
             "REQUESTS",
+            "WAITING",
             "REPLICAS",
             "CERTIFICATE",
         ]
         .map(str::to_owned),
     ];
     rows.extend(stats.instances.iter().map(row));
-    let mut widths = [0; 6];
+    let mut widths = [0; 7];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
@@ -108,7 +112,7 @@ fn table(stats: &Stats) -> String {
     text
 }
 
-fn row(instance: &Instance) -> [String; 6] {
+fn row(instance: &Instance) -> [String; 7] {
     let replicas = instance
         .services
         .iter()
@@ -129,11 +133,17 @@ fn row(instance: &Instance) -> [String; 6] {
             None => certificate.state.clone(),
         },
     );
+    let status = match (instance.paused, instance.standby) {
+        (true, _) => "paused".to_owned(),
+        (_, true) => "standby".to_owned(),
+        _ => instance.status.clone(),
+    };
     [
         instance.name.clone(),
-        instance.status.clone(),
+        status,
         instance.websockets.to_string(),
         instance.requests_in_flight.to_string(),
+        instance.held.to_string(),
         replicas,
         certificate,
     ]
@@ -152,7 +162,8 @@ mod tests {
                 "text": "web is at its maximum", "since": "2026-11-20T08:59:10Z",
             }],
             "instances": [{
-                "name": "congress", "status": "warning", "websockets": 640, "requests_in_flight": 9,
+                "name": "congress", "status": "warning", "standby": false, "paused": false,
+                "websockets": 640, "requests_in_flight": 9, "held": 3,
                 "services": [
                     { "name": "web", "role": "sessions", "ready": 4, "desired": 5 },
                     { "name": "redis", "role": "fixed", "ready": 1, "desired": null },
@@ -163,8 +174,8 @@ mod tests {
         let stats: Stats = serde_json::from_value(stats).expect("stats");
         assert_eq!(
             table(&stats),
-            "INSTANCE  STATUS   WEBSOCKETS  REQUESTS  REPLICAS  CERTIFICATE\n\
-             congress  warning  640         9         web 4/5   valid until 2027-02-18\n\
+            "INSTANCE  STATUS   WEBSOCKETS  REQUESTS  WAITING  REPLICAS  CERTIFICATE\n\
+             congress  warning  640         9         3        web 4/5   valid until 2027-02-18\n\
              \n\
              overall: warning\n\
              \x20 warning: instance:congress: web is at its maximum (since 2026-11-20T08:59:10Z)\n"
