@@ -255,7 +255,7 @@ worker_processes 1;
 user root;
 pid nginx.pid;
 error_log stderr error;
-events {{ worker_connections 8192; }}
+events {{ worker_connections 16384; }}
 http {{
     access_log access.log;
     types {{ application/javascript js; }}

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2::SendRequest;
 use tokio::time::sleep;
 
-use crate::harness::Front;
+use crate::harness::client::{http2, tls};
 use crate::process;
 use crate::proxies::{Kind, NAME, Packing, Proxy, SCRIPT, SCRIPT_LENGTH, Stage};
 use crate::report::{Rounds, Target, row, table};
@@ -12,7 +16,7 @@ use crate::report::{Rounds, Target, row, table};
 const ROUNDS: usize = 3;
 /// Enough for usher to have packed the file, and for every cache to be warm.
 const WARM_UP: u32 = 20;
-const REQUESTS: u32 = 200;
+const REQUESTS: u32 = 400;
 const PACKED_WITHIN: Duration = Duration::from_secs(60);
 
 pub async fn measure(stage: &Stage) -> Vec<Target> {
@@ -67,17 +71,31 @@ pub async fn measure(stage: &Stage) -> Vec<Target> {
         .collect()
 }
 
-async fn get(proxy: &Proxy) -> usize {
-    let ask = proxy.ask(&format!("https://{NAME}{SCRIPT}")).http2();
-    let answer = ask.field("accept-encoding", "gzip, br").send().await;
-    assert_eq!(answer.status, 200);
-    answer.body.len()
+type Sender = SendRequest<Full<Bytes>>;
+
+/// One connection, as a browser keeps it.
+async fn connect(proxy: &Proxy) -> Sender {
+    let tls = tls(proxy, NAME, &["h2"]).await.expect("a handshake");
+    http2(tls).await.expect("HTTP/2")
+}
+
+async fn get(sender: &mut Sender) -> usize {
+    let request = Request::get(format!("https://{NAME}{SCRIPT}"))
+        .header("accept-encoding", "gzip, br")
+        .body(Full::default())
+        .expect("a request");
+    sender.ready().await.expect("a connection");
+    let answer = sender.send_request(request).await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    let body = answer.into_body().collect().await.expect("a body");
+    body.to_bytes().len()
 }
 
 /// Asks until a packed form comes.
 async fn until_packed(proxy: &Proxy) {
     let packed = async {
-        while get(proxy).await == SCRIPT_LENGTH {
+        let mut sender = connect(proxy).await;
+        while get(&mut sender).await == SCRIPT_LENGTH {
             sleep(Duration::from_millis(100)).await;
         }
         // The best form may come after the first.
@@ -89,13 +107,14 @@ async fn until_packed(proxy: &Proxy) {
 }
 
 async fn milliseconds_per_request(proxy: &Proxy) -> (f64, usize) {
+    let mut sender = connect(proxy).await;
     for _ in 0..WARM_UP {
-        get(proxy).await;
+        get(&mut sender).await;
     }
     let before = process::cpu(&proxy.processes);
     let mut length = 0;
     for _ in 0..REQUESTS {
-        length = get(proxy).await;
+        length = get(&mut sender).await;
     }
     let used = process::cpu(&proxy.processes) - before;
     (used.as_secs_f64() * 1e3 / f64::from(REQUESTS), length)
