@@ -20,14 +20,14 @@ demo: ## the product on loopback: two instances, simulated attendees, real scali
 test: ## everything that is tested in minutes; groups whose needs are missing are named
 	@tests/run
 
-test-long: ## also formatting, lints, documentation, licences, advisories, and the acceptance
+test-long: ## also what takes minutes, formatting, lints, licences, advisories, and the acceptance
 	@tests/setup build deny shellcheck
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
 	cargo deny $(DENY_OPTIONS) --config .cargo/deny.toml check
 	shellcheck tests/setup tests/run tests/acceptance/build-image.sh .ci/run
-	@tests/run
+	@USHER_LONG=1 tests/run
 	@$(MAKE) --no-print-directory acceptance
 
 fuzz: ## a minute for each thing that takes bytes from strangers; SECONDS=60, needs a nightly Rust

@@ -12,7 +12,9 @@ mod harness;
 
 mod acme_pebble;
 mod admin;
+mod autobahn_cases;
 mod cli;
+mod daemon_restart;
 mod discovery;
 mod docker_container;
 mod docker_discovery;
@@ -27,6 +29,7 @@ mod holding;
 mod http2;
 mod layering;
 mod limits;
+mod long_tenants;
 mod overload;
 mod panics;
 mod proxy_protocol;
