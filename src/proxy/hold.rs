@@ -203,6 +203,11 @@ pub(super) async fn in_flight(counters: &Arc<Counters>, most: u32, rank: Rank) -
         {
             if let Some(waiting) = waiting {
                 Waiting::leave(waiting);
+                // When two end at once and only one waits, the second word reaches nobody. Whoever
+                // joins before the first is gone would wait beside a free place.
+                if counters.in_flight() < most {
+                    line.tell(1);
+                }
             }
             return Some(counted);
         }
@@ -211,5 +216,33 @@ pub(super) async fn in_flight(counters: &Arc<Counters>, most: u32, rank: Rank) -
             until: now() + LIMIT_WAITS,
         });
         wait(line, &mut waiting, patience).await.ok()?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::poll;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_beside_a_free_place() {
+        let counters = Arc::new(Counters::default());
+        let come = || Box::pin(in_flight(&counters, 2, Rank::Read));
+        let one = come().await.expect("room");
+        let other = come().await.expect("room");
+        let mut early = come();
+        assert!(poll!(&mut early).is_pending());
+        drop((one, other));
+        let mut late = come();
+        assert!(poll!(&mut late).is_pending(), "after who came earlier");
+
+        let early = early.await.expect("room");
+        let began = now();
+        let late = late.await.expect("room");
+
+        assert_eq!(now() - began, Duration::ZERO);
+        assert_eq!(counters.in_flight(), 2);
+        drop((early, late));
     }
 }
