@@ -1,5 +1,6 @@
 //! A tenant at ten times its budget, and the neighbour on the same usher.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -23,7 +24,7 @@ use crate::harness::program::{self, Program, free_port};
 use crate::harness::{Front, Installed, instance};
 
 /// Requests in flight and connections that the noisy tenant may have.
-const BUDGET: usize = 20;
+const BUDGET: usize = 10;
 /// Ten times both.
 const CLIENTS: usize = 10 * BUDGET;
 /// What an answer takes, and how long somebody who was sent away stays away: each client asks five
@@ -63,19 +64,21 @@ struct Noise {
 }
 
 /// The clients of the noisy tenant, on a thread of their own, until told that it is over.
-fn make_noise(front: std::net::SocketAddr, noise: &Arc<Noise>) -> thread::JoinHandle<()> {
+fn make_noise(front: SocketAddr, noise: &Arc<Noise>) -> thread::JoinHandle<()> {
     let noise = Arc::clone(noise);
     thread::spawn(move || {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_all().build().unwrap();
         runtime.block_on(async {
-            join_all((0..CLIENTS).map(|_| insist(front, &noise))).await;
+            join_all((0..CLIENTS).map(|number| insist(front, &noise, number))).await;
         });
     })
 }
 
 /// Asks on a connection that is kept, and again on another one when it was not.
-async fn insist(front: std::net::SocketAddr, noise: &Noise) {
+async fn insist(front: SocketAddr, noise: &Noise, number: usize) {
+    // Not all of them at the same moment.
+    sleep(ANSWER.mul_f64(number as f64 / CLIENTS as f64)).await;
     while !noise.over.load(Ordering::Relaxed) {
         if let Ok(tcp) = TcpStream::connect(front).await
             && let Ok((mut sender, connection)) = http1::handshake(TokioIo::new(tcp)).await
