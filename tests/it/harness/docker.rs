@@ -93,6 +93,10 @@ pub fn inspect(what: &str) -> Value {
     all.remove(0)
 }
 
+pub fn origin_image() -> String {
+    Cli::default().origin_image()
+}
+
 pub fn usher_image() -> String {
     Cli::default().image("usher-test-usher", program::usher(), "/usher")
 }
