@@ -20,7 +20,7 @@ demo: ## the product on loopback: two instances, simulated attendees, real scali
 test: ## everything that is tested in minutes; groups whose needs are missing are named
 	@tests/run
 
-test-long: ## also every variant of the smuggling cases, formatting, lints, documentation, licences, advisories, and the acceptance
+test-long: ## also what takes minutes, formatting, lints, documentation, licences, advisories, and the acceptance
 	@tests/setup build deny shellcheck
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings

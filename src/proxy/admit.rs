@@ -86,3 +86,33 @@ async fn in_flight(counters: &Arc<Counters>, most: u32, patience: Patience) -> O
         wait(line, &mut waiting, others).await.ok()?;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::poll;
+    use http::{HeaderMap, Method};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_beside_a_free_place() {
+        let counters = Arc::new(Counters::default());
+        let patience = Patience::of_request(now(), &Method::GET, &HeaderMap::new());
+        let come = || Box::pin(in_flight(&counters, 2, patience));
+        let one = come().await.expect("room");
+        let other = come().await.expect("room");
+        let mut early = come();
+        assert!(poll!(&mut early).is_pending());
+        drop((one, other));
+        let mut late = come();
+        assert!(poll!(&mut late).is_pending(), "after who came earlier");
+
+        let early = early.await.expect("room");
+        let began = now();
+        let late = late.await.expect("room");
+
+        assert_eq!(now() - began, Duration::ZERO);
+        assert_eq!(counters.in_flight(), 2);
+        drop((early, late));
+    }
+}

@@ -121,9 +121,13 @@ impl Waiting {
         }
     }
 
-    /// Leaves the line with what it waited for; whoever has that next is told by its end.
+    /// Leaves the line with what it waited for. The next tries at once: of two words that came
+    /// while one waited, the second has reached nobody.
     pub fn leave(self) {
         self.again();
+        let line = Arc::clone(&self.line);
+        drop(self);
+        line.tell(1);
     }
 
     /// Leaves the line with what it waited for. The word is passed on when the turn ends.

@@ -12,7 +12,9 @@ mod harness;
 
 mod acme_pebble;
 mod admin;
+mod autobahn_cases;
 mod cli;
+mod daemon_restart;
 mod daphne_smuggling;
 mod discovery;
 mod docker_container;
@@ -34,6 +36,7 @@ mod layering;
 mod limits;
 mod long_half_open;
 mod long_slow_clients;
+mod long_tenants;
 mod nginx_smuggling;
 mod overload;
 mod panics;

@@ -5,6 +5,7 @@
 
 pub mod audience;
 pub mod client;
+pub mod daemon;
 pub mod docker;
 pub mod engine;
 pub mod eventually;
