@@ -1,6 +1,6 @@
 //! How near usher is to what it can hold, and what it gives up first.
 //!
-//! Kept-alive connections go before new requests, new requests of whoever has most before anybody
+//! Kept-alive connections go before new requests, new requests of whoever has too much before anybody
 //! else's, and new connections before sessions: those are never given up.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
@@ -62,9 +62,11 @@ impl Pressure {
         LEVELS.get(step).copied().unwrap_or_default()
     }
 
-    /// Whether an instance with so many connections should take no more requests.
+    /// Whether an instance with so many connections should take no more requests: those with
+    /// clearly more than their share. Who is alone, or one of many alike, is in nobody's way.
     pub fn sheds(&self, connections: u32) -> bool {
-        self.level() >= Level::Shedding && connections >= self.average.load(Ordering::Relaxed)
+        let share = self.average.load(Ordering::Relaxed);
+        self.level() >= Level::Shedding && connections > share + share / 4
     }
 
     /// Until connections may be accepted. Cancel safe.
@@ -135,13 +137,14 @@ mod tests {
     }
 
     #[test]
-    fn only_those_with_their_share_or_more_are_sent_away() {
+    fn only_those_with_more_than_their_share_are_sent_away() {
         let pressure = Pressure::default();
         let of = |used| Measured { used, average: 40 };
         pressure.measured(of(0.85));
-        assert!(!pressure.sheds(1000));
+        assert!(!pressure.sheds(1000), "not yet");
         pressure.measured(of(0.92));
-        assert!(pressure.sheds(40) && !pressure.sheds(39));
+        assert!(pressure.sheds(51) && !pressure.sheds(50));
+        assert!(!pressure.sheds(40), "alone with all of them");
     }
 
     #[test]
