@@ -32,6 +32,8 @@ pub struct Ctx {
     pub(super) answered: Option<StatusCode>,
     /// Compresses the answer of a replica on its way.
     pub(super) encoding: Option<Encoding>,
+    /// Whether the log knows of the session that it has become.
+    pub(super) told_open: bool,
     pub(super) body_in: u64,
     /// As it leaves.
     pub(super) body_out: u64,
@@ -61,6 +63,7 @@ impl Ctx {
             failure: None,
             answered: None,
             encoding: None,
+            told_open: false,
             body_in: 0,
             body_out: 0,
         }

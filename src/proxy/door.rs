@@ -277,14 +277,25 @@ impl ProxyHttp for Door {
 
     fn upstream_response_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         _end: bool,
         ctx: &mut Ctx,
     ) -> Result<Option<Duration>> {
         let length = body.as_ref().map_or(0, |body| body.len() as u64);
-        if let Some(with) = &ctx.with {
-            with.watched.received(now(), length);
+        let Some(with) = &ctx.with else {
+            return Ok(None);
+        };
+        with.watched.received(now(), length);
+        if with.watched.is_session() && !ctx.told_open {
+            ctx.told_open = true;
+            self.log(
+                session,
+                ctx,
+                "open",
+                answered(session).unwrap_or_default(),
+                None,
+            );
         }
         Ok(None)
     }
@@ -409,20 +420,23 @@ impl ProxyHttp for Door {
             Some(ErrorSource::Downstream) => Ending::Client,
             Some(_) => Ending::Error,
         };
-        let is_session = ctx
+        let closes = ctx
             .with
             .as_ref()
-            .is_some_and(|with| with.watched.is_stream(ending));
+            .and_then(|with| with.watched.closes(ending));
         let written = answered(session);
         // 499 is what the field calls a client that left before the answer.
         let left = StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST);
         let status = ctx.answered.or(written).unwrap_or(left);
         if let Some(instance) = &ctx.instance {
-            let took = (!is_session).then(|| ctx.began.elapsed());
+            let took = closes.is_none().then(|| ctx.began.elapsed());
             instance.counters().answered(status, took);
             instance.counters().bytes(ctx.body_in, ctx.body_out);
         }
-        self.log(session, ctx, status);
+        match closes {
+            Some(ending) => self.log(session, ctx, "close", status, Some(ending.word())),
+            None => self.log(session, ctx, "request", status, None),
+        }
     }
 
     fn suppress_error_log(&self, _session: &Session, _ctx: &Ctx, _error: &Error) -> bool {

@@ -13,7 +13,6 @@ use std::time::Duration;
 use dashmap::DashMap;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use tracing::info;
 
 use super::dial::Hangup;
 use super::failure::Failure;
@@ -57,6 +56,8 @@ pub(super) struct Exchange {
     asking: Mutex<Asking>,
     /// Bytes of the answer so far.
     to_client: AtomicU64,
+    /// Whether it has become a session.
+    is_session: AtomicBool,
     stream: Mutex<Option<Stream>>,
 }
 
@@ -127,6 +128,7 @@ impl Exchanges {
                 pace: Pace::default(),
             }),
             to_client: AtomicU64::new(0),
+            is_session: AtomicBool::new(false),
             stream: Mutex::new(None),
         });
         let id = self.next.fetch_add(1, Ordering::Relaxed);
@@ -178,15 +180,7 @@ impl Exchange {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         if stream.is_none() && age > STREAM_AFTER {
             let count = Arc::new(self.counter.clone()).open(SessionKind::Stream);
-            let at = count.at();
-            info!(
-                target: "usher::session",
-                instance = %at.instance,
-                service = %at.service,
-                replica = %at.replica_name,
-                kind = "stream",
-                "session opened"
-            );
+            self.is_session.store(true, Ordering::Relaxed);
             let (session, told) = sessions.open(count, self.client);
             *stream = Some(Stream {
                 session,
@@ -291,20 +285,22 @@ impl Watched {
         self.exchange.overdue.get().copied()
     }
 
-    /// Whether it has become a session; then also says how that ends.
-    pub(super) fn is_stream(&self, ending: Ending) -> bool {
+    /// Whether it has become a session.
+    pub(super) fn is_session(&self) -> bool {
+        self.exchange.is_session.load(Ordering::Relaxed)
+    }
+
+    /// Where it has become a session, says how that ends unless that is known, and what it is.
+    pub(super) fn closes(&self, ending: Ending) -> Option<Ending> {
         let mut stream = self
             .exchange
             .stream
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let Some(stream) = stream.as_mut() else {
-            return false;
-        };
-        if stream.end.is_none() {
-            stream.session.ends(ending);
-        }
-        true
+        let stream = stream.as_mut()?;
+        let ending = stream.end.map_or(ending, |(_, why)| why);
+        stream.session.ends(ending);
+        Some(ending)
     }
 }
 

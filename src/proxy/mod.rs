@@ -162,7 +162,14 @@ impl Gateway {
         self.answer(session, ctx, answer).await
     }
 
-    fn log(&self, session: &Session, ctx: &Ctx, status: StatusCode) {
+    fn log(
+        &self,
+        session: &Session,
+        ctx: &Ctx,
+        kind: &'static str,
+        status: StatusCode,
+        ending: Option<&'static str>,
+    ) {
         let request = session.req_header();
         let served = ctx.served.as_deref();
         let client = served.map(|served| served.client.ip).or_else(|| {
@@ -175,6 +182,7 @@ impl Gateway {
         self.log.write(
             wall(),
             &Line {
+                kind,
                 instance: ctx
                     .instance
                     .as_ref()
@@ -189,7 +197,7 @@ impl Gateway {
                 duration_ms: Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
                 bytes_in: Some(ctx.body_in),
                 bytes_out: Some(ctx.body_out),
-                reason: ctx.failure.map(Failure::word),
+                reason: ctx.failure.map(Failure::word).or(ending),
                 ..Line::EMPTY
             },
         );

@@ -140,9 +140,9 @@ async fn a_restarted_container_is_served_again_without_a_502() {
     assert_eq!(served(&edge).await, Vec::<u16>::new());
     let before = edge.instance("congress").await["services"][0]["replicas"][0]["since"].clone();
     // Its lives are told apart by their second.
-    let second: jiff::Timestamp = before.as_str().unwrap().parse().unwrap();
+    let second: Timestamp = before.as_str().unwrap().parse().unwrap();
     eventually("another second", async || {
-        let now = jiff::Timestamp::now();
+        let now = Timestamp::now();
         check(now.as_second() > second.as_second(), now)
     })
     .await;

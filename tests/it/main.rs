@@ -48,6 +48,7 @@ mod shutdown;
 mod slow_clients;
 mod smuggling;
 mod storms;
+mod streams;
 mod systemd;
 mod tls;
 mod websockets;
