@@ -9,6 +9,7 @@ use super::decide::Served;
 use super::encode::Encoding;
 use super::exchange::Watched;
 use super::failure::Failure;
+use super::hold::Patience;
 use crate::listener::Connection;
 use crate::names::ReplicaId;
 use crate::routing::{Counted, Endpoint, Inside, InstanceTable, Pool, Turn};
@@ -20,6 +21,8 @@ pub struct Ctx {
     /// Whose it is, as soon as that is known.
     pub(super) instance: Option<Arc<InstanceTable>>,
     pub(super) served: Option<Box<Served>>,
+    /// Set once it is let in.
+    pub(super) patience: Option<Patience>,
     pub(super) in_flight: Option<Counted>,
     pub(super) pool: Option<Arc<Pool>>,
     pub(super) with: Option<With>,
@@ -55,6 +58,7 @@ impl Ctx {
             connection: None,
             instance: None,
             served: None,
+            patience: None,
             in_flight: None,
             pool: None,
             with: None,

@@ -112,6 +112,7 @@ impl ProxyHttp for Door {
         let patience = Patience::of_request(ctx.began, &request.method, &request.headers);
         match self.admit(&instance, &connection, patience).await {
             Ok(Admitted { in_flight, turn }) => {
+                ctx.patience = Some(patience);
                 ctx.in_flight = Some(in_flight);
                 ctx.turns.extend(turn);
             }
@@ -168,17 +169,17 @@ impl ProxyHttp for Door {
         Ok(())
     }
 
-    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         ctx.with = None;
-        let (Some(instance), Some(served), Some(pool)) = (&ctx.instance, &ctx.served, &ctx.pool)
+        let (Some(instance), Some(served), Some(pool), Some(patience)) =
+            (&ctx.instance, &ctx.served, &ctx.pool, ctx.patience)
         else {
             return Err(Error::new_in(ErrorType::InternalError));
         };
-        let request = session.req_header();
         let way = Way {
             host: &served.host,
             pool,
-            patience: Patience::of_request(ctx.began, &request.method, &request.headers),
+            patience,
         };
         let placed = self
             .place(way, |pool| pool.pick(served.client.ip, &ctx.tried))

@@ -70,8 +70,10 @@ pub(super) struct Way<'a> {
 impl Gateway {
     /// The pool in the newest table: what closed a moment ago is not in it.
     fn newest(&self, way: &Way<'_>) -> Arc<Pool> {
-        self.instance_of(way.host)
-            .and_then(|instance| instance.pool(way.pool.service()).cloned())
+        let table = self.routes.load();
+        table
+            .find(way.host)
+            .and_then(|host| host.instance.pool(way.pool.service()).cloned())
             .unwrap_or_else(|| Arc::clone(way.pool))
     }
 
@@ -90,7 +92,7 @@ impl Gateway {
         way: Way<'_>,
         pick: impl Fn(&Pool) -> Result<SessionPick, NoPick>,
     ) -> Result<(SessionPick, Option<Turn>), Failure> {
-        let seats = Arc::clone(way.pool.seats());
+        let seats = way.pool.seats();
         let mut waiting = None;
         loop {
             if waiting.is_some() || seats.length() == 0 {
@@ -105,7 +107,7 @@ impl Gateway {
                     Err(none) => return Err(none.into()),
                 }
             }
-            wait(&seats, &mut waiting, way.patience)
+            wait(seats, &mut waiting, way.patience)
                 .await
                 .map_err(|Impatient| Failure::OverLimit)?;
         }
@@ -116,7 +118,7 @@ impl Gateway {
         way: Way<'_>,
         pick: impl Fn(&Pool) -> Result<P, NoPick>,
     ) -> Result<(P, Option<Turn>), NoPick> {
-        let gate = Arc::clone(way.pool.gate());
+        let gate = way.pool.gate();
         let mut waiting = None;
         loop {
             if waiting.is_some() || gate.length() == 0 {
@@ -126,7 +128,7 @@ impl Gateway {
                     Err(none) => return Err(none),
                 }
             }
-            wait(&gate, &mut waiting, way.patience)
+            wait(gate, &mut waiting, way.patience)
                 .await
                 .map_err(|Impatient| NoPick::Coming)?;
         }
