@@ -19,8 +19,18 @@ pub struct Host {
     pub load_15m_per_core: Option<f64>,
     /// Share of the memory, 0 to 1.
     pub memory_available: Option<f64>,
+    /// In bytes.
+    pub memory: Option<Memory>,
     /// Share of the disk that holds the state, 0 to 1.
     pub disk_available: Option<f64>,
+}
+
+/// The memory of the machine, in bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Memory {
+    pub total: u64,
+    /// What can be had without anybody being hurt.
+    pub available: u64,
 }
 
 /// Looks at the machine until shutdown.
@@ -46,6 +56,9 @@ impl Host {
             memory_available: fs::read_to_string("/proc/meminfo")
                 .ok()
                 .and_then(|text| memory_available(&text)),
+            memory: fs::read_to_string("/proc/meminfo")
+                .ok()
+                .and_then(|text| memory(&text)),
             disk_available: disk_available(state_dir),
         }
     }
@@ -106,6 +119,19 @@ fn memory_available(text: &str) -> Option<f64> {
     Some(meminfo(text, "MemAvailable:")? / memory_total(text)?)
 }
 
+fn memory(text: &str) -> Option<Memory> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "KiB of a machine's memory"
+    )]
+    let bytes = |kib: f64| (kib * 1_024.0) as u64;
+    Some(Memory {
+        total: bytes(memory_total(text)?),
+        available: bytes(meminfo(text, "MemAvailable:")?),
+    })
+}
+
 fn disk_available(path: &Path) -> Option<f64> {
     let stat = rustix::fs::statvfs(path).ok()?;
     #[expect(
@@ -126,6 +152,11 @@ mod tests {
         let meminfo = "MemTotal:       1000 kB\nMemFree:  10 kB\nMemAvailable:    620 kB\n";
         assert_eq!(memory_available(meminfo), Some(0.62));
         assert_eq!(memory_available(""), None);
+        let known = Memory {
+            total: 1_024_000,
+            available: 634_880,
+        };
+        assert_eq!(memory(meminfo), Some(known));
     }
 
     #[test]

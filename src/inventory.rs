@@ -33,12 +33,16 @@ pub struct Unit {
     /// As the engine calls it: `congress_web_1`.
     pub name: String,
     pub image: String,
+    /// What it was made from. Two of one service that differ in it are of different deployments.
+    pub make: String,
     pub phase: Phase,
     /// When this life began.
     pub since: SystemTime,
     pub reach: Reach,
     /// Ids of the networks it is attached to.
     pub networks: Vec<String>,
+    /// Folders of this machine that are mounted into it, by the paths usher sees them under.
+    pub mounts: Vec<PathBuf>,
     /// Ports the image declares, TCP only, sorted.
     pub ports: Vec<u16>,
     /// What the engine's own health check says, where there is one.

@@ -43,13 +43,13 @@
 //!    correctness.
 //! 6. Blast radius: an instance whose plan did not change keeps the very same `Arc` in plan and
 //!    table. A bad entry keeps that instance's last good form; it cannot reach another's.
-//! 7. No replica is stopped before a report that has applied the draining plan shows it closed and
-//!    empty.
+//! 7. No replica is stopped without the proof that its gate gives when it is closed and empty, or
+//!    when its closing phase is over; and not before a report that has applied the draining plan.
 //! 8. A route exists because it is declared, not because a container runs: no replica means 503 and
 //!    the instance's page, never 404 and never another tenant.
 //! 9. bollard is named in `engine/docker.rs` and, for its models, `engine/compose.rs` and
 //!    `engine/containers.rs`; pingora in `listener`, `proxy` and `app`; instant-acme in
-//!    `certs/acme.rs`. `tests/it/layering.rs` holds these walls.
+//!    `certs/orders`. `tests/it/layering.rs` holds these walls.
 //! 10. Every key of the configuration is consumed where the compiler would notice its absence.
 //! 11. Nothing from a container is executed, templated or used as an address: endpoints come from
 //!     the engine's own network data.
@@ -61,6 +61,7 @@
 
 // In reading order: values first, then the two planes, then what composes them.
 pub mod cause;
+pub mod drain;
 pub mod fingerprint;
 pub mod moment;
 pub mod names;
@@ -74,9 +75,12 @@ pub mod inventory;
 pub mod autoscaler;
 pub mod control;
 pub mod engine;
+pub mod logs;
 pub mod prober;
+pub mod simulate;
 
 pub mod certs;
+pub mod failures;
 pub mod files;
 pub mod listener;
 pub mod proxy;

@@ -3,6 +3,14 @@
 use std::time::SystemTime;
 
 use serde::{Serialize, Serializer};
+use tokio::time::Instant;
+
+/// The moment of a step on both clocks: one for intervals, one for people.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    pub at: Instant,
+    pub wall: SystemTime,
+}
 
 /// A moment, written as RFC 3339 in UTC with whole seconds.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]

@@ -156,6 +156,19 @@ impl fmt::Display for Generation {
     }
 }
 
+/// Names that are never delegated (RFC 2606, RFC 6761, RFC 6762, RFC 8375).
+pub const PRIVATE: [&str; 9] = [
+    "localhost",
+    "local",
+    "internal",
+    "test",
+    "invalid",
+    "example",
+    "lan",
+    "home",
+    "home.arpa",
+];
+
 /// A DNS name as it appears in SNI and `Host`: lower case, no port, no trailing dot.
 ///
 /// The only type that routes, picks certificates and is logged, so that no two rooms can disagree
@@ -197,25 +210,19 @@ impl Hostname {
     }
 
     /// Whether a public certificate authority can know this name: not an address, not a single
-    /// label, not below a name that is never delegated (RFC 2606, RFC 6761, RFC 6762, RFC 8375).
+    /// label, not below a name that is never delegated.
     pub fn is_public(&self) -> bool {
-        const PRIVATE: [&str; 9] = [
-            "localhost",
-            "local",
-            "internal",
-            "test",
-            "invalid",
-            "example",
-            "lan",
-            "home",
-            "home.arpa",
-        ];
+        self.is_delegated() && !self.is_private()
+    }
+
+    /// Whether it is below a name that is never delegated, so that it can be nobody's.
+    pub fn is_private(&self) -> bool {
         let below = |suffix: &str| {
             self.0
                 .strip_suffix(suffix)
                 .is_some_and(|head| head.ends_with('.'))
         };
-        self.is_delegated() && !PRIVATE.iter().any(|suffix| below(suffix))
+        PRIVATE.iter().any(|suffix| below(suffix))
     }
 
     /// Whether it could be a name in somebody's DNS: not an address, not a single label, not

@@ -16,8 +16,8 @@ mod report;
 
 pub use self::report::{
     CertificateReport, CertificateSource, CertificateState, DURATION_BUCKETS, EdgeReport, Ending,
-    EndpointReport, Handshake, InstanceReport, Level, Report, RequestTotals, SessionFacts,
-    SessionList, SessionTotals,
+    EndpointReport, FailureFacts, FailureList, Failures, Handshake, InstanceReport, Level, Report,
+    RequestTotals, SessionFacts, SessionList, SessionTotals,
 };
 
 use crate::names::{Domain, Generation, Hostname, InstanceName, ReplicaId, ServiceName};
@@ -71,6 +71,33 @@ pub struct InstancePlan {
     pub routes: Vec<Route>,
     /// The services that a route may name.
     pub services: BTreeMap<ServiceName, ServicePlan>,
+    /// Replicas that are to be stopped and are no endpoint: no route leads to them, or no address
+    /// does any more. They are here so that the report can say when nobody is inside.
+    pub leaving: Vec<LeavingPlan>,
+}
+
+/// One replica that leaves and that nobody can be sent to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LeavingPlan {
+    pub service: ServiceName,
+    pub id: ReplicaId,
+    pub usage: Usage,
+}
+
+/// Who vouches for the clients of an instance: certificates that their own have to lead to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ClientAuthorities(Vec<Vec<u8>>);
+
+impl ClientAuthorities {
+    /// Of certificates in DER, each fit to be a trust anchor.
+    pub fn new(certificates: Vec<Vec<u8>>) -> Self {
+        Self(certificates)
+    }
+
+    /// The certificates, in DER.
+    pub fn certificates(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(Vec::as_slice)
+    }
 }
 
 /// What an instance promises its visitors, whatever its replicas do.
@@ -80,6 +107,8 @@ pub struct Site {
     /// Names that only redirect to the first domain.
     pub redirect_from: Vec<Hostname>,
     pub https: Https,
+    /// With it, only clients that show a certificate are served.
+    pub client_ca: Option<Arc<ClientAuthorities>>,
     /// Whether a websocket has to say which page opened it.
     pub strict_origin: bool,
     /// The value of `Strict-Transport-Security`, sent over TLS only.
@@ -100,6 +129,7 @@ impl Default for Site {
             domains: Vec::new(),
             redirect_from: Vec::new(),
             https: Https::default(),
+            client_ca: None,
             strict_origin: false,
             hsts: None,
             headers: Vec::new(),
@@ -267,12 +297,47 @@ pub struct WantedCertificate {
     pub instance: InstanceName,
     /// The first is the one the pair is stored under.
     pub names: Vec<Hostname>,
-    /// Names below which every host is meant. Never ordered: only DNS could prove them.
+    /// Names below which every host is meant. Ordered only where the DNS can prove them.
     pub wildcards: Vec<Hostname>,
+    /// Those of both that this machine's own authority may sign for where the folder has no pair: the
+    /// operator has written them, and nobody else could.
+    pub local: Vec<Domain>,
     /// Serve this pair from disk and order nothing.
     pub pinned: Option<String>,
     /// False on standby: what the folder holds is served, and nothing is ordered.
     pub may_order: bool,
+    /// From the staging authority, in a folder of its own.
+    pub staging: bool,
     /// Contact of the account, where it is not everybody's.
     pub email: Option<String>,
+    pub declared: Declared,
+    /// Where else what these names are served with is to be written.
+    pub export: Option<Export>,
+}
+
+/// The volume of a stack that its own certificate is written into.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Export {
+    /// As the stack calls it.
+    pub volume: String,
+    pub place: FileRoot,
+}
+
+/// Who named an instance.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Declared {
+    /// The operator, one by one.
+    #[default]
+    ByName,
+    /// A stack that fits an entry whose name ends in `*`: its names cost no decision of anybody,
+    /// and so they are counted.
+    ByPattern,
+}
+
+impl WantedCertificate {
+    /// All of its names.
+    pub fn domains(&self) -> impl Iterator<Item = Domain> {
+        let names = self.names.iter().cloned().map(Domain::Exact);
+        names.chain(self.wildcards.iter().cloned().map(Domain::Below))
+    }
 }
