@@ -1,4 +1,5 @@
-//! Answers to HTTP-01 challenges (RFC 8555 §8.3), while they are being asked.
+//! Answers to challenges, while they are being asked: over HTTP (RFC 8555 §8.3) and in the
+//! handshake (RFC 8737).
 
 use std::sync::Arc;
 
@@ -11,22 +12,53 @@ pub const PREFIX: &str = "/.well-known/acme-challenge/";
 
 /// Published answers. Each belongs to one host: what is asked elsewhere has no answer.
 #[derive(Clone, Debug, Default)]
-pub struct Challenges(Arc<DashMap<(Hostname, String), String>>);
+pub struct Challenges(Arc<Answers>);
+
+#[derive(Debug, Default)]
+struct Answers {
+    /// By host and token: the key authorization.
+    http: DashMap<(Hostname, String), String>,
+    /// By host: the SHA-256 of the key authorization.
+    handshake: DashMap<Hostname, [u8; 32]>,
+}
 
 impl Challenges {
-    /// Publishes an answer until the guard is dropped.
+    /// Publishes an answer over HTTP until the guard is dropped.
     pub(super) fn publish(&self, host: Hostname, token: String, answer: String) -> Published {
         let key = (host, token);
-        self.0.insert(key.clone(), answer);
+        self.0.http.insert(key.clone(), answer);
         Published {
             all: self.clone(),
-            key,
+            what: What::Http(key),
         }
+    }
+
+    /// Publishes an answer in the handshake until the guard is dropped.
+    pub(super) fn publish_in_handshake(&self, host: Hostname, digest: [u8; 32]) -> Published {
+        self.0.handshake.insert(host.clone(), digest);
+        Published {
+            all: self.clone(),
+            what: What::Handshake(host),
+        }
+    }
+
+    /// What the certificate of an `acme-tls/1` handshake for this host has to say.
+    pub fn digest(&self, host: &Hostname) -> Option<[u8; 32]> {
+        self.0.handshake.get(host).map(|digest| *digest)
     }
 
     #[cfg(test)]
     pub(crate) fn publish_for_test(&self, host: Hostname, token: &str, answer: &str) -> impl Drop {
         self.publish(host, token.to_owned(), answer.to_owned())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn publish_in_handshake_for_test(
+        &self,
+        host: Hostname,
+        digest: [u8; 32],
+    ) -> impl Drop + use<> {
+        self.publish_in_handshake(host, digest)
     }
 
     /// The answer for exactly this host and token.
@@ -40,7 +72,7 @@ impl Challenges {
         if !plausible {
             return None;
         }
-        let found = self.0.get(&(host.clone(), token.to_owned()))?;
+        let found = self.0.http.get(&(host.clone(), token.to_owned()))?;
         Some(found.value().clone())
     }
 }
@@ -50,12 +82,25 @@ impl Challenges {
 #[derive(Debug)]
 pub(super) struct Published {
     all: Challenges,
-    key: (Hostname, String),
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Http((Hostname, String)),
+    Handshake(Hostname),
 }
 
 impl Drop for Published {
     fn drop(&mut self) {
-        self.all.0.remove(&self.key);
+        match &self.what {
+            What::Http(key) => {
+                self.all.0.http.remove(key);
+            }
+            What::Handshake(host) => {
+                self.all.0.handshake.remove(host);
+            }
+        }
     }
 }
 

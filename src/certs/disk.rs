@@ -10,20 +10,29 @@
 //! certificate with a new key only between two opens. Folders without the marker are somebody
 //! else's and never touched. Nothing is ever deleted but what was just replaced.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+mod folder;
+mod read;
+mod repair;
+mod write;
+
+pub(super) use self::folder::ReadError;
+pub(super) use self::read::{Files, Lying};
 
 use super::pair::{Pair, PairError};
-use crate::fingerprint::Fingerprint;
-use crate::names::{Domain, Hostname};
+use crate::names::Domain;
 
 /// The companion's mark of folders it wrote; ours too, so that either can take over.
 const MARKER: &str = ".companion";
+/// What folders of staging authorities begin with.
+const STAGING: &str = "_test_";
+const WILDCARD: &str = "wildcard_";
+const FULLCHAIN: &str = "fullchain.pem";
+const KEY: &str = "key.pem";
 
 /// The folder.
 #[derive(Clone, Debug)]
@@ -32,230 +41,125 @@ pub(super) struct Disk {
 }
 
 /// A pair as it is found.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Found {
     pub(super) pair: Pair,
+    /// Where its certificate is.
+    pub(super) path: PathBuf,
     /// usher or the companion wrote it, so it may be replaced.
     pub(super) managed: bool,
+    /// A staging authority gave it: it is served until there is something better.
+    pub(super) staging: bool,
     /// Whether it is what the folder holds, and not only remembered.
     pub(super) on_disk: bool,
+    /// Tells its two files from others.
+    digest: [u8; 32],
 }
 
-/// Why what is there is not served.
+/// Why what is there is not served, or what was to be written is not. Says what to do.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DiskError {
-    #[error("cannot read {}", path.display())]
-    Read {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
+    #[error("{} is a link to {target}, which is not there; put the files back or remove the link", path.display())]
+    Dangling { path: PathBuf, target: String },
+    #[error("{} was not written by usher or acme-companion and is left alone; move it away to have it replaced", path.display())]
+    Foreign { path: PathBuf },
+    #[error("{} is there without {}; put both there or neither", there.display(), missing.display())]
+    Half { there: PathBuf, missing: PathBuf },
     #[error("{} {reason}", path.display())]
     Pair { path: PathBuf, reason: PairError },
+    #[error("{} cannot be read: {source}; {}", path.display(), remedy(source))]
+    Read {
+        path: PathBuf,
+        // Told above, and so no source to be told again.
+        source: Box<ReadError>,
+    },
     #[error("cannot write {}", path.display())]
     Write {
         path: PathBuf,
         #[source]
         source: io::Error,
     },
-    #[error("{} was not written by usher or acme-companion and is left alone; move it away to have it replaced", path.display())]
-    Foreign { path: PathBuf },
+    #[error("{} is for {names} and not for {wanted}; put a pair for {wanted} there", path.display())]
+    WrongNames {
+        path: PathBuf,
+        names: Names,
+        wanted: Domain,
+    },
+}
+
+impl DiskError {
+    /// When it ended, if that is all that is wrong with it.
+    pub(super) fn expired_at(&self) -> Option<SystemTime> {
+        match self {
+            Self::Pair {
+                reason: PairError::Expired { at },
+                ..
+            } => Some(*at),
+            _ => None,
+        }
+    }
+}
+
+fn remedy(error: &ReadError) -> &'static str {
+    match error {
+        ReadError::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            "let the user that usher runs as read it"
+        }
+        ReadError::Io(_) => "look whether the disk is well",
+        ReadError::Large | ReadError::NoFile(_) => "put a PEM file in its place",
+    }
+}
+
+/// The names in a certificate, for people: some are enough.
+#[derive(Debug)]
+pub(super) struct Names(Vec<Domain>);
+
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 4;
+        if self.0.is_empty() {
+            return f.write_str("no name");
+        }
+        for (at, name) in self.0.iter().take(SHOWN).enumerate() {
+            let comma = if at == 0 { "" } else { ", " };
+            write!(f, "{comma}{name}")?;
+        }
+        match self.0.len().checked_sub(SHOWN) {
+            None | Some(0) => Ok(()),
+            Some(more) => write!(f, " and {more} more"),
+        }
+    }
 }
 
 impl Disk {
     pub(super) fn new(dir: PathBuf) -> Self {
         Self { dir }
     }
+}
 
-    /// The pair for a host: its own, else its parent's when that covers it, as nginx-proxy chose.
+impl Found {
+    /// The same, when the folder has it no more.
+    pub(super) fn remembered(self) -> Self {
+        Self {
+            on_disk: false,
+            ..self
+        }
+    }
+
+    /// The pair itself, if it is for this name.
     ///
     /// # Errors
-    /// A pair that is there and cannot be served. `Ok(None)`: there is none.
-    pub(super) fn find(
-        &self,
-        host: &Hostname,
-        now: SystemTime,
-        seen: &mut Fingerprint,
-    ) -> Result<Option<Found>, DiskError> {
-        if let Some(found) = self.read(host.as_str(), now, seen)? {
-            return Ok(Some(found));
+    /// It is for others.
+    pub(super) fn covering(self, wanted: &Domain) -> Result<Self, DiskError> {
+        if self.pair.covers(wanted) {
+            return Ok(self);
         }
-        let Some(parent) = host.parent().filter(|parent| parent.contains('.')) else {
-            return Ok(None);
-        };
-        let found = self.read(parent, now, seen)?;
-        Ok(found.filter(|found| found.pair.covers(&Domain::Exact(host.clone()))))
+        Err(DiskError::WrongNames {
+            path: self.path,
+            names: Names(self.pair.domains),
+            wanted: wanted.clone(),
+        })
     }
-
-    /// The pair of this name, `<name>.crt` and `<name>.key`.
-    ///
-    /// # Errors
-    /// What is there and cannot be served. `seen` notes what was looked at.
-    pub(super) fn read(
-        &self,
-        name: &str,
-        now: SystemTime,
-        seen: &mut Fingerprint,
-    ) -> Result<Option<Found>, DiskError> {
-        let crt = self.dir.join(format!("{name}.crt"));
-        let key = self.dir.join(format!("{name}.key"));
-        seen.note(&crt);
-        seen.note(&key);
-        let read = |path: &Path| match fs::read(path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(DiskError::Read {
-                path: path.to_owned(),
-                source,
-            }),
-        };
-        let (Some(chain), Some(secret)) = (read(&crt)?, read(&key)?) else {
-            return Ok(None);
-        };
-        let pair = Pair::read(&chain, &secret, now).map_err(|reason| DiskError::Pair {
-            path: crt.clone(),
-            reason,
-        })?;
-        let managed = fs::canonicalize(&crt)
-            .ok()
-            .and_then(|real| Some(real.parent()?.join(MARKER)))
-            .is_some_and(|marker| marker.exists());
-        Ok(Some(Found {
-            pair,
-            managed,
-            on_disk: true,
-        }))
-    }
-
-    /// Whether what is under this name is somebody else's, so that no order could replace it.
-    pub(super) fn is_foreign(&self, name: &Hostname) -> bool {
-        let link = self.dir.join(format!("{name}.crt"));
-        let folder = self.dir.join(name.as_str());
-        fs::symlink_metadata(&link).is_ok_and(|found| !found.is_symlink())
-            || (folder.is_dir() && !folder.join(MARKER).exists())
-    }
-
-    /// Writes a pair for these names; the first is its base. Afterwards every reader finds it.
-    ///
-    /// # Errors
-    /// When the folder of that name is not ours, or the disk says no. What was served before is
-    /// still there then.
-    pub(super) fn write(
-        &self,
-        names: &[Hostname],
-        chain: &str,
-        key: &str,
-    ) -> Result<(), DiskError> {
-        let Some(base) = names.first() else {
-            return Ok(());
-        };
-        let folder = self.dir.join(base.as_str());
-        let exists = folder.exists();
-        if exists && !folder.join(MARKER).exists() {
-            return Err(DiskError::Foreign { path: folder });
-        }
-        let fresh = self.dir.join(format!(".{base}.new"));
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |source| DiskError::Write { path, source }
-        };
-        self.write_folder(&fresh, chain, key)
-            .map_err(failed(&fresh))?;
-        if exists {
-            // Both names exist at every moment; a crash leaves one old and one new, both whole.
-            renameat_with(CWD, &fresh, CWD, &folder, RenameFlags::EXCHANGE)
-                .map_err(io::Error::from)
-                .map_err(failed(&folder))?;
-        } else {
-            fs::rename(&fresh, &folder).map_err(failed(&folder))?;
-        }
-        sync_dir(&self.dir).map_err(failed(&self.dir))?;
-        for name in names {
-            self.link(name, base).map_err(failed(&self.dir))?;
-        }
-        if exists {
-            // What was just replaced. A leftover is overwritten next time and hurts nobody.
-            let _ = fs::remove_dir_all(&fresh);
-        }
-        sync_dir(&self.dir).map_err(failed(&self.dir))
-    }
-
-    fn write_folder(&self, folder: &Path, chain: &str, key: &str) -> io::Result<()> {
-        make_dir(&self.dir, 0o755)?;
-        if folder.exists() {
-            fs::remove_dir_all(folder)?;
-        }
-        make_dir(folder, 0o755)?;
-        let (leaf, rest) = split_chain(chain);
-        write_file(&folder.join("key.pem"), key, 0o600)?;
-        write_file(&folder.join("cert.pem"), leaf, 0o644)?;
-        write_file(&folder.join("chain.pem"), rest, 0o644)?;
-        write_file(&folder.join("fullchain.pem"), chain, 0o644)?;
-        write_file(&folder.join(MARKER), "", 0o644)?;
-        sync_dir(folder)
-    }
-
-    /// Points `<name>.crt` and its siblings at the base's folder. Files that are no links are
-    /// somebody's own and stay.
-    fn link(&self, name: &Hostname, base: &Hostname) -> io::Result<()> {
-        for (ending, file) in [
-            ("crt", "fullchain.pem"),
-            ("key", "key.pem"),
-            ("chain.pem", "chain.pem"),
-        ] {
-            let link = self.dir.join(format!("{name}.{ending}"));
-            let target = format!("./{base}/{file}");
-            match fs::symlink_metadata(&link) {
-                Ok(found) if !found.is_symlink() => continue,
-                Ok(_) if fs::read_link(&link)? == Path::new(&target) => continue,
-                _ => {}
-            }
-            let fresh = self.dir.join(format!(".{name}.{ending}.new"));
-            let _ = fs::remove_file(&fresh);
-            symlink(&target, &fresh)?;
-            fs::rename(&fresh, &link)?;
-        }
-        Ok(())
-    }
-}
-
-/// The first certificate, and the others.
-fn split_chain(chain: &str) -> (&str, &str) {
-    const END: &str = "-----END CERTIFICATE-----";
-    let end = chain.find(END).map_or(chain.len(), |at| at + END.len());
-    let (leaf, rest) = chain.split_at(end);
-    (leaf, rest.trim_start())
-}
-
-/// Writes a whole file that is on the disk when this returns.
-pub fn write_file(path: &Path, text: &str, mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(path)?;
-    // The mode of `open` holds only for new files and is cut by the umask.
-    rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(mode))?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
-}
-
-/// Replaces a file in one step.
-pub(super) fn replace_file(path: &Path, text: &str, mode: u32) -> io::Result<()> {
-    let fresh = path.with_extension("new");
-    write_file(&fresh, text, mode)?;
-    fs::rename(&fresh, path)?;
-    path.parent().map_or(Ok(()), sync_dir)
-}
-
-/// Makes a folder and its parents, if they are not there.
-pub fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(mode).create(path)
-}
-
-fn sync_dir(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
 }
 
 #[cfg(test)]

@@ -9,40 +9,57 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinSet};
 use tokio::time::sleep;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
-mod acme;
 pub mod challenge;
+mod desk;
 mod disk;
+mod durable;
+mod errand;
+pub mod export;
+mod holdings;
+pub mod import;
+mod jobs;
+mod lineage;
+pub mod local;
+mod look;
+mod orders;
 mod pair;
-mod renew;
+mod preflight;
+mod report;
+mod schedule;
+mod shelf;
 mod store;
+mod wish;
 
 pub use self::challenge::Challenges;
-pub use self::disk::{make_dir, write_file};
+pub use self::durable::replace_file;
+pub(crate) use self::preflight::{Addresses, is_ours, where_names_lead};
 pub use self::store::Store;
+pub use self::wish::{Answer, Wish};
 
-use self::acme::{AcmeError, Job};
-use self::disk::{Disk, DiskError, Found};
-use self::renew::{Attempts, Due, Held, due};
-use self::store::Pairs;
+use self::desk::Waiting;
+use self::errand::{Errand, Outcome};
+use self::lineage::Lineage;
+use self::local::LocalAuthority;
+use self::orders::{Authorities, Means};
+use self::preflight::Looks;
+use self::schedule::Schedule;
+use self::shelf::Shelf;
 use crate::cause::chain;
 use crate::config::model::{Acme, Certs};
 use crate::config::watch::Current;
-use crate::fingerprint::Fingerprint;
 use crate::names::{Domain, Hostname};
-use crate::plan::{CertificateReport, CertificateSource, CertificateState, WantedCertificate};
+use crate::plan::{CertificateReport, WantedCertificate};
 use crate::shutdown::Shutdown;
 
-/// The folder is looked at this often, for pairs that others put there.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// What is due is looked at this often.
+/// Everything is looked at this often, whatever happens.
 const AGAIN_EVERY: Duration = Duration::from_secs(30);
-/// Orders under way at once.
-const PARALLEL: usize = 4;
+/// Wishes that wait; who comes when it is full waits for a place.
+const WISHES: usize = 16;
 
 /// How many orders ended how.
 #[derive(Debug, Default)]
@@ -64,44 +81,56 @@ impl OrderCounters {
 /// Keeps the store filled.
 #[derive(Debug)]
 pub struct Manager {
-    disk: Disk,
-    store: Arc<Store>,
+    shelf: Shelf,
+    schedule: Schedule,
+    looks: Looks,
     challenges: Challenges,
+    authorities: Authorities,
     state_dir: PathBuf,
+    /// Whether a renewal keeps the key.
+    reuse_key: bool,
     counters: Arc<OrderCounters>,
     wanted: Arc<[WantedCertificate]>,
-    /// What was found for each host, the last good pair where the folder holds a bad one now.
-    held: BTreeMap<Hostname, Found>,
-    /// Why a host has nothing to be served with, where there is a reason.
-    troubles: BTreeMap<Hostname, String>,
-    /// The files of the last reading, as they were then.
-    seen: Fingerprint,
-    attempts: BTreeMap<Vec<Hostname>, Attempts>,
-    ordering: BTreeMap<task::Id, Vec<Hostname>>,
+    /// Orders that an earlier process began.
+    unfinished: BTreeSet<Lineage>,
+    /// What is under way.
+    errands: BTreeMap<task::Id, Errand>,
+    /// Why the others are not.
+    waits: BTreeMap<Lineage, Waiting>,
+    /// In which order names came.
+    arrivals: BTreeMap<Lineage, u64>,
+    arrived: u64,
+    wishes: (mpsc::Sender<Wish>, mpsc::Receiver<Wish>),
+    /// Who waits for the end of an order.
+    wishing: Vec<(Lineage, Answer)>,
 }
-
-/// What came of an order.
-type Ordered = Result<(Job, acme::Issued), String>;
 
 impl Manager {
     pub fn new(certs: &Certs, state_dir: PathBuf) -> Self {
+        let local = LocalAuthority::new(&state_dir);
+        let state_dir = state_dir.join("acme");
         Self {
-            disk: Disk::new(certs.dir.clone()),
-            store: Arc::new(Store::new(certs.default_for_unknown)),
+            shelf: Shelf::new(certs.dir.clone(), certs.default_for_unknown, local),
+            schedule: Schedule::new(&state_dir),
+            looks: Looks::default(),
             challenges: Challenges::default(),
-            state_dir: state_dir.join("acme"),
+            authorities: Authorities::new(wall),
+            state_dir,
+            reuse_key: certs.reuse_key,
             counters: Arc::default(),
             wanted: Arc::from([]),
-            held: BTreeMap::new(),
-            troubles: BTreeMap::new(),
-            seen: Fingerprint::default(),
-            attempts: BTreeMap::new(),
-            ordering: BTreeMap::new(),
+            unfinished: BTreeSet::new(),
+            errands: BTreeMap::new(),
+            waits: BTreeMap::new(),
+            arrivals: BTreeMap::new(),
+            arrived: 0,
+            wishes: mpsc::channel(WISHES),
+            wishing: Vec::new(),
         }
     }
 
     pub fn store(&self) -> &Arc<Store> {
-        &self.store
+        self.shelf.store()
     }
 
     pub fn challenges(&self) -> &Challenges {
@@ -112,74 +141,28 @@ impl Manager {
         &self.counters
     }
 
-    /// Why names have nothing to be served with, where there is a reason.
-    pub fn troubles(&self) -> impl Iterator<Item = (&Hostname, &str)> {
-        self.troubles.iter().map(|(host, why)| (host, why.as_str()))
+    /// Where wishes go.
+    pub fn wishes(&self) -> mpsc::Sender<Wish> {
+        self.wishes.0.clone()
+    }
+
+    /// Why names are not served with what the folder holds for them, where there is a reason.
+    pub fn troubles(&self) -> impl Iterator<Item = (&Domain, &str)> {
+        self.shelf.troubles()
+    }
+
+    /// Completes or cleans away what a crash left half done in the folder. Blocking.
+    pub fn repair(&self, now: SystemTime) {
+        if let Err(error) = self.shelf.disk().repair(now) {
+            warn!(error = %chain(&error), "what was left half done in the folder of certificates stays");
+        }
     }
 
     /// Reads the folder for these names and puts what is good into the store. Blocking: a few
     /// small files per name.
     pub fn load(&mut self, wanted: Arc<[WantedCertificate]>, now: SystemTime) {
-        self.wanted = Arc::clone(&wanted);
-        let mut held = BTreeMap::new();
-        let mut troubles = BTreeMap::new();
-        let mut pairs = Pairs::default();
-        let mut seen = Fingerprint::default();
-        for wanted in wanted.iter() {
-            for host in &wanted.names {
-                let found = match &wanted.pinned {
-                    Some(name) => self.disk.read(name, now, &mut seen),
-                    None => self.disk.find(host, now, &mut seen),
-                };
-                match judge(host, found) {
-                    Ok(Some(found)) => {
-                        pairs.insert(Domain::Exact(host.clone()), Arc::clone(&found.pair.key));
-                        held.insert(host.clone(), found);
-                    }
-                    missing_or_bad => {
-                        let old = self.last_good(host, now);
-                        let why = match (missing_or_bad, &old) {
-                            (Ok(_), None) => continue,
-                            (Ok(_), Some(_)) => format!(
-                                "the pair of {host} is gone from the folder; the one in memory is served \
-                                 until it expires or usher ends"
-                            ),
-                            (Err(why), _) => why,
-                        };
-                        if self.troubles.get(host) != Some(&why) {
-                            warn!(%host, reason = %why, "certificate");
-                        }
-                        if let Some(old) = old {
-                            pairs.insert(Domain::Exact(host.clone()), Arc::clone(&old.pair.key));
-                            held.insert(host.clone(), old);
-                        }
-                        troubles.insert(host.clone(), why);
-                    }
-                }
-            }
-            for below in &wanted.wildcards {
-                let name = wanted.pinned.as_deref().unwrap_or(below.as_str());
-                if let Ok(Some(found)) = self.disk.read(name, now, &mut seen) {
-                    let domain = Domain::Below(below.clone());
-                    if found.pair.covers(&domain) {
-                        pairs.insert(domain, Arc::clone(&found.pair.key));
-                    }
-                }
-            }
-        }
-        if let Ok(Some(found)) = self.disk.read("default", now, &mut seen) {
-            pairs.default = Some(found.pair.key);
-        }
-        self.held = held;
-        self.troubles = troubles;
-        self.seen = seen;
-        self.store.replace(pairs);
-    }
-
-    fn last_good(&mut self, host: &Hostname, now: SystemTime) -> Option<Found> {
-        let mut found = self.held.remove(host)?;
-        found.on_disk = false;
-        (found.pair.not_after > now).then_some(found)
+        self.shelf.load(&wanted, now);
+        self.wanted = wanted;
     }
 
     /// Follows what is wanted until shutdown: looks at the folder, orders what is due, reports.
@@ -190,287 +173,79 @@ impl Manager {
         reports: watch::Sender<Arc<[CertificateReport]>>,
         mut shutdown: Shutdown,
     ) {
-        let mut orders: JoinSet<Ordered> = JoinSet::new();
+        let mut running: JoinSet<Outcome> = JoinSet::new();
         loop {
-            let now = wall();
             let newest = Arc::clone(&wanted.borrow_and_update());
-            self = match task::spawn_blocking(move || {
-                self.load(newest, now);
-                self
-            })
-            .await
-            {
-                Ok(this) => this,
-                Err(error) => {
-                    error!(%error, "reading certificates panicked; what is served stays");
-                    return;
-                }
-            };
             let acme = config.borrow().config.acme.clone();
-            self.order(acme.as_ref(), now, &mut orders);
-            let report = self.report(acme.as_ref(), now);
+            let read = move |mut this: Self| {
+                this.load(newest, wall());
+                if acme.is_some() {
+                    this.schedule.open(wall());
+                    this.unfinished = orders::unfinished(&this.state_dir).into_iter().collect();
+                }
+                (this, acme)
+            };
+            let Some((this, acme)) = aside(self, read).await else {
+                return;
+            };
+            self = this;
+            if let Some(acme) = &acme {
+                let Some(this) = self.attend(acme, &mut running).await else {
+                    return;
+                };
+                self = this;
+            }
+            let report = self.report(acme.as_ref(), wall());
             reports.send_if_modified(|known| {
                 let new = **known != *report;
                 *known = report;
                 new
             });
+            let pause = self.until_something_is_due(wall());
             tokio::select! {
                 biased;
                 () = shutdown.begun() => return,
                 changed = wanted.changed() => if changed.is_err() { return },
-                Some(ended) = orders.join_next_with_id() => self.ordered(ended, wall()).await,
-                () = changed(&self.seen) => {}
-                () = sleep(AGAIN_EVERY) => {}
+                Some(ended) = running.join_next_with_id() => self.end(ended).await,
+                Some(wish) = self.wishes.1.recv() => self.wish(wish, acme.as_ref()),
+                () = self.shelf.changed() => {}
+                () = sleep(pause.min(AGAIN_EVERY)) => {}
             }
-        }
-    }
-
-    /// Begins the orders that are due, as many as may run at once.
-    fn order(&mut self, acme: Option<&Acme>, now: SystemTime, orders: &mut JoinSet<Ordered>) {
-        let Some(acme) = acme else {
-            return;
-        };
-        let wanted: BTreeSet<Vec<Hostname>> = self
-            .wanted
-            .iter()
-            .map(|wanted| orderable(wanted, acme))
-            .collect();
-        self.attempts.retain(|names, _| wanted.contains(names));
-        for wanted in Arc::clone(&self.wanted).iter() {
-            let names = orderable(wanted, acme);
-            let under_way = self.ordering.values().any(|other| *other == names);
-            let free = orders.len() < PARALLEL && !under_way;
-            if names.is_empty() || !free || self.blocked(&names).is_some() {
-                continue;
-            }
-            let attempts = self.attempts.get(&names);
-            if due(now, self.held(&names), attempts) != Due::Now {
-                continue;
-            }
-            let jobs: Vec<Job> = acme
-                .directories
-                .iter()
-                .map(|directory| Job {
-                    directory: directory.clone(),
-                    email: wanted.email.clone().or_else(|| acme.email.clone()),
-                    names: names.clone(),
-                    state_dir: self.state_dir.clone(),
-                    challenges: self.challenges.clone(),
-                })
-                .collect();
-            let task = orders.spawn(order_from_any(jobs));
-            self.ordering.insert(task.id(), names);
-        }
-    }
-
-    /// Takes a finished order in: to the disk first, from where the next look serves it.
-    async fn ordered(
-        &mut self,
-        ended: Result<(task::Id, Ordered), task::JoinError>,
-        now: SystemTime,
-    ) {
-        let (id, ordered) = match ended {
-            Ok(ended) => ended,
-            // Like every failure it waits before the next attempt.
-            Err(error) => (error.id(), Err(error.to_string())),
-        };
-        let Some(names) = self.ordering.remove(&id) else {
-            return;
-        };
-        let written = match ordered {
-            Ok((job, issued)) => {
-                let disk = self.disk.clone();
-                let write = move || {
-                    disk.write(&job.names, &issued.chain, &issued.key)
-                        .map_err(|error| chain(&error))?;
-                    job.done();
-                    Ok(())
-                };
-                match task::spawn_blocking(write).await {
-                    Ok(written) => written,
-                    Err(error) => Err(error.to_string()),
-                }
-            }
-            Err(why) => Err(why),
-        };
-        match written {
-            Ok(()) => {
-                info!(?names, "certificate installed");
-                self.counters.issued.fetch_add(1, Ordering::Relaxed);
-                self.attempts.remove(&names);
-            }
-            Err(why) => {
-                let attempts = Attempts::after(self.attempts.get(&names), now, why);
-                warn!(
-                    ?names,
-                    error = %attempts.error,
-                    next = %crate::moment::text(attempts.not_before),
-                    "no certificate; what is served stays"
-                );
-                self.counters.failed.fetch_add(1, Ordering::Relaxed);
-                self.attempts.insert(names, attempts);
-            }
-        }
-    }
-
-    fn held(&self, names: &[Hostname]) -> Held {
-        let mut first = None;
-        for name in names {
-            // What only memory holds would be lost with the process.
-            let Some(found) = self.held.get(name).filter(|found| found.on_disk) else {
-                return Held::NotAll;
-            };
-            let renew_at = found.pair.renew_at();
-            first = Some(first.map_or(renew_at, |first: SystemTime| first.min(renew_at)));
-        }
-        first.map_or(Held::NotAll, |renew_at| Held::All { renew_at })
-    }
-
-    /// Why nothing may be ordered for these names although something is due.
-    fn blocked(&self, names: &[Hostname]) -> Option<String> {
-        names
-            .iter()
-            .find(|name| self.disk.is_foreign(name))
-            .map(|name| {
-                format!(
-                    "{name}.crt was put there by somebody else; usher serves it while it is good and \
-                     orders nothing unless it is moved away"
-                )
-            })
-    }
-
-    fn report(&self, acme: Option<&Acme>, now: SystemTime) -> Arc<[CertificateReport]> {
-        self.wanted
-            .iter()
-            .filter(|wanted| !wanted.names.is_empty())
-            .map(|wanted| self.report_one(wanted, acme, now))
-            .collect()
-    }
-
-    fn report_one(
-        &self,
-        wanted: &WantedCertificate,
-        acme: Option<&Acme>,
-        now: SystemTime,
-    ) -> CertificateReport {
-        let names = acme.map_or_else(Vec::new, |acme| orderable(wanted, acme));
-        let attempts = self.attempts.get(&names);
-        let found: Vec<&Found> = wanted
-            .names
-            .iter()
-            .filter_map(|name| self.held.get(name))
-            .collect();
-        let all = found.len() == wanted.names.len();
-        let not_after = found.iter().map(|found| found.pair.not_after).min();
-        let managed = found.iter().all(|found| found.managed);
-        let ordering = !names.is_empty() && self.blocked(&names).is_none();
-        let trouble = wanted
-            .names
-            .iter()
-            .find_map(|name| self.troubles.get(name).cloned());
-        let never = || {
-            if !wanted.may_order {
-                Some("nothing is ordered for an instance on standby".to_owned())
-            } else if acme.is_none() {
-                Some("there is no pair for it and no [acme] table".to_owned())
-            } else if names.is_empty() {
-                Some("it is no public name, and so nothing is ordered for it".to_owned())
-            } else {
-                self.blocked(&names)
-            }
-        };
-        let state = match (all, ordering) {
-            (true, _) => CertificateState::Valid,
-            (false, true) => CertificateState::Pending,
-            (false, false) => CertificateState::Missing,
-        };
-        let next = match due(now, self.held(&names), attempts) {
-            Due::At(at) if ordering => Some(at),
-            _ => None,
-        };
-        CertificateReport {
-            instance: wanted.instance.clone(),
-            names: wanted.names.clone(),
-            state,
-            source: if managed && ordering {
-                CertificateSource::Acme
-            } else {
-                CertificateSource::File
-            },
-            not_after,
-            next_attempt: next,
-            last_error: attempts
-                .map(|attempts| attempts.error.clone())
-                .or(trouble)
-                .or_else(|| (state == CertificateState::Missing).then(never).flatten()),
         }
     }
 }
 
-/// Waits until the folder is not what it was.
-async fn changed(seen: &Fingerprint) {
-    loop {
-        sleep(LOOK_EVERY).await;
-        let before = seen.clone();
-        let look = task::spawn_blocking(move || before.now() != before);
-        // A panic in there says nothing about the folder.
-        if look.await.unwrap_or(false) {
-            return;
+/// Does something blocking with the whole room. `None`: it panicked; what is served stays.
+async fn aside<T: Send + 'static>(
+    manager: Manager,
+    work: impl FnOnce(Manager) -> T + Send + 'static,
+) -> Option<T> {
+    match task::spawn_blocking(move || work(manager)).await {
+        Ok(result) => Some(result),
+        Err(error) => {
+            error!(%error, "the certificate room panicked; what is served stays");
+            None
         }
-    }
-}
-
-/// A pair is for a host only if its names say so.
-fn judge(
-    host: &Hostname,
-    found: Result<Option<Found>, DiskError>,
-) -> Result<Option<Found>, String> {
-    match found {
-        Ok(Some(found)) if !found.pair.covers(&Domain::Exact(host.clone())) => {
-            Err(format!("the certificate found for {host} does not name it"))
-        }
-        Ok(found) => Ok(found),
-        Err(error) => Err(chain(&error)),
     }
 }
 
 /// The names of a certificate that an authority may be asked for.
-fn orderable(wanted: &WantedCertificate, acme: &Acme) -> Vec<Hostname> {
+fn orderable(wanted: &WantedCertificate, acme: &Acme) -> Option<Lineage> {
     if wanted.pinned.is_some() || !wanted.may_order {
-        return Vec::new();
+        return None;
     }
-    let mut names: Vec<Hostname> = wanted
-        .names
-        .iter()
-        .filter(|name| {
-            if acme.preflight {
-                name.is_public()
-            } else {
-                name.is_delegated()
-            }
-        })
-        .cloned()
-        .collect();
-    names.dedup();
-    names
-}
-
-/// Asks one authority after the other, as long as the one before is down.
-async fn order_from_any(jobs: Vec<Job>) -> Ordered {
-    let mut last = "no directory is configured".to_owned();
-    for job in jobs {
-        match job.issue().await {
-            Ok(issued) => return Ok((job, issued)),
-            Err(error) => {
-                last = chain(&error);
-                if !AcmeError::is_down(&error) {
-                    break;
-                }
-                warn!(error = %last, "an ACME directory is down");
-            }
+    let known = |name: &&Hostname| {
+        if acme.preflight {
+            name.is_public()
+        } else {
+            name.is_delegated()
         }
-    }
-    Err(last)
+    };
+    let hosts = wanted.names.iter().filter(known).cloned();
+    let wildcards = wanted.wildcards.iter().filter(known).cloned();
+    let provable = Means::of(acme).prove_wildcards();
+    let wildcards = wildcards.filter(|_| provable).map(Domain::Below);
+    Lineage::new(hosts.map(Domain::Exact).chain(wildcards), wanted.staging)
 }
 
 #[expect(

@@ -1,5 +1,6 @@
 //! A certificate and its key, believed only after they were looked at.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,26 +21,37 @@ pub(super) struct Pair {
     pub(super) not_after: SystemTime,
 }
 
-/// Why a pair is not served.
+/// Why a pair is not served, and what to do. Completes the name of the file.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PairError {
-    #[error("holds no certificate")]
-    NoCertificate,
-    #[error("the certificate cannot be read: {0}")]
+    #[error("holds no certificate that can be read ({0}); copy the PEM file again")]
     Certificate(String),
-    #[error("the key cannot be read: {0}")]
+    #[error("has expired on {}; put a newer pair there or let usher order one", crate::moment::text(*at))]
+    Expired { at: SystemTime },
+    #[error("holds no key that can be read ({0}); copy the PEM file again")]
     Key(String),
-    #[error("the key does not belong to the certificate")]
+    #[error("does not belong to the certificate beside it; put the key there that it was made for")]
     Mismatch,
-    #[error("has expired")]
-    Expired,
-    #[error("is not valid yet; is the clock right?")]
-    NotYetValid,
+    #[error("holds no certificate; put the certificate and its chain there as PEM")]
+    NoCertificate,
+    #[error(
+        "is not valid before {}; look whether the clock of this machine is right, else wait or put \
+         another pair there",
+        crate::moment::text(*from)
+    )]
+    NotYetValid { from: SystemTime },
+}
+
+impl PairError {
+    /// Whether the file to look at is that of the key.
+    pub(super) fn is_about_the_key(&self) -> bool {
+        matches!(self, Self::Key(_) | Self::Mismatch)
+    }
 }
 
 impl Pair {
-    /// Reads a chain and a key, and checks that they belong together and hold at this moment.
-    pub(super) fn read(chain: &[u8], key: &[u8], now: SystemTime) -> Result<Self, PairError> {
+    /// Reads a chain and a key, and checks that they belong together.
+    pub(super) fn parse(chain: &[u8], key: &[u8]) -> Result<Self, PairError> {
         let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
             .collect::<Result<_, _>>()
             .map_err(|error| PairError::Certificate(error.to_string()))?;
@@ -54,12 +66,6 @@ impl Pair {
         if key.keys_match().is_err() {
             return Err(PairError::Mismatch);
         }
-        if not_after <= now {
-            return Err(PairError::Expired);
-        }
-        if not_before > now {
-            return Err(PairError::NotYetValid);
-        }
         Ok(Self {
             key: Arc::new(key),
             domains,
@@ -68,22 +74,24 @@ impl Pair {
         })
     }
 
+    /// The pair itself, if it holds at this moment.
+    pub(super) fn holding(self, now: SystemTime) -> Result<Self, PairError> {
+        if self.not_after <= now {
+            return Err(PairError::Expired { at: self.not_after });
+        }
+        if self.not_before > now {
+            return Err(PairError::NotYetValid {
+                from: self.not_before,
+            });
+        }
+        Ok(self)
+    }
+
     pub(super) fn covers(&self, domain: &Domain) -> bool {
         self.domains.iter().any(|own| match (own, domain) {
             (Domain::Below(suffix), Domain::Exact(host)) => host.parent() == Some(suffix.as_str()),
             (own, domain) => own == domain,
         })
-    }
-
-    /// When to ask for the next one: with a third of the life left, with half of a short one.
-    pub(super) fn renew_at(&self) -> SystemTime {
-        let life = self
-            .not_after
-            .duration_since(self.not_before)
-            .unwrap_or_default();
-        let ten_days = Duration::from_secs(10 * 86_400);
-        let left = if life < ten_days { life / 2 } else { life / 3 };
-        self.not_after.checked_sub(left).unwrap_or(self.not_after)
     }
 }
 
@@ -101,6 +109,10 @@ fn facts(certificate: &CertificateDer<'_>) -> Result<Facts, PairError> {
         .flat_map(|names| names.value.general_names.iter())
         .filter_map(|name| match name {
             GeneralName::DNSName(name) => name.parse().ok(),
+            GeneralName::IPAddress(bytes) => {
+                let octets: [u8; 4] = (*bytes).try_into().ok()?;
+                Ipv4Addr::from(octets).to_string().parse().ok()
+            }
             _ => None,
         })
         .collect();

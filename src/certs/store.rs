@@ -1,7 +1,7 @@
 //! Certificates by name, for handshakes. Answers from memory only, and never with another
 //! instance's.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -22,10 +22,14 @@ pub struct Store {
 /// Which name is answered with which pair.
 #[derive(Default)]
 pub(super) struct Pairs {
-    pub(super) exact: HashMap<Hostname, Arc<CertifiedKey>>,
+    /// `None`: the name is somebody's and there is nothing for it. A wildcard of another instance
+    /// must not answer in its place.
+    exact: HashMap<Hostname, Option<Arc<CertifiedKey>>>,
     /// By the name below which all hosts are meant.
-    pub(super) below: HashMap<Hostname, Arc<CertifiedKey>>,
+    below: HashMap<Hostname, Arc<CertifiedKey>>,
     pub(super) default: Option<Arc<CertifiedKey>>,
+    /// Those of this machine's own authority.
+    pub(super) local: HashSet<Domain>,
 }
 
 impl fmt::Debug for Pairs {
@@ -40,17 +44,38 @@ impl fmt::Debug for Pairs {
 }
 
 impl Pairs {
-    pub(super) fn insert(&mut self, domain: Domain, pair: Arc<CertifiedKey>) {
+    /// Takes in what a name is answered with; `None` for a name that has nothing.
+    pub(super) fn insert(&mut self, domain: Domain, pair: Option<Arc<CertifiedKey>>) {
+        match (domain, pair) {
+            (Domain::Exact(name), pair) => {
+                self.exact.insert(name, pair);
+            }
+            (Domain::Below(name), Some(pair)) => {
+                self.below.insert(name, pair);
+            }
+            (Domain::Below(_), None) => {}
+        }
+    }
+
+    pub(super) fn holds(&self, domain: &Domain) -> bool {
         match domain {
-            Domain::Exact(name) => self.exact.insert(name, pair),
-            Domain::Below(name) => self.below.insert(name, pair),
-        };
+            Domain::Exact(name) => self.exact.get(name).is_some_and(Option::is_some),
+            Domain::Below(name) => self.below.contains_key(name),
+        }
+    }
+
+    /// A pair of this machine's own authority.
+    pub(super) fn insert_local(&mut self, domain: Domain, pair: Arc<CertifiedKey>) {
+        self.local.insert(domain.clone());
+        self.insert(domain, Some(pair));
     }
 
     fn find(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
-        // A certificate's wildcard stands for one label (RFC 6125 §6.4.3).
-        let below = || self.below.get(name.split_once('.')?.1);
-        self.exact.get(name).or_else(below)
+        match self.exact.get(name) {
+            Some(own) => own.as_ref(),
+            // A certificate's wildcard stands for one label (RFC 6125 §6.4.3).
+            None => self.below.get(name.split_once('.')?.1),
+        }
     }
 }
 
@@ -70,18 +95,52 @@ impl Store {
     #[cfg(test)]
     pub(crate) fn pretend_to_cover(&self, names: &[&str]) {
         let (chain, key) = super::pair::tests::pem(names);
-        let now = super::pair::tests::month(6);
-        let pair = super::pair::Pair::read(chain.as_bytes(), key.as_bytes(), now).expect("a pair");
+        let pair = super::pair::Pair::parse(chain.as_bytes(), key.as_bytes()).expect("a pair");
         let mut pairs = Pairs::default();
         for name in names {
-            pairs.insert(name.parse().expect("name"), Arc::clone(&pair.key));
+            pairs.insert(name.parse().expect("name"), Some(Arc::clone(&pair.key)));
         }
         self.replace(pairs);
+    }
+
+    /// As [`Self::pretend_to_cover`], by this machine's own authority.
+    #[cfg(test)]
+    pub(crate) fn pretend_to_cover_locally(&self, names: &[&str]) {
+        self.pretend_to_cover(names);
+        let before = self.pairs.load();
+        let mut pairs = Pairs::default();
+        for (name, pair) in &before.exact {
+            let pair = pair.clone().expect("covered");
+            pairs.insert_local(Domain::Exact(name.clone()), pair);
+        }
+        self.replace(pairs);
+    }
+
+    /// The pair of exactly this name, not a wildcard's and not the default.
+    pub fn pair(&self, name: &Hostname) -> Option<Arc<CertifiedKey>> {
+        self.pairs.load().exact.get(name).cloned().flatten()
     }
 
     /// Whether a handshake for this name can succeed.
     pub fn has(&self, name: &Hostname) -> bool {
         self.covers(name) || (self.default_for_unknown && self.pairs.load().default.is_some())
+    }
+
+    /// Whether the name has a certificate that every client can believe, so that it may be led there.
+    /// Those of this machine's own authority are for clients who were told.
+    pub fn is_believed(&self, name: &Hostname) -> bool {
+        self.covers(name) && !self.is_local(name)
+    }
+
+    /// Whether it is answered with a pair of this machine's own authority.
+    pub fn is_local(&self, name: &Hostname) -> bool {
+        let pairs = self.pairs.load();
+        if pairs.exact.contains_key(name) {
+            pairs.local.contains(&Domain::Exact(name.clone()))
+        } else {
+            let parent = name.parent().and_then(|parent| parent.parse().ok());
+            parent.is_some_and(|parent| pairs.local.contains(&Domain::Below(parent)))
+        }
     }
 
     /// Whether the name has a certificate of its own.

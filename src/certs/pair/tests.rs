@@ -22,7 +22,7 @@ pub(crate) fn month(month: u64) -> SystemTime {
 #[test]
 fn a_good_pair_tells_its_names_and_its_end() {
     let (chain, key) = pem(&["a.example.org", "*.b.example.org"]);
-    let pair = Pair::read(chain.as_bytes(), key.as_bytes(), month(6)).expect("good");
+    let pair = Pair::parse(chain.as_bytes(), key.as_bytes()).expect("good");
     let covers = |name: &str| pair.covers(&name.parse().expect("domain"));
     assert!(covers("a.example.org") && covers("x.b.example.org") && covers("*.b.example.org"));
     for name in [
@@ -37,37 +37,40 @@ fn a_good_pair_tells_its_names_and_its_end() {
 }
 
 #[test]
-fn it_asks_for_its_renewal_with_a_third_of_its_life_left() {
-    let (chain, key) = pem(&["a.example.org"]);
-    let pair = Pair::read(chain.as_bytes(), key.as_bytes(), month(6)).expect("good");
-    let left = pair
-        .not_after
-        .duration_since(pair.renew_at())
-        .expect("before the end");
-    assert_eq!(left.as_secs() / 86_400, 364 / 3);
-}
-
-#[test]
-fn a_bad_pair_is_refused_for_its_reason() {
+fn a_bad_pair_is_refused_for_its_reason_with_what_to_do() {
     let (chain, key) = pem(&["a.example.org"]);
     let (_, other) = pem(&["a.example.org"]);
-    let read = |chain: &str, key: &str, now| {
-        Pair::read(chain.as_bytes(), key.as_bytes(), now)
-            .expect_err("bad")
-            .to_string()
-    };
-    assert_eq!(
-        read(&chain, &other, month(6)),
-        "the key does not belong to the certificate"
-    );
-    assert_eq!(read(&chain, &key, month(14)), "has expired");
-    let before = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    assert_eq!(
-        read(&chain, &key, before),
-        "is not valid yet; is the clock right?"
-    );
-    assert_eq!(read("", &key, month(6)), "holds no certificate");
-    assert!(read(&chain, "", month(6)).starts_with("the key cannot be read"));
     let torn = &chain[..chain.len() / 2];
-    assert_ne!(read(torn, &key, month(6)), "");
+    let before = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    for (chain, key, now, about_the_key, said) in [
+        (
+            &*chain,
+            &*other,
+            month(6),
+            true,
+            "does not belong to the certificate",
+        ),
+        (
+            &chain,
+            &key,
+            month(14),
+            false,
+            "has expired on 2026-12-31T00:00:00Z; put a newer",
+        ),
+        (
+            &chain,
+            &key,
+            before,
+            false,
+            "is not valid before 2026-01-01T00:00:00Z; look whether the clock",
+        ),
+        ("", &key, month(6), false, "holds no certificate; put"),
+        (&chain, "", month(6), true, "holds no key that can be read"),
+        (torn, &key, month(6), false, "holds no certificate"),
+    ] {
+        let pair = Pair::parse(chain.as_bytes(), key.as_bytes());
+        let error = pair.and_then(|pair| pair.holding(now)).expect_err("bad");
+        assert_eq!(error.is_about_the_key(), about_the_key, "{error}");
+        assert!(error.to_string().starts_with(said), "{error}");
+    }
 }

@@ -1,0 +1,224 @@
+//! What there is for every name that is wanted, and what is wrong with what is not served.
+//!
+//! A pair that was good once is kept in memory: whatever becomes of the folder, or of the clock, a
+//! name is not left without the last one. And no name is ever answered with what belongs to another
+//! instance.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tracing::warn;
+
+use super::disk::{Disk, Found};
+use super::lineage::Lineage;
+use super::local::LocalAuthority;
+use super::look::{Look, Reading, Trouble};
+use super::store::Pairs;
+use crate::cause::chain;
+use crate::fingerprint::Fingerprint;
+use crate::names::Domain;
+use crate::plan::WantedCertificate;
+
+/// The pairs in use.
+#[derive(Debug)]
+pub(super) struct Holdings {
+    disk: Disk,
+    /// Signs for names that no public authority can know.
+    local: LocalAuthority,
+    /// The last good one for each name.
+    pairs: BTreeMap<Domain, Found>,
+    /// The pairs of staging, by folder: what their names are served with may be something better.
+    staged: BTreeMap<String, Found>,
+    /// For names nobody declared.
+    default: Option<Found>,
+    troubles: BTreeMap<Domain, Trouble>,
+    /// Every pair that was looked at, by its certificate's file, so that none is parsed twice.
+    looked_at: BTreeMap<PathBuf, Found>,
+    /// The files of the last reading, as they were then.
+    seen: Fingerprint,
+}
+
+/// What there is for some names together.
+#[derive(Debug)]
+pub(super) struct Summary {
+    /// Each has a pair.
+    pub(super) all: bool,
+    pub(super) managed: bool,
+    /// This machine's own authority has signed what there is.
+    pub(super) local: bool,
+    /// The life of the pair that ends first.
+    pub(super) not_before: Option<SystemTime>,
+    pub(super) not_after: Option<SystemTime>,
+    /// Why one of them is not served with what the folder holds.
+    pub(super) trouble: Option<String>,
+}
+
+impl Holdings {
+    pub(super) fn new(disk: Disk, local: LocalAuthority) -> Self {
+        Self {
+            disk,
+            local,
+            pairs: BTreeMap::new(),
+            staged: BTreeMap::new(),
+            default: None,
+            troubles: BTreeMap::new(),
+            looked_at: BTreeMap::new(),
+            seen: Fingerprint::default(),
+        }
+    }
+
+    /// What there is for these names together.
+    pub(super) fn of(&self, names: &[Domain]) -> Summary {
+        let found: Vec<&Found> = names
+            .iter()
+            .filter_map(|name| self.pairs.get(name))
+            .collect();
+        let signed = || names.iter().filter_map(|name| self.local.signed(name));
+        let pairs = found.iter().map(|found| &found.pair).chain(signed());
+        let troubles = || names.iter().filter_map(|name| self.troubles.get(name));
+        let first = pairs.min_by_key(|pair| pair.not_after);
+        let expired_at = troubles().find_map(|trouble| trouble.expired_at);
+        Summary {
+            all: found.len() + signed().count() == names.len(),
+            managed: found.iter().all(|found| found.managed),
+            local: found.is_empty() && signed().next().is_some(),
+            not_before: first.map(|pair| pair.not_before),
+            not_after: first.map(|pair| pair.not_after).or(expired_at),
+            trouble: troubles().next().map(|trouble| trouble.text.clone()),
+        }
+    }
+
+    /// What the folder of this lineage of staging holds.
+    pub(super) fn staged(&self, lineage: &Lineage) -> Option<&Found> {
+        let found = self.staged.get(&lineage.base())?;
+        let all = lineage.names().iter().all(|name| found.pair.covers(name));
+        all.then_some(found)
+    }
+
+    /// What this name is served with.
+    pub(super) fn pair(&self, name: &Domain) -> Option<&Found> {
+        self.pairs.get(name)
+    }
+
+    pub(super) fn troubles(&self) -> impl Iterator<Item = (&Domain, &str)> {
+        let all = self.troubles.iter();
+        all.map(|(name, trouble)| (name, trouble.text.as_str()))
+    }
+
+    /// The files of the last reading, as they were then.
+    pub(super) fn seen(&self) -> &Fingerprint {
+        &self.seen
+    }
+
+    /// Reads the folder for these names. Blocking: a few small files per name.
+    pub(super) fn read(&mut self, wanted: &[WantedCertificate], now: SystemTime) -> Pairs {
+        let mut reading = Reading::new(&self.disk, wanted, &self.looked_at, now);
+        let mut pairs = Pairs::default();
+        let mut held = BTreeMap::new();
+        let mut troubles = BTreeMap::new();
+        for wanted in wanted {
+            for name in wanted.domains() {
+                let look = reading.look(wanted, &name);
+                let old = self.pairs.remove(&name);
+                let (found, trouble) = settle(&name, look, old);
+                if let Some(trouble) = trouble {
+                    if self.troubles.get(&name) != Some(&trouble) {
+                        warn!(%name, reason = %trouble.text, "certificate");
+                    }
+                    troubles.insert(name.clone(), trouble);
+                }
+                let key = found.as_ref().map(|found| Arc::clone(&found.pair.key));
+                pairs.insert(name.clone(), key);
+                if let Some(found) = found {
+                    held.insert(name, found);
+                }
+            }
+        }
+        let on_staging = wanted.iter().filter(|wanted| wanted.staging);
+        let bases = on_staging.flat_map(|wanted| {
+            let lineages = wanted
+                .domains()
+                .filter_map(|name| Lineage::new([name], true));
+            lineages.map(|lineage| lineage.base())
+        });
+        self.staged = bases
+            .filter_map(|base| Some((base.clone(), reading.folder(&base)?)))
+            .collect();
+        if let Look {
+            found: Some(found), ..
+        } = reading.read("default")
+        {
+            self.default = Some(found);
+        }
+        pairs.default = self
+            .default
+            .as_ref()
+            .map(|found| Arc::clone(&found.pair.key));
+        (self.looked_at, self.seen) = reading.done();
+        self.sign_locally(wanted, &mut pairs, &mut troubles, now);
+        self.pairs = held;
+        self.troubles = troubles;
+        pairs
+    }
+}
+
+impl Holdings {
+    /// Adds pairs of this machine's own authority for the names it may sign for and the folder has
+    /// nothing for, not even something that is wrong.
+    fn sign_locally(
+        &mut self,
+        wanted: &[WantedCertificate],
+        pairs: &mut Pairs,
+        troubles: &mut BTreeMap<Domain, Trouble>,
+        now: SystemTime,
+    ) {
+        let needed: BTreeSet<Domain> = wanted
+            .iter()
+            .flat_map(|wanted| &wanted.local)
+            .filter(|name| !pairs.holds(name) && !troubles.contains_key(name))
+            .cloned()
+            .collect();
+        self.local.retain(|name| needed.contains(name));
+        for name in needed {
+            match self.local.pair(&name, now) {
+                Ok(pair) => pairs.insert_local(name, Arc::clone(&pair.key)),
+                Err(error) => {
+                    let trouble = Trouble {
+                        text: chain(&error),
+                        expired_at: None,
+                    };
+                    if self.troubles.get(&name) != Some(&trouble) {
+                        warn!(%name, reason = %trouble.text, "certificate");
+                    }
+                    troubles.insert(name, trouble);
+                }
+            }
+        }
+    }
+}
+
+/// What a name is served with, and what is to be said about it.
+fn settle(name: &Domain, look: Look, old: Option<Found>) -> (Option<Found>, Option<Trouble>) {
+    let Look { found, trouble } = look;
+    let old = old.map(Found::remembered);
+    match (found, trouble) {
+        (Some(found), None) => (Some(found), None),
+        // Its own was good, and is better known than what else might do.
+        (found, Some(trouble)) => (old.or(found), Some(trouble)),
+        (None, None) => {
+            let trouble = old.is_some().then(|| Trouble {
+                text: format!(
+                    "the pair of {name} is gone from the folder; the last one is served until \
+                     usher ends; put it back, or let usher order another"
+                ),
+                expired_at: None,
+            });
+            (old, trouble)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
