@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use super::lower::{Issues, networks, only, parse_list, report, socket_address, value_or};
 use super::model::{
-    Acme, Addresses, Admin, Certs, Directory, EngineChoice, ExternalAccount, Listen, Log,
-    LogFormat, Networks, Threshold, Thresholds, TlsVersion,
+    Addresses, Certs, EngineChoice, Listen, Log, LogFormat, Networks, Threshold, Thresholds,
+    TlsVersion,
 };
 use super::raw::{
-    RawAcme, RawAddresses, RawAdmin, RawCerts, RawEngine, RawEngineKind, RawListen, RawLog,
-    RawLogFormat, RawNetworks, RawStatus, RawTlsVersion, RawUnknownName,
+    RawAddresses, RawCerts, RawEngine, RawEngineKind, RawListen, RawLog, RawLogFormat, RawNetworks,
+    RawStatus, RawTlsVersion, RawUnknownName,
 };
 use super::reader::Field;
 
@@ -45,37 +45,6 @@ impl RawListen {
             max_connections: value_or(max_connections, 60_000),
             trusted_proxies,
             proxy_protocol: value_or(proxy_protocol, false),
-        }
-    }
-}
-
-impl RawAdmin {
-    pub(super) fn lower(self, issues: &Issues) -> Admin {
-        let Self {
-            listen,
-            socket,
-            allow,
-        } = self;
-        let default = SocketAddr::from(([127, 0, 0, 1], 9900));
-        let listen = listen.map_or(default, |field| match socket_address(&field.value) {
-            Ok(address) if address.ip().is_loopback() => address,
-            Ok(address) => {
-                let text = format!(
-                    "`{address}` is not loopback; the admin listener has no access control yet, \
-                     so it stays on 127.0.0.1 or ::1"
-                );
-                report(issues, field.at.error(text));
-                default
-            }
-            Err(why) => {
-                report(issues, field.at.error(format!("`{}` {why}", field.value)));
-                default
-            }
-        });
-        Admin {
-            listen,
-            socket: value_or(socket, PathBuf::from(super::CONTROL_SOCKET)),
-            allow: networks(allow, issues),
         }
     }
 }
@@ -121,15 +90,21 @@ impl RawEngine {
     }
 }
 
+/// The same path from the root, as messages and mounts of containers have it.
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
+}
+
 impl RawCerts {
     pub(super) fn lower(self) -> Certs {
         let Self {
             dir,
             unknown_name,
             min_version,
+            reuse_key,
         } = self;
         Certs {
-            dir: value_or(dir, PathBuf::from("certs")),
+            dir: absolute(value_or(dir, PathBuf::from("certs"))),
             default_for_unknown: matches!(
                 unknown_name,
                 Some(Field {
@@ -141,120 +116,9 @@ impl RawCerts {
                 None | Some(RawTlsVersion::Tls12) => TlsVersion::Tls12,
                 Some(RawTlsVersion::Tls13) => TlsVersion::Tls13,
             },
+            reuse_key: value_or(reuse_key, false),
         }
     }
-}
-
-impl RawAcme {
-    pub(super) fn lower(self, issues: &Issues) -> Acme {
-        let Self {
-            at,
-            email,
-            directories,
-            challenges,
-            dns_hook,
-            preflight,
-            directory,
-        } = self;
-        only(
-            challenges.as_ref(),
-            &vec!["http-01".to_owned()],
-            "`[\"http-01\"]`",
-            issues,
-        );
-        only(dns_hook.as_ref(), &Vec::new(), "`[]`", issues);
-        if let Some(email) = email.as_ref().filter(|email| !email.value.contains('@')) {
-            report(issues, email.at.error("is no e-mail address"));
-        }
-        let mut known = vec![
-            built_in(
-                "letsencrypt",
-                "https://acme-v02.api.letsencrypt.org/directory",
-            ),
-            built_in(
-                "letsencrypt-staging",
-                "https://acme-staging-v02.api.letsencrypt.org/directory",
-            ),
-        ];
-        for (name, raw) in directory {
-            let Some(url) = raw.url else {
-                report(issues, name.at.error("needs the `url` of the directory"));
-                continue;
-            };
-            if !url.value.starts_with("https://") {
-                report(
-                    issues,
-                    url.at.error("must begin with https:// (RFC 8555 §6.1)"),
-                );
-            }
-            known.push(Directory {
-                name: name.value,
-                url: url.value,
-                ca_bundle: raw.ca_bundle.map(|field| readable(field, issues)),
-                external_account: raw.eab.map(|eab| ExternalAccount {
-                    kid: eab.value.kid.clone(),
-                    key_file: readable(
-                        Field {
-                            value: eab.value.key_file,
-                            at: eab.at,
-                        },
-                        issues,
-                    ),
-                }),
-                profile: raw.profile.map(|field| field.value),
-            });
-        }
-        let find = |name: &str| known.iter().rfind(|known| known.name == name).cloned();
-        let chosen = match &directories {
-            None => find("letsencrypt").into_iter().collect(),
-            Some(field) => parse_list(field, issues, |name| {
-                find(name).ok_or_else(|| {
-                    format!(
-                        "is no directory; declare it as [acme.directory.{name}], or use one of {}",
-                        known
-                            .iter()
-                            .map(|known| known.name.as_str())
-                            .collect::<Vec<_>>()
-                            .join(", ")
-                    )
-                })
-            }),
-        };
-        if directories.is_some_and(|field| field.value.is_empty()) {
-            report(
-                issues,
-                at.error("names no directory; leave `directories` out for Let's Encrypt"),
-            );
-        }
-        Acme {
-            email: email.map(|field| field.value),
-            directories: chosen,
-            preflight: value_or(preflight, true),
-        }
-    }
-}
-
-fn built_in(name: &str, url: &str) -> Directory {
-    Directory {
-        name: name.to_owned(),
-        url: url.to_owned(),
-        ca_bundle: None,
-        external_account: None,
-        profile: None,
-    }
-}
-
-/// A file that has to be there when it is used; said at once and not in the middle of an order.
-fn readable(field: Field<PathBuf>, issues: &Issues) -> PathBuf {
-    if let Err(error) = std::fs::File::open(&field.value) {
-        let text = format!(
-            "cannot read {}: {error}; nothing is ordered from this directory until it can be read",
-            field.value.display()
-        );
-        // What is on the disk is served all the same: a lost bundle must not keep a site down.
-        report(issues, field.at.warning(text));
-    }
-    field.value
 }
 
 impl RawLog {
@@ -263,6 +127,7 @@ impl RawLog {
             format,
             access,
             addresses,
+            queries,
         } = self;
         Log {
             format: match format.map(|field| field.value) {
@@ -275,6 +140,7 @@ impl RawLog {
                 Some(RawAddresses::Masked) => Addresses::Masked,
                 Some(RawAddresses::Off) => Addresses::Off,
             },
+            queries: value_or(queries, false),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::event::lower_events;
 use super::issue::At;
 use super::lower::{Issues, check_header_value, fill, networks, parse_list, report, value_or};
 use super::model::Instance;
@@ -14,7 +15,7 @@ use super::reader::Field;
 use super::route::lower_routes;
 use super::service::{lower_depends, lower_services};
 use crate::names::{Domain, Hostname, InstanceName, StackName};
-use crate::plan::{Https, Site};
+use crate::plan::{Declared, Https, Site};
 
 /// Lowers a merged entry. Problems go to `issues`; with any error among them the result is not to
 /// be used.
@@ -43,12 +44,16 @@ pub(super) fn lower(
         deny,
         headers,
         certificate,
+        client_ca,
         acme_email,
+        staging,
+        export_certificate,
         limits,
         scale,
         services,
         depends,
         routes,
+        events,
     } = raw;
 
     let domains = lower_domains(&at, domains, &stack, issues);
@@ -80,6 +85,17 @@ pub(super) fn lower(
             certificate.at.error("is the name of a pair, not a path"),
         );
     }
+    let https = match https.map(|field| field.value) {
+        None | Some(RawHttps::Redirect) => Https::Redirect,
+        Some(RawHttps::Both) => Https::Both,
+        Some(RawHttps::Off) => Https::Off,
+        Some(RawHttps::Only) => Https::Only,
+    };
+    if let (Some(client_ca), Https::Both | Https::Off) = (&client_ca, https) {
+        let text =
+            "would be passed by over plain HTTP; it needs `https` as \"redirect\" or \"only\"";
+        report(issues, client_ca.at.error(text));
+    }
     let hsts = match hsts {
         None => Some("max-age=31536000".to_owned()),
         Some(field) if field.value == "off" => None,
@@ -92,15 +108,12 @@ pub(super) fn lower(
         name,
         file: at.source.name().into(),
         stack,
+        declared: Declared::ByName,
         site: Arc::new(Site {
             domains,
             redirect_from,
-            https: match https.map(|field| field.value) {
-                None | Some(RawHttps::Redirect) => Https::Redirect,
-                Some(RawHttps::Both) => Https::Both,
-                Some(RawHttps::Off) => Https::Off,
-                Some(RawHttps::Only) => Https::Only,
-            },
+            https,
+            client_ca: client_ca.and_then(|field| field.value.authorities),
             strict_origin: websocket_origin.is_some_and(|field| field.value == RawOrigin::Strict),
             hsts,
             headers,
@@ -112,11 +125,14 @@ pub(super) fn lower(
         standby: value_or(standby, false),
         certificate: certificate.map(|field| field.value),
         acme_email: acme_email.map(|field| field.value),
+        staging: value_or(staging, false),
+        export_certificate: export_certificate.map(|field| field.value.volume),
         drain,
         scale: scale.lower(issues),
         services,
         depends,
         routes,
+        events: lower_events(events, issues).into(),
     }
 }
 

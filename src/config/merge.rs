@@ -29,12 +29,16 @@ impl RawInstance {
             deny,
             headers,
             certificate,
+            client_ca,
             acme_email,
+            staging,
+            export_certificate,
             limits,
             scale,
             services,
             depends,
             routes,
+            events,
         } = self;
         Self {
             at,
@@ -53,12 +57,21 @@ impl RawInstance {
             deny: deny.or_else(|| below.deny.clone()),
             headers: headers.or_else(|| below.headers.clone()),
             certificate: certificate.or_else(|| below.certificate.clone()),
+            client_ca: client_ca.or_else(|| below.client_ca.clone()),
             acme_email: acme_email.or_else(|| below.acme_email.clone()),
+            staging: staging.or_else(|| below.staging.clone()),
+            export_certificate: export_certificate.or_else(|| below.export_certificate.clone()),
             limits: limits.over(&below.limits),
             scale: scale.over(&below.scale),
             services: services_over(services, &below.services),
             depends: depends.or_else(|| below.depends.clone()),
             routes: routes_over(routes, &below.routes),
+            // Its own calendar replaces the one below: two would overlap.
+            events: if events.is_empty() {
+                below.events.clone()
+            } else {
+                events
+            },
         }
     }
 }

@@ -9,8 +9,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+mod acme;
+mod admin;
 mod assembly;
 mod claims;
+mod client_ca;
+mod event;
 mod global;
 mod instance;
 mod issue;
@@ -24,6 +28,7 @@ mod raw;
 mod reader;
 mod route;
 mod service;
+pub mod tokens;
 mod units;
 pub mod watch;
 
@@ -136,6 +141,9 @@ fn read_all(path: &Path, issues: &Issues, seen: &mut Fingerprint) -> Option<Read
             }
         }
     }
+    for (raw, issues) in &mut instances {
+        client_ca::read(raw, issues, seen);
+    }
     Some((main, instances, unreadable))
 }
 
@@ -188,12 +196,13 @@ fn lower_global(file: RawFile, issues: &Issues) -> Config {
     // Lowered once for their own mistakes; the values reach the instances as a layer.
     let (limits, _, _) = limits.lower(issues);
     scale.lower(issues);
+    let certs = certs.lower();
     Config {
         state_dir: value_or(state_dir, PathBuf::from("state")),
         listen: listen.lower(issues),
-        admin: admin.lower(issues),
+        admin: admin.lower(&certs.dir, issues),
         engine: engine.lower(issues),
-        certs: certs.lower(),
+        certs,
         acme: acme.map(|acme| acme.lower(issues)),
         log: log.lower(),
         thresholds: status.lower(issues),

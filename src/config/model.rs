@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ipnet::IpNet;
 
 use super::pattern::Pattern;
 use crate::names::{InstanceName, ServiceName, StackName};
-use crate::plan::{Listing, Placement, Site};
+use crate::plan::{Declared, Listing, Placement, Site};
 
 /// The whole configuration. The global part applies whole or not at all; each instance alone.
 #[derive(Clone, Debug)]
@@ -45,10 +46,15 @@ pub struct Listen {
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Admin {
-    /// Loopback only.
+    /// Anything but loopback only with a certificate, and tokens or an authority of clients.
     pub listen: SocketAddr,
     pub socket: PathBuf,
     pub allow: Vec<IpNet>,
+    /// The pair below the folder of certificates; `None`: plain HTTP.
+    pub certificate: Option<String>,
+    pub token_file: Option<PathBuf>,
+    /// PEM that signs certificates of clients.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// Who runs the replicas.
@@ -81,6 +87,8 @@ pub struct Certs {
     /// Whether a name nobody declared gets `default.crt` instead of an alert.
     pub default_for_unknown: bool,
     pub min_version: TlsVersion,
+    /// Whether a renewal keeps the key, for readers that cannot meet another one.
+    pub reuse_key: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -95,8 +103,18 @@ pub struct Acme {
     pub email: Option<String>,
     /// Tried in this order.
     pub directories: Vec<Directory>,
+    /// For instances on staging, instead of the others.
+    pub staging: Directory,
+    /// How the names are proven, the preferred way first. Never empty.
+    pub challenges: Vec<ChallengeKind>,
+    /// The command that changes the DNS for [`ChallengeKind::Dns01`], with its first arguments.
+    pub dns_hook: Vec<String>,
     /// Names that no public authority can know are kept from it.
     pub preflight: bool,
+    /// Names under `*` entries that get their first certificate within 24 hours.
+    pub new_names_per_day: u32,
+    /// The DNS server that preflight asks; `None`: those of the system.
+    pub resolver: Option<SocketAddr>,
 }
 
 /// One certificate authority.
@@ -108,6 +126,32 @@ pub struct Directory {
     pub ca_bundle: Option<PathBuf>,
     pub external_account: Option<ExternalAccount>,
     pub profile: Option<String>,
+    /// Whether orders keep to half of what Let's Encrypt allows.
+    pub rate_limits: bool,
+    /// What a CAA record calls the authority (RFC 8659); without it such records are not read.
+    pub caa_issuer: Option<String>,
+    pub requests_per_second: NonZeroU32,
+}
+
+/// What an authority may ask to see that a name leads here.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ChallengeKind {
+    /// A record of the DNS (RFC 8555 §8.4); the only one for wildcards.
+    Dns01,
+    /// A file over plain HTTP (RFC 8555 §8.3).
+    Http01,
+    /// A certificate in a handshake (RFC 8737).
+    TlsAlpn01,
+}
+
+impl ChallengeKind {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Dns01 => "dns-01",
+            Self::Http01 => "http-01",
+            Self::TlsAlpn01 => "tls-alpn-01",
+        }
+    }
 }
 
 /// External account binding (RFC 8555 §7.3.4).
@@ -122,6 +166,8 @@ pub struct Log {
     pub format: LogFormat,
     pub access: bool,
     pub addresses: Addresses,
+    /// Whether the access log has what stands behind the `?`, where tokens travel.
+    pub queries: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -180,18 +226,25 @@ pub struct Instance {
     /// The file that declares it.
     pub file: Arc<str>,
     pub stack: StackName,
+    pub declared: Declared,
     pub site: Arc<Site>,
     /// Starts nothing, orders nothing.
     pub standby: bool,
     /// The pair under `certs` to serve instead of the one named like the domain.
     pub certificate: Option<String>,
     pub acme_email: Option<String>,
+    /// The volume of the stack that its certificate is written into.
+    pub export_certificate: Option<String>,
+    /// Certificates come from the staging directory and are trusted by nobody.
+    pub staging: bool,
     pub drain: Drain,
     pub scale: ScalePolicy,
     pub services: BTreeMap<ServiceName, Service>,
     /// What each service needs, for the status.
     pub depends: BTreeMap<ServiceName, Vec<ServiceName>>,
     pub routes: Vec<Route>,
+    /// The first to begin first.
+    pub events: Arc<[Event]>,
 }
 
 /// How a replica that leaves is emptied.
@@ -210,6 +263,33 @@ pub struct ScalePolicy {
     pub sessions_per_replica: u32,
     pub down_after: Duration,
     pub mode: ScaleMode,
+    /// The share of a full host, beside others'.
+    pub weight: u32,
+}
+
+/// A dated audience.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Event {
+    pub name: Arc<str>,
+    pub start: SystemTime,
+    pub end: SystemTime,
+    /// `None`: all day and all night.
+    pub hours: Option<Hours>,
+    /// People.
+    pub attendees: u32,
+    /// The sessions they will open.
+    pub sessions: u32,
+    /// How long before each opening everything is there.
+    pub prewarm: Duration,
+}
+
+/// Hours of each day of an event, in seconds of the day. Nights hold nothing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Hours {
+    pub from: u32,
+    pub until: u32,
+    /// From UTC, in seconds.
+    pub offset: i64,
 }
 
 /// How far the autoscaler may go.

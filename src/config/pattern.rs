@@ -8,6 +8,7 @@ use super::issue::{Issue, Level};
 use super::model::Instance;
 use super::raw::RawInstance;
 use crate::names::{InstanceName, ServiceName, StackName};
+use crate::plan::Declared;
 
 /// An entry that stands for every stack that fits it and has no entry of its own.
 #[derive(Clone, Debug)]
@@ -84,7 +85,8 @@ impl Pattern {
                 return Err(vec![self.own.at.error(text)]);
             }
         };
-        let instance = instance::lower((*self.complete).clone(), name, stack.clone(), &issues);
+        let mut instance = instance::lower((*self.complete).clone(), name, stack.clone(), &issues);
+        instance.declared = Declared::ByPattern;
         let issues = issues.into_inner();
         if issues.iter().any(|issue| issue.level == Level::Error) {
             return Err(issues);

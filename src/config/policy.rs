@@ -88,7 +88,12 @@ impl RawScale {
             "`\"never\"`",
             issues,
         );
-        only(weight.as_ref(), &1, "`1`", issues);
+        if let Some(field) = weight
+            .as_ref()
+            .filter(|field| field.value == 0 || field.value > 1_000)
+        {
+            report(issues, field.at.error("must be between 1 and 1000"));
+        }
         if let Some(field) = sessions_per_replica
             .as_ref()
             .filter(|field| field.value == 0)
@@ -104,6 +109,7 @@ impl RawScale {
                 Some(RawScaleMode::Off) => ScaleMode::Off,
                 Some(RawScaleMode::Recommend) => ScaleMode::Recommend,
             },
+            weight: value_or(weight, 1),
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A field that no one lowers is a dead field, and the compiler says so.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -9,7 +10,8 @@ use serde::Deserialize;
 mod instance;
 
 pub(super) use self::instance::{
-    RawFiles, RawHttps, RawInstance, RawOrigin, RawPlacement, RawRole, RawRoute, RawService,
+    RawEvent, RawFiles, RawHttps, RawInstance, RawOrigin, RawPlacement, RawRole, RawRoute,
+    RawService,
 };
 
 use super::issue::{At, Issue};
@@ -52,6 +54,9 @@ pub(super) struct RawAdmin {
     pub(super) listen: Leaf<String>,
     pub(super) socket: Leaf<PathBuf>,
     pub(super) allow: Leaf<Vec<String>>,
+    pub(super) certificate: Leaf<String>,
+    pub(super) token_file: Leaf<PathBuf>,
+    pub(super) client_ca: Leaf<PathBuf>,
 }
 
 #[derive(Default)]
@@ -85,6 +90,7 @@ pub(super) struct RawCerts {
     pub(super) dir: Leaf<PathBuf>,
     pub(super) unknown_name: Leaf<RawUnknownName>,
     pub(super) min_version: Leaf<RawTlsVersion>,
+    pub(super) reuse_key: Leaf<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -109,6 +115,8 @@ pub(super) struct RawAcme {
     pub(super) challenges: Leaf<Vec<String>>,
     pub(super) dns_hook: Leaf<Vec<String>>,
     pub(super) preflight: Leaf<bool>,
+    pub(super) new_names_per_day: Leaf<u32>,
+    pub(super) resolver: Leaf<String>,
     pub(super) directory: Vec<(Field<String>, RawDirectory)>,
 }
 
@@ -117,6 +125,9 @@ pub(super) struct RawDirectory {
     pub(super) ca_bundle: Leaf<PathBuf>,
     pub(super) eab: Leaf<RawExternalAccount>,
     pub(super) profile: Leaf<String>,
+    pub(super) rate_limits: Leaf<bool>,
+    pub(super) caa_issuer: Leaf<String>,
+    pub(super) requests_per_second: Leaf<NonZeroU32>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -131,6 +142,7 @@ pub(super) struct RawLog {
     pub(super) format: Leaf<RawLogFormat>,
     pub(super) access: Leaf<bool>,
     pub(super) addresses: Leaf<RawAddresses>,
+    pub(super) queries: Leaf<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -233,6 +245,9 @@ impl RawAdmin {
             listen: table.leaf("listen"),
             socket: table.leaf("socket"),
             allow: table.leaf("allow"),
+            certificate: table.leaf("certificate"),
+            token_file: table.leaf("token-file"),
+            client_ca: table.leaf("client-ca"),
         }
     }
 }
@@ -254,6 +269,7 @@ impl RawCerts {
             dir: table.leaf("dir"),
             unknown_name: table.leaf("unknown-name"),
             min_version: table.leaf("min-version"),
+            reuse_key: table.leaf("reuse-key"),
         }
     }
 }
@@ -267,6 +283,8 @@ impl RawAcme {
             challenges: table.leaf("challenges"),
             dns_hook: table.leaf("dns-hook"),
             preflight: table.leaf("preflight"),
+            new_names_per_day: table.leaf("new-names-per-day"),
+            resolver: table.leaf("resolver"),
             directory: table.named("directory", RawDirectory::read),
         }
     }
@@ -279,6 +297,9 @@ impl RawDirectory {
             ca_bundle: table.leaf("ca-bundle"),
             eab: table.leaf("eab"),
             profile: table.leaf("profile"),
+            rate_limits: table.leaf("rate-limits"),
+            caa_issuer: table.leaf("caa-issuer"),
+            requests_per_second: table.leaf("requests-per-second"),
         }
     }
 }
@@ -289,6 +310,7 @@ impl RawLog {
             format: table.leaf("format"),
             access: table.leaf("access"),
             addresses: table.leaf("addresses"),
+            queries: table.leaf("queries"),
         }
     }
 }

@@ -10,6 +10,8 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
+pub(super) use toml::value::{Datetime, Offset};
+
 use super::issue::{At, Issue, Source, join};
 
 /// A value and where it was written.
@@ -290,16 +292,9 @@ fn unknown(key: &str, known: &[&str]) -> String {
 
 /// Keys that are promised for a later version. Accepting them without applying them would let an
 /// operator believe in a protection that is not there.
-const LATER: [&str; 13] = [
-    "acme.new-names-per-day",
-    "admin.certificate",
-    "admin.client-ca",
-    "admin.token-file",
+const LATER: [&str; 6] = [
     "alert",
     "engine.tls",
-    "instance.client-ca",
-    "instance.event",
-    "instance.export-certificate",
     "instance.limits.shared-addresses",
     "instance.rental",
     "instance.route.auth",

@@ -214,7 +214,18 @@ fn a_value_that_would_not_be_acted_on_is_refused() {
             "[engine]\nnames-from-containers = \"open\"",
             "engine.names-from-containers",
         ),
-        ("[acme]\nchallenges = [\"tls-alpn-01\"]", "acme.challenges"),
+        ("[acme]\nchallenges = [\"dns-01\"]", "acme.challenges"),
+        ("[acme]\nchallenges = [\"http\"]", "acme.challenges"),
+        ("[acme]\nchallenges = []", "acme.challenges"),
+        (
+            "[acme]\nchallenges = [\"http-01\", \"http-01\"]",
+            "acme.challenges",
+        ),
+        (
+            "[acme]\nchallenges = [\"http-01\"]\ndns-hook = [\"/bin/true\"]",
+            "acme.challenges",
+        ),
+        ("[acme]\ndns-hook = [\"dns-hook.sh\"]", "acme.dns-hook"),
         ("[scale]\nidle-to-zero = \"30m\"", "scale.idle-to-zero"),
         ("[admin]\nlisten = \"0.0.0.0:9900\"", "admin.listen"),
     ] {
@@ -505,5 +516,103 @@ fn an_instance_may_consist_of_files_alone() {
         loaded.issues[0]
             .to_string()
             .contains("neither a service nor a route")
+    );
+}
+
+/// The issues of an instance with these events, without their place.
+fn event_issues(events: &str) -> Vec<String> {
+    issues(&format!("{SMALL}{events}"))
+        .iter()
+        .map(|issue| issue.split(": ").skip(1).collect::<Vec<_>>().join(": "))
+        .collect()
+}
+
+const EVENT: &str = r#"
+[[instance.event]]
+name = "Congress"
+start = 2026-12-05T09:00:00+01:00
+end = 2026-12-06T18:00:00+01:00
+attendees = 900
+"#;
+
+#[test]
+fn an_event_is_read_with_its_defaults() {
+    let more = "hours = \"08:00-19:00\"\nsessions-per-attendee = 1.3\nprewarm = \"30m\"\n";
+    let config = good(&format!("{SMALL}{EVENT}{more}"));
+    let events = &instance(&config, "congress").events;
+    let [event] = &**events else {
+        panic!("{events:?}");
+    };
+    let start = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_796_457_600);
+    assert_eq!(event.start, start, "08:00 UTC");
+    assert_eq!((event.attendees, event.sessions), (900, 1_170));
+    let hours = event.hours.expect("hours");
+    assert_eq!(
+        (hours.from, hours.until, hours.offset),
+        (8 * 3_600, 19 * 3_600, 3_600)
+    );
+    let config = good(&format!("{SMALL}{EVENT}"));
+    let event = instance(&config, "congress").events[0].clone();
+    assert_eq!((event.sessions, event.hours), (900, None));
+    assert_eq!(event.prewarm, std::time::Duration::from_secs(900));
+}
+
+#[test]
+fn an_event_that_cannot_be_meant_is_refused_with_one_message() {
+    for (from, to, message) in [
+        (
+            "end = 2026-12-06",
+            "end = 2026-12-04",
+            "`Congress` ends before it starts",
+        ),
+        (
+            "attendees = 900",
+            "attendees = 0",
+            "must be between 1 and 1000000",
+        ),
+        ("attendees = 900\n", "", "is missing; an event needs it"),
+        (
+            "T09:00:00+01:00",
+            "T09:00:00",
+            "needs a day, a time and an offset",
+        ),
+        (
+            "attendees",
+            "hours = \"8-19\"\nattendees",
+            "are no hours of a day",
+        ),
+        (
+            "attendees",
+            "hours = \"19:00-08:00\"\nattendees",
+            "ends before it begins; hours lie within one day",
+        ),
+        (
+            "attendees",
+            "sessions-per-attendee = 0.0\nattendees",
+            "must be above 0",
+        ),
+    ] {
+        let found = event_issues(&EVENT.replacen(from, to, 1));
+        assert_eq!(found.len(), 1, "{to}: {found:?}");
+        assert!(found[0].contains(message), "{found:?}");
+    }
+}
+
+#[test]
+fn events_that_overlap_say_what_happens_then() {
+    let text = format!("{EVENT}{}", EVENT.replace("Congress", "Workshop"));
+    let found = event_issues(&text);
+    assert_eq!(
+        found,
+        [
+            "instance.congress.event: `Workshop` overlaps `Congress`; while both run, the larger audience counts"
+        ]
+    );
+    let files = Files::new(&format!("{SMALL}{text}"));
+    assert!(
+        files
+            .load(None)
+            .config
+            .is_some_and(|config| config.instances.contains_key("congress"))
     );
 }

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::super::client_ca::ClientCa;
 use super::super::issue::At;
-use super::super::reader::{Field, Reader};
+use super::super::reader::{Datetime, Field, Reader};
+use super::super::units::Span;
 use super::{Leaf, RawLimits, RawScale};
 
 /// One `[[instance]]`, or the whole of a preset.
@@ -28,18 +30,40 @@ pub(in crate::config) struct RawInstance {
     pub(in crate::config) deny: Leaf<Vec<String>>,
     pub(in crate::config) headers: Leaf<BTreeMap<String, String>>,
     pub(in crate::config) certificate: Leaf<String>,
+    pub(in crate::config) client_ca: Leaf<ClientCa>,
     pub(in crate::config) acme_email: Leaf<String>,
+    pub(in crate::config) staging: Leaf<bool>,
+    pub(in crate::config) export_certificate: Leaf<RawExport>,
     pub(in crate::config) limits: RawLimits,
     pub(in crate::config) scale: RawScale,
     pub(in crate::config) services: Vec<(Field<String>, RawService)>,
     pub(in crate::config) depends: Leaf<BTreeMap<String, Vec<String>>>,
     pub(in crate::config) routes: Vec<RawRoute>,
+    pub(in crate::config) events: Vec<RawEvent>,
+}
+
+#[derive(Clone, Debug)]
+pub(in crate::config) struct RawEvent {
+    pub(in crate::config) at: At,
+    pub(in crate::config) name: Leaf<String>,
+    pub(in crate::config) start: Leaf<Datetime>,
+    pub(in crate::config) end: Leaf<Datetime>,
+    pub(in crate::config) hours: Leaf<String>,
+    pub(in crate::config) attendees: Leaf<u32>,
+    pub(in crate::config) sessions_per_attendee: Leaf<f64>,
+    pub(in crate::config) prewarm: Leaf<Span>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct RawMatch {
     pub(in crate::config) services: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct RawExport {
+    pub(in crate::config) volume: String,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -132,12 +156,31 @@ impl RawInstance {
             deny: table.leaf("deny"),
             headers: table.leaf("headers"),
             certificate: table.leaf("certificate"),
+            client_ca: table.leaf("client-ca"),
             acme_email: table.leaf("acme-email"),
+            staging: table.leaf("staging"),
+            export_certificate: table.leaf("export-certificate"),
             limits: table.table("limits", RawLimits::read),
             scale: table.table("scale", RawScale::read),
             services: table.named("service", RawService::read),
             depends: table.leaf("depends"),
             routes: table.tables("route", RawRoute::read),
+            events: table.tables("event", RawEvent::read),
+        }
+    }
+}
+
+impl RawEvent {
+    pub(super) fn read(table: &mut Reader<'_, '_>) -> Self {
+        Self {
+            at: table.at().clone(),
+            name: table.leaf("name"),
+            start: table.leaf("start"),
+            end: table.leaf("end"),
+            hours: table.leaf("hours"),
+            attendees: table.leaf("attendees"),
+            sessions_per_attendee: table.leaf("sessions-per-attendee"),
+            prewarm: table.leaf("prewarm"),
         }
     }
 }

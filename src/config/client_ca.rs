@@ -1,0 +1,69 @@
+//! The authorities of an instance's clients, read from the file that the entry names.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use serde::Deserialize;
+
+use super::issue::Issue;
+use super::raw::RawInstance;
+use crate::fingerprint::Fingerprint;
+use crate::plan::ClientAuthorities;
+
+/// The file, and what it held when the configuration was read: entries for many stacks are applied
+/// much later, and then no file is opened.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "PathBuf")]
+pub(super) struct ClientCa {
+    path: PathBuf,
+    /// `None`: it could not be used, and that has been said.
+    pub(super) authorities: Option<Arc<ClientAuthorities>>,
+}
+
+impl From<PathBuf> for ClientCa {
+    fn from(path: PathBuf) -> Self {
+        Self {
+            path,
+            authorities: None,
+        }
+    }
+}
+
+/// Reads what an entry names. What is wrong with it is an issue of that entry, which keeps its last
+/// good form.
+pub(super) fn read(raw: &mut RawInstance, issues: &mut Vec<Issue>, seen: &mut Fingerprint) {
+    let Some(field) = &mut raw.client_ca else {
+        return;
+    };
+    seen.note(&field.value.path);
+    match authorities(&field.value) {
+        Ok(found) => field.value.authorities = Some(Arc::new(found)),
+        Err(why) => issues.push(field.at.error(why)),
+    }
+}
+
+fn authorities(client_ca: &ClientCa) -> Result<ClientAuthorities, String> {
+    let path = client_ca.path.display();
+    let remedy = "put the PEM of the authorities there that sign the clients' certificates";
+    let bytes = fs::read(&client_ca.path)
+        .map_err(|error| format!("cannot read {path}: {error}; {remedy}"))?;
+    let found: Result<Vec<CertificateDer<'static>>, _> =
+        CertificateDer::pem_slice_iter(&bytes).collect();
+    let found = found.map_err(|error| format!("{path} is no PEM: {error}; {remedy}"))?;
+    if found.is_empty() {
+        return Err(format!("{path} holds no certificate; {remedy}"));
+    }
+    let mut anchors = RootCertStore::empty();
+    for (index, certificate) in found.iter().enumerate() {
+        anchors.add(certificate.clone()).map_err(|error| {
+            let number = index + 1;
+            format!("certificate {number} of {path} cannot be used: {error}; {remedy}")
+        })?;
+    }
+    let found = found.into_iter().map(|der| der.to_vec()).collect();
+    Ok(ClientAuthorities::new(found))
+}
