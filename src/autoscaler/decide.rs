@@ -1,211 +1,143 @@
-//! The two rules. See the room's header for why they are so.
+//! One decision for a whole stack at once, so that those who follow move with those they follow.
 
-use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Window;
-use crate::config::model::{Bounds, ScalePolicy};
+use super::calendar;
+use super::decision::Decision;
+use super::observation::{Observation, Seen};
+use super::policy::{Kind, Policy};
+use super::web::{Led, Tick, Web};
+use super::workers::{Leader, Workers};
+use crate::moment::Now;
 
-/// The replicas of one service, counted.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Crew {
-    /// Everything that serves or soon will: ready, unhealthy, starting, ordered. Not draining.
-    pub present: u32,
-    pub ready: u32,
-    pub draining: u32,
-    pub last_up: Option<Instant>,
-    pub last_drain: Option<Instant>,
+/// A start nobody has watched takes so long.
+const LEAD: Duration = Duration::from_secs(25);
+const SHORTEST_LEAD: Duration = Duration::from_secs(5);
+const LONGEST_LEAD: Duration = Duration::from_secs(120);
+
+/// What is remembered of one stack: plain data, some kilobytes, whatever the spans.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    services: Vec<(Arc<str>, Memory)>,
 }
 
-/// What should be, and the arithmetic behind it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Decision {
-    /// What demand alone asks for.
-    pub wanted: u32,
-    /// What is to be done now.
-    pub desired: u32,
-    pub limited_by: Option<Limit>,
-    /// One sentence with the numbers.
-    pub reason: String,
+#[derive(Clone, Debug)]
+enum Memory {
+    Web(Box<Web>),
+    Workers(Box<Workers>),
 }
 
-/// What kept a wish from being granted.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Limit {
-    /// One step at most doubles.
-    Growth,
-    Max,
-    Min,
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Growth => "growth per step",
-            Self::Max => "max",
-            Self::Min => "min",
-        })
-    }
-}
-
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Direction {
-    Down,
-    Up,
-}
-
-impl Direction {
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Down => "down",
-            Self::Up => "up",
+impl Memory {
+    fn new(kind: Kind, policy: &Policy, now: Instant) -> Self {
+        match kind {
+            Kind::Ratio { .. } => Self::Workers(Box::new(Workers::new(now))),
+            Kind::Fixed | Kind::Sessions => Self::Web(Box::new(Web::new(policy, now))),
         }
     }
+
+    fn fits(&self, kind: Kind) -> bool {
+        matches!(
+            (self, kind),
+            (Self::Web(_), Kind::Fixed | Kind::Sessions) | (Self::Workers(_), Kind::Ratio { .. })
+        )
+    }
 }
 
-/// No two drains of one service begin closer together, unless `down-after` is shorter.
-const BETWEEN_DRAINS: Duration = Duration::from_secs(30);
-
-/// For a service that carries sessions. `demand` is what is connected now.
-pub fn sessions(
-    policy: &ScalePolicy,
-    bounds: Bounds,
-    now: Instant,
-    demand: u32,
-    window: &Window,
-    crew: Crew,
-) -> Decision {
-    let per_replica = policy.sessions_per_replica;
-    let wanted = demand.div_ceil(per_replica);
-    let because = format!("{demand} sessions, {per_replica} per replica: {wanted}");
-    let allowed = wanted.clamp(bounds.min, bounds.max);
-    if allowed > crew.present {
-        let step = (crew.present * 2).max(crew.present + 4);
-        let desired = allowed.min(step);
-        return Decision {
-            limited_by: limit(wanted, desired, bounds),
-            reason: explain(&because, wanted, desired, bounds),
-            wanted,
-            desired,
-        };
-    }
-    if crew.present > bounds.max {
-        return Decision {
-            wanted,
-            desired: crew.present - 1,
-            limited_by: Some(Limit::Max),
-            reason: format!("{because}; max allows {}", bounds.max),
-        };
-    }
-    let (desired, reason) = match may_shrink(policy, bounds, now, window, crew) {
-        Ok(peak) => (
-            crew.present - 1,
-            format!(
-                "at most {peak} sessions in {}, {per_replica} per replica: {} are enough",
-                crate::config::format_span(policy.down_after),
-                crew.present - 1,
-            ),
-        ),
-        Err(why) => {
-            let reason = explain(&because, wanted, allowed, bounds);
-            let keeps = allowed < crew.present;
-            let reason = if keeps {
-                format!("{reason}; {why}")
-            } else {
-                reason
+impl State {
+    /// Keeps what is known of the services there are, whatever their order was.
+    fn adopt(&mut self, policy: &Policy, now: Instant) {
+        let same = self.services.len() == policy.services.len()
+            && self
+                .services
+                .iter()
+                .zip(&policy.services)
+                .all(|((name, memory), service)| {
+                    *name == service.name && memory.fits(service.kind)
+                });
+        if same {
+            return;
+        }
+        let mut known = std::mem::take(&mut self.services);
+        for service in &policy.services {
+            let old = known
+                .iter()
+                .position(|(name, memory)| *name == service.name && memory.fits(service.kind));
+            let memory = match old {
+                Some(old) => known.swap_remove(old).1,
+                None => Memory::new(service.kind, policy, now),
             };
-            (crew.present, reason)
+            self.services.push((Arc::clone(&service.name), memory));
         }
+    }
+}
+
+/// What each service of the policy should have, in its order. Called about once a second.
+///
+/// The same policy, state, observation and moment give the same decisions. A service that was not
+/// observed is taken for one without replicas.
+pub fn decide(
+    policy: &Policy,
+    state: &mut State,
+    observation: &Observation,
+    now: Now,
+) -> Vec<Decision> {
+    state.adopt(policy, now.at);
+    let tick = Tick {
+        fresh: observation.fresh,
+        event: calendar::expected(&policy.events, now.wall),
+        lead: lead(policy, observation),
+        now: now.at,
     };
-    Decision {
-        wanted,
-        desired,
-        limited_by: limit(wanted, desired, bounds).filter(|_| desired == allowed),
-        reason,
+    let nothing = Seen::default();
+    let mut leaders: Vec<Led> = Vec::with_capacity(policy.services.len());
+    let mut decisions = Vec::with_capacity(policy.services.len());
+    for (index, ((_, memory), service)) in
+        state.services.iter_mut().zip(&policy.services).enumerate()
+    {
+        let seen = observation.services.get(index).unwrap_or(&nothing);
+        let (decision, led) = match (memory, service.kind) {
+            (Memory::Web(web), Kind::Fixed | Kind::Sessions) => {
+                web.decide(policy, service, seen, tick)
+            }
+            (Memory::Workers(workers), Kind::Ratio { of, ratio }) => {
+                let (Some(led), Some(followed)) = (leaders.get(of), policy.services.get(of)) else {
+                    // A policy is made with leaders first.
+                    continue;
+                };
+                let leader = Leader {
+                    name: &followed.name,
+                    ratio,
+                    led,
+                };
+                let decision = workers.decide(policy, service, &leader, seen, tick.fresh, now.at);
+                (decision, Led::default())
+            }
+            // Adopted above, by kind.
+            _ => continue,
+        };
+        leaders.push(led);
+        decisions.push(decision);
     }
+    decisions
 }
 
-/// The peak that allows one replica less, or why none may go.
-fn may_shrink(
-    policy: &ScalePolicy,
-    bounds: Bounds,
-    now: Instant,
-    window: &Window,
-    crew: Crew,
-) -> Result<u32, &'static str> {
-    let since =
-        |at: Option<Instant>, least: Duration| at.is_none_or(|at| now.duration_since(at) >= least);
-    if crew.present <= bounds.min {
-        return Err("min keeps the rest");
-    }
-    let Some(peak) = window.peak(now, policy.down_after) else {
-        return Err("not watched for long enough to shrink");
-    };
-    let room = u64::from(policy.sessions_per_replica) * u64::from(crew.present - 1);
-    if u64::from(peak) * 4 > room * 3 {
-        return Err("the peak of the window keeps the rest");
-    }
-    if crew.ready < crew.present {
-        return Err("waits until all are ready");
-    }
-    if !since(crew.last_up, policy.down_after) {
-        return Err("grew a moment ago");
-    }
-    if !since(crew.last_drain, BETWEEN_DRAINS.min(policy.down_after)) {
-        return Err("a drain began a moment ago");
-    }
-    if crew.draining >= (crew.present / 4).max(1) {
-        return Err("others are draining");
-    }
-    Ok(peak)
+/// The time from an order to a whole bundle that works: of the slowest role, where a role nobody
+/// has watched counts with what is usual.
+fn lead(policy: &Policy, observation: &Observation) -> Duration {
+    (0..policy.services.len())
+        .map(|index| {
+            let seen = observation.services.get(index);
+            seen.and_then(|seen| seen.crew.lead).unwrap_or(LEAD)
+        })
+        .max()
+        .unwrap_or(LEAD)
+        .clamp(SHORTEST_LEAD, LONGEST_LEAD)
 }
 
-/// For a service that follows another, of which `leaders` are wanted.
-pub fn follow(ratio: f64, bounds: Bounds, leaders: u32, leader: &str, crew: Crew) -> Decision {
-    let exact = (ratio * f64::from(leaders)).ceil();
-    // At most 1000 × u32::MAX, and saturating.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "`as` saturates, and both factors are positive"
-    )]
-    let wanted = exact as u32;
-    let desired = wanted.clamp(bounds.min, bounds.max);
-    // One less at a time; more at once, because they come up together.
-    let desired = desired.max(crew.present.saturating_sub(1));
-    let because = format!("{leaders} {leader} times {ratio}: {wanted}");
-    Decision {
-        limited_by: limit(wanted, desired, bounds),
-        reason: explain(&because, wanted, desired, bounds),
-        wanted,
-        desired,
-    }
-}
-
-fn limit(wanted: u32, desired: u32, bounds: Bounds) -> Option<Limit> {
-    if desired == wanted {
-        None
-    } else if desired == bounds.max && wanted > desired {
-        Some(Limit::Max)
-    } else if desired == bounds.min && wanted < desired {
-        Some(Limit::Min)
-    } else if wanted > desired {
-        Some(Limit::Growth)
-    } else {
-        None
-    }
-}
-
-fn explain(because: &str, wanted: u32, desired: u32, bounds: Bounds) -> String {
-    match limit(wanted, desired, bounds) {
-        Some(Limit::Max) => format!("{because}; max allows {}", bounds.max),
-        Some(Limit::Min) => format!("{because}; min keeps {}", bounds.min),
-        Some(Limit::Growth) => format!("{because}; this step adds up to {desired}"),
-        None => because.to_owned(),
-    }
-}
-
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

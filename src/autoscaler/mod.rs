@@ -1,26 +1,52 @@
 //! How many replicas a stack should have: the policy, in prose.
 //!
-//! The signal is what is connected: websockets, streams, and requests in flight. Never the
-//! processor: in a stack that waits for its database it is idle while people wait too.
+//! **The signal** is what is connected or wants to be: sessions, handshakes without an answer, who
+//! is held, and requests in flight over six seconds. Never the processor: in a stack that waits for
+//! its database it is idle while people wait too.
 //!
-//! **Up** at once: as many replicas as the sessions of this moment need at
-//! `sessions-per-replica`, at most doubling (or four more, whichever is more) per step. Replicas
-//! still starting count, so a burst does not order twice.
+//! **Up** at once (`web`): as many as demand needs at `sessions-per-replica`, at most doubling (or
+//! four more) per step, and as many as it will need when a replica ordered now is ready; growth
+//! counts only near the highest demand of `down-after`, and never beyond 1.2 times the people there
+//! can be. Replicas still starting count, so a burst does not order twice.
 //!
 //! **Down** one at a time and late: only when the highest demand of the whole `down-after` would fit
-//! three quarters of what one replica less can hold, nothing is starting, everybody is ready and the
-//! last drain is a while ago. The quarter is the hysteresis; without it the two rules chase each
-//! other.
+//! three fifths of what one replica less can hold, nothing is starting, everybody is ready, and the
+//! last start and the last drain are a while ago. The rest is the hysteresis.
 //!
-//! **Missing samples** are not low demand: without a full window nothing shrinks. After usher itself
-//! has started, the window is empty, and so the first `down-after` only grows.
+//! **Nothing shrinks** while it is too much (panic), while a crowd that was lost at once may come
+//! back, after usher itself has started (`holds`), and while the past is not known: missing
+//! samples are not low demand.
 //!
-//! A service with the role **ratio** follows the one it belongs to, times its ratio.
+//! **Workers** (`workers`) follow by their ratio; one is enough where hardly anybody has been for
+//! `down-after`; more than the ratio where they are busy or slow, unless that was no help twice
+//! (`brake`). Only idle ones leave.
 //!
-//! Pure: time is an argument, and nothing here starts or stops anything.
+//! **The calendar** raises and never lowers. An operator's number comes before everything.
+//!
+//! **A full host** is shared by weight ([`share()`]); nobody loses a replica to another stack.
+//!
+//! Pure: time is an argument, and nothing here starts or stops anything. `usher simulate` runs the
+//! same [`decide()`] on a clock of its own.
 
+mod brake;
+mod calendar;
 mod decide;
+mod decision;
+mod demand;
+mod holds;
+mod lead;
+mod observation;
+mod policy;
+mod recent;
+mod share;
+mod web;
 mod window;
+mod workers;
 
-pub use self::decide::{Crew, Decision, Direction, Limit, follow, sessions};
-pub use self::window::Window;
+pub use self::calendar::{is_on, next_event, replicas_for};
+pub use self::decide::{State, decide};
+pub use self::decision::{Decision, Direction, Inputs, Kept, Limit, Term};
+pub use self::lead::Lead;
+pub use self::observation::{Backlog, Crew, Load, Observation, Override, Seen};
+pub use self::policy::{Kind, Policy, ServicePolicy, Spans};
+pub use self::share::{Claim, Part, share};

@@ -1,10 +1,12 @@
 //! Everything that can wake the control plane.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+
+pub use crate::moment::Now;
 
 use crate::config::watch::Current;
 use crate::engine::Listing;
@@ -14,19 +16,14 @@ use crate::names::{InstanceName, ServiceName};
 use crate::plan::{CertificateReport, Report};
 use crate::prober::Outcome;
 
-/// The moment of a step on both clocks: one for intervals, one for people.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    pub at: Instant,
-    pub wall: SystemTime,
-}
-
 #[derive(Debug)]
 pub enum Event {
     Acted(Acted),
     Certificates(Arc<[CertificateReport]>),
     Command(Command),
     Config(Current),
+    /// Certificates that could not be exported, and why.
+    Exports(Arc<BTreeMap<InstanceName, String>>),
     Host(Host),
     Listing(Listing),
     Probe(Outcome),

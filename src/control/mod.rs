@@ -3,6 +3,7 @@
 //! Events in, one plan out. The loop here is the only place with a clock and channels; everything
 //! it decides with is in [`step::Controller`], which has neither.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -10,11 +11,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, error};
 
+mod answers;
 mod event;
+mod ledger;
+mod leftovers;
 mod networks;
 mod planner;
 mod reach;
 mod replica;
+mod room;
 mod scaling;
 mod service;
 pub mod status;
@@ -23,13 +28,14 @@ mod tenant;
 
 pub use self::event::{Command, Event, Now, Wish};
 pub use self::status::Status;
-pub use self::step::EngineFacts;
+pub use self::step::{EngineFacts, QUIET};
 
 use self::step::Controller;
 use crate::config::watch::Current;
 use crate::engine::act::{Acted, Failure};
-use crate::engine::{Action, Listing};
+use crate::engine::{Action, Listing, Trouble};
 use crate::host::Host;
+use crate::names::InstanceName;
 use crate::plan::{CertificateReport, Plan, Report, WantedCertificate};
 use crate::prober;
 use crate::shutdown::Shutdown;
@@ -41,6 +47,7 @@ pub struct Doors {
     pub listings: watch::Receiver<Listing>,
     pub reports: watch::Receiver<Arc<Report>>,
     pub certificates: watch::Receiver<Arc<[CertificateReport]>>,
+    pub exports: watch::Receiver<Arc<BTreeMap<InstanceName, String>>>,
     pub host: watch::Receiver<Host>,
     pub outcomes: mpsc::Receiver<prober::Outcome>,
     pub acted: mpsc::Receiver<Acted>,
@@ -81,7 +88,7 @@ pub async fn run(mut doors: Doors, engine: EngineFacts, mut shutdown: Shutdown) 
                 error!(%action, "too many engine actions wait");
                 let failure = Failure {
                     text: "too many actions wait for the engine".to_owned(),
-                    passing: true,
+                    trouble: Trouble::Passing,
                 };
                 let result = Err(failure);
                 controller.take(now, Event::Acted(Acted { action, result }));
@@ -126,6 +133,7 @@ impl Doors {
             Ok(()) = self.listings.changed() => Some(self.listing_event()),
             Ok(()) = self.reports.changed() => Some(self.report_event()),
             Ok(()) = self.certificates.changed() => Some(self.certificates_event()),
+            Ok(()) = self.exports.changed() => Some(self.exports_event()),
             Ok(()) = self.host.changed() => Some(self.host_event()),
             Some(outcome) = self.outcomes.recv() => Some(Event::Probe(outcome)),
             Some(acted) = self.acted.recv() => Some(Event::Acted(acted)),
@@ -148,6 +156,9 @@ impl Doors {
         }
         if changed(self.certificates.has_changed()) {
             return Some(self.certificates_event());
+        }
+        if changed(self.exports.has_changed()) {
+            return Some(self.exports_event());
         }
         if changed(self.host.has_changed()) {
             return Some(self.host_event());
@@ -175,6 +186,10 @@ impl Doors {
 
     fn host_event(&mut self) -> Event {
         Event::Host(self.host.borrow_and_update().clone())
+    }
+
+    fn exports_event(&mut self) -> Event {
+        Event::Exports(Arc::clone(&self.exports.borrow_and_update()))
     }
 
     fn certificates_event(&mut self) -> Event {

@@ -5,16 +5,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::reach::{address, question};
-use super::replica::{Replica, State};
+use super::replica::{Replica, State, Who};
 use super::service::ServiceState;
 use super::step::Controller;
 use super::tenant::Tenant;
+use crate::config::Instance;
 use crate::config::model::{self, FileSource, Role, RouteTarget, Service};
 use crate::inventory::{Phase, Stack, Volume};
 use crate::names::{Domain, ServiceName};
 use crate::plan::{
-    Condition, EdgePolicy, EndpointPlan, FileRoot, Https, InstancePlan, Plan, Route, ServicePlan,
-    Target, Usage, WantedCertificate,
+    Condition, EdgePolicy, EndpointPlan, Export, FileRoot, Https, InstancePlan, LeavingPlan, Plan,
+    Route, ServicePlan, Target, Usage, WantedCertificate,
 };
 use crate::prober::{self};
 
@@ -100,11 +101,16 @@ impl Controller {
 
     /// Every certificate that should be there.
     pub fn certificates(&self) -> Arc<[WantedCertificate]> {
+        let inventory = self.listing.inventory.as_deref();
+        let stack_of = |instance: &Instance| inventory?.stacks.get(&instance.stack);
         self.tenants
             .values()
             .map(|tenant| &tenant.instance)
             .filter(|instance| instance.site.https != Https::Off)
             .map(|instance| {
+                // A stack that does not run reads nothing.
+                let stack = stack_of(instance);
+                let export = stack.zip(instance.export_certificate.as_ref());
                 let mut names = Vec::new();
                 let mut wildcards = Vec::new();
                 for domain in &instance.site.domains {
@@ -116,13 +122,47 @@ impl Controller {
                 names.extend(instance.site.redirect_from.iter().cloned());
                 WantedCertificate {
                     instance: instance.name.clone(),
+                    local: self.local_names(instance),
                     names,
                     wildcards,
                     pinned: instance.certificate.clone(),
                     may_order: !instance.standby,
+                    staging: instance.staging,
                     email: instance.acme_email.clone(),
+                    declared: instance.declared,
+                    export: export.map(|(stack, volume)| Export {
+                        volume: volume.clone(),
+                        place: volume_root(volume, PathBuf::new(), Some(stack)),
+                    }),
                 }
             })
+            .collect()
+    }
+}
+
+impl Controller {
+    /// The names of an instance that no authority is ever asked for. Those of a stack that nobody has
+    /// written down are left out: a container must not choose what this machine vouches for.
+    fn local_names(&self, instance: &Instance) -> Vec<Domain> {
+        let config = &self.current.config;
+        if instance.certificate.is_some() || !config.instances.contains_key(&instance.name) {
+            return Vec::new();
+        }
+        let kept = config.acme.as_ref().is_none_or(|acme| acme.preflight);
+        let is_local = |domain: &Domain| {
+            let host = match domain {
+                Domain::Exact(host) | Domain::Below(host) => host,
+            };
+            if kept {
+                !host.is_public()
+            } else {
+                !host.is_delegated()
+            }
+        };
+        let redirects = instance.site.redirect_from.iter().cloned();
+        let all = instance.site.domains.iter().cloned();
+        all.chain(redirects.map(Domain::Exact))
+            .filter(is_local)
             .collect()
     }
 }
@@ -140,6 +180,29 @@ impl Tenant {
             .get(service)
             .into_iter()
             .flat_map(|state| state.replicas.values())
+    }
+
+    /// Who is to be stopped and is no endpoint of the plan.
+    fn leaving(&self) -> Vec<LeavingPlan> {
+        let mut leaving = Vec::new();
+        for (name, service) in &self.instance.services {
+            let routed = !matches!(service.role, Role::Ratio { .. });
+            for replica in self.replicas(name) {
+                let usage = match replica.state() {
+                    State::Draining { by: Who::Usher, .. } | State::Stopping { .. } => Usage::Drain,
+                    State::Cutting { over, .. } => Usage::Cut { over },
+                    _ => continue,
+                };
+                if !routed || !replica.is_reachable() {
+                    leaving.push(LeavingPlan {
+                        service: name.clone(),
+                        id: replica.unit.id.clone(),
+                        usage,
+                    });
+                }
+            }
+        }
+        leaving
     }
 
     fn plan(&self, stack: Option<&Stack>) -> InstancePlan {
@@ -171,6 +234,7 @@ impl Tenant {
                     (name.clone(), plan)
                 })
                 .collect(),
+            leaving: self.leaving(),
         }
     }
 }

@@ -16,13 +16,16 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::event::Now;
+use crate::drain::DrainProof;
 use crate::health::{Health, Verdict};
 use crate::inventory::{Phase, Reach, Unit};
-use crate::names::Generation;
+use crate::names::{Generation, InstanceName};
 use crate::plan::{EndpointReport, Report};
 
 /// A replica that has not answered by then has failed to start.
 pub(super) const START_WITHIN: Duration = Duration::from_secs(60);
+/// What the engine did not stop is tried again after this.
+const STOP_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Sessions that are cut end at this pace, so that their clients come back one by one.
 const CUT_PER_SECOND: u32 = 5;
 
@@ -32,6 +35,12 @@ pub(super) struct Replica {
     pub(super) health: Health,
     /// What the data plane last said of it.
     pub(super) load: EndpointReport,
+    /// A copy of what is not deployed any more: it serves until something newer does.
+    pub(super) outdated: bool,
+    /// When usher decided that it leaves, however often the engine did not stop it since.
+    drain_began: Option<Instant>,
+    /// When the engine last did not stop it.
+    stop_refused: Option<Instant>,
     state: State,
     since: Now,
 }
@@ -92,6 +101,9 @@ impl Replica {
             unit,
             health: Health::default(),
             load: EndpointReport::default(),
+            outdated: false,
+            drain_began: None,
+            stop_refused: None,
             state: if proven {
                 State::Ready
             } else {
@@ -122,6 +134,12 @@ impl Replica {
 
     pub(super) fn been_so_for(&self, now: Now) -> Duration {
         now.at.duration_since(self.since.at)
+    }
+
+    /// How long it has been leaving.
+    pub(super) fn drained_for(&self, now: Now) -> Duration {
+        let began = self.drain_began.unwrap_or(self.since.at);
+        now.at.duration_since(began)
     }
 
     pub(super) fn entered_at(&self) -> Instant {
@@ -192,6 +210,7 @@ impl Replica {
 
     /// `next` is the number of the plan that will say so.
     pub(super) fn drain(&mut self, now: Now, next: Generation) {
+        self.drain_began = Some(now.at);
         self.enter(
             now,
             State::Draining {
@@ -217,17 +236,32 @@ impl Replica {
         self.enter(now, State::Cutting { from: next, over });
     }
 
-    /// The proof that nobody is inside: the data plane has applied the plan that closed it, says
-    /// that it is closed, and counts nothing.
-    pub(super) fn is_empty(&self, report: &Report, routed: bool) -> bool {
+    /// The proof that it may be stopped: the data plane has applied the plan that closed it, and
+    /// its gate says that nobody is inside.
+    pub(super) fn drained(
+        &self,
+        now: Now,
+        report: &Report,
+        instance: &InstanceName,
+    ) -> Option<DrainProof> {
         let from = match self.state {
             State::Draining { from, .. }
             | State::Cutting { from, .. }
             | State::Stopping { from } => from,
-            State::Starting | State::Ready | State::Unhealthy | State::Failed => return false,
+            State::Starting | State::Ready | State::Unhealthy | State::Failed => return None,
         };
-        // What no route leads to holds no connection of a visitor.
-        !routed || (report.applied >= from && self.load.closed && self.load.inside == 0)
+        let refused = self
+            .stop_refused
+            .is_some_and(|at| now.at < at + STOP_AGAIN_AFTER);
+        if refused || report.applied < from {
+            return None;
+        }
+        report
+            .instances
+            .get(instance)?
+            .drained
+            .get(&self.unit.id)
+            .cloned()
     }
 
     pub(super) fn stopping(&mut self, now: Now, from: Generation) {
@@ -237,6 +271,7 @@ impl Replica {
     /// The engine refused to stop it: it goes on draining, and nothing is lost but time.
     pub(super) fn not_stopped(&mut self, now: Now) {
         if let State::Stopping { from } = self.state {
+            self.stop_refused = Some(now.at);
             self.enter(
                 now,
                 State::Draining {

@@ -1,12 +1,13 @@
-//! From a decision to the next single step towards it.
+//! From what is seen of a stack to its decisions, and from a decision to the next single step.
 
 use super::event::Now;
 use super::reach::is_probed;
 use super::replica::State;
 use super::service::ServiceState;
-use crate::autoscaler::{self, Decision, Direction};
+use super::tenant::Tenant;
+use crate::autoscaler::{self, Decision, Direction, Kind, Observation, Policy};
 use crate::config::Instance;
-use crate::config::model::{Role, ScaleMode, Service};
+use crate::config::model::{ScaleMode, Service};
 use crate::engine::Action;
 use crate::inventory::Origin;
 use crate::names::{Generation, ReplicaId, ServiceName};
@@ -19,50 +20,69 @@ pub(super) struct Orders<'a> {
     pub(super) may_start: bool,
 }
 
-impl ServiceState {
-    /// How many replicas there should be, as last decided; what there is, before the first.
-    pub(super) fn desired(&self, now: Now) -> u32 {
-        self.decision
-            .as_ref()
-            .map_or_else(|| self.crew(now).present, |decision| decision.desired)
-    }
+/// How one stack is scaled, and what is remembered for it.
+#[derive(Debug)]
+pub(super) struct Scaler {
+    pub(super) policy: Policy,
+    state: autoscaler::State,
+}
 
-    pub(super) fn decide(
-        &self,
-        now: Now,
-        instance: &Instance,
-        service: &Service,
-        leaders: Option<u32>,
-    ) -> Option<Decision> {
-        let crew = self.crew(now);
-        let bounds = service.bounds()?;
-        let mut decision = match &service.role {
-            Role::Fixed => return None,
-            Role::Sessions { .. } => autoscaler::sessions(
-                &instance.scale,
-                bounds,
-                now.at,
-                self.demand_now(),
-                &self.demand,
-                crew,
-            ),
-            Role::Ratio { of, ratio, .. } => {
-                autoscaler::follow(*ratio, bounds, leaders?, of.as_str(), crew)
-            }
-        };
-        if let Some(over) = self.over {
-            decision.desired = over.replicas;
-            decision.limited_by = None;
-            decision.reason = format!("the operator set {}", over.replicas);
-        } else if instance.scale.mode == ScaleMode::Hold {
-            decision.desired = crew.present.max(bounds.min);
-            decision.limited_by = None;
-            decision.reason = format!("{}; mode hold keeps what there is", decision.reason);
+impl Scaler {
+    pub(super) fn new(instance: &Instance) -> Self {
+        Self {
+            policy: Policy::of(instance),
+            state: autoscaler::State::default(),
         }
-        Some(decision)
     }
 
+    /// Takes a new configuration; what is known of the past stays.
+    pub(super) fn configure(&mut self, instance: &Instance) {
+        self.policy = Policy::of(instance);
+    }
+}
+
+impl Tenant {
+    /// Whether anything of it is scaled at all.
+    pub(super) fn is_scaled(&self) -> bool {
+        !self.instance.standby && self.instance.scale.mode != ScaleMode::Off
+    }
+
+    /// Decides for the whole stack. `fresh`: the newest counts are of now.
+    pub(super) fn decide(&mut self, now: Now, fresh: bool) {
+        if !self.is_scaled() {
+            return;
+        }
+        let policy = &self.scaler.policy;
+        let services = &mut self.services;
+        let observation = Observation {
+            fresh,
+            services: policy
+                .services
+                .iter()
+                .map(|service| {
+                    services
+                        .get_mut(&*service.name)
+                        .map(|state| state.seen(now))
+                        .unwrap_or_default()
+                })
+                .collect(),
+        };
+        let decisions = autoscaler::decide(policy, &mut self.scaler.state, &observation, now);
+        for (service, decision) in policy.services.iter().zip(decisions) {
+            if let (true, Some(state)) = (
+                service.kind != Kind::Fixed,
+                services.get_mut(&*service.name),
+            ) {
+                state.decision = Some(decision);
+            }
+        }
+    }
+}
+
+impl ServiceState {
     /// One step towards the decision: a drain taken back, a start, or a drain.
+    ///
+    /// Returns how many starts were ordered.
     pub(super) fn approach(
         &mut self,
         now: Now,
@@ -70,12 +90,12 @@ impl ServiceState {
         decision: &Decision,
         orders: &Orders<'_>,
         actions: &mut Vec<Action>,
-    ) {
+    ) -> u32 {
         if orders.instance.scale.mode == ScaleMode::Recommend {
-            return;
+            return 0;
         }
         let present = self.crew(now).present;
-        let (desired, reason) = (decision.desired, decision.reason.as_str());
+        let desired = decision.desired;
         if desired > present {
             let reopened = self
                 .reopenable()
@@ -85,24 +105,33 @@ impl ServiceState {
                     replica.reopen(now, probed);
                 });
             if reopened.is_some() {
-                self.record(Direction::Up, present, desired, reason, now);
+                self.record(Direction::Up, present, decision, orders, now);
             } else if orders.may_start && self.starts.allowed(now) && !self.is_stuck() {
-                self.record(Direction::Up, present, desired, reason, now);
+                self.record(Direction::Up, present, decision, orders, now);
                 self.last_up = Some(now.at);
-                self.starts.ordered();
+                self.starts.ordered(now);
                 actions.push(Action::Start {
                     stack: orders.instance.stack.clone(),
                     service: orders.name.clone(),
                     command: orders.service.command.clone(),
                 });
+                return 1;
             }
-        } else if let Some(id) = self.surplus(now, desired)
+        }
+        if let Some(id) = self.outdated()
+            && let Some(replica) = self.replicas.get_mut(&id)
+        {
+            tracing::info!(replica = %replica.unit.name, "of an earlier deployment; it drains");
+            replica.drain(now, next);
+        } else if desired <= present
+            && let Some(id) = self.surplus(now, desired)
             && let Some(replica) = self.replicas.get_mut(&id)
         {
             replica.drain(now, next);
             self.last_drain = Some(now.at);
-            self.record(Direction::Down, present, desired, reason, now);
+            self.record(Direction::Down, present, decision, orders, now);
         }
+        0
     }
 
     /// Whoever is to leave: one too many, or one of usher's own that never became ready.

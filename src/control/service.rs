@@ -1,24 +1,36 @@
 //! What the control plane remembers of one service: its replicas and its scaling.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use super::answers::Answers;
 use super::event::Now;
+use super::leftovers::Leftovers;
 use super::reach::is_probed;
-use super::replica::{Replica, State, Who};
-use crate::autoscaler::{Crew, Decision, Direction, Window};
+use super::replica::{Replica, START_WITHIN, State, Who};
+use super::scaling::Orders;
+use crate::autoscaler::{Crew, Decision, Direction, Lead, Load, Override, Seen};
 use crate::config::model::Service;
+use crate::engine::Trouble;
 use crate::inventory::{Origin, Phase, Unit};
 use crate::names::{Generation, ReplicaId};
-use crate::plan::InstanceReport;
+use crate::plan::{InstanceReport, SessionTotals};
 
 /// The first pause after a start that failed; it doubles up to [`LAST_BACKOFF`].
 const FIRST_BACKOFF: Duration = Duration::from_secs(5);
 const LAST_BACKOFF: Duration = Duration::from_secs(300);
 /// A replica that ends sooner than this after its start failed to start.
 const SHORT_LIFE: Duration = Duration::from_secs(60);
+/// Compose stops a container, then starts the one in its place.
+const REPLACED_WITHIN: Duration = Duration::from_secs(10);
+/// So many failures in a row are no accident.
+const IN_A_ROW: usize = 3;
+/// So close together, the deaths of replicas are a loop.
+const LOOP_WITHIN: Duration = Duration::from_secs(300);
+/// What failed is not told any more when nothing was tried for this long.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 /// A replica that was ordered shows in the listing by then, or it never will.
 const LISTED_WITHIN: Duration = Duration::from_secs(10);
 
@@ -27,19 +39,42 @@ pub(super) struct ServiceState {
     pub(super) replicas: BTreeMap<ReplicaId, Replica>,
     /// Containers that ended: their name and exit code.
     pub(super) ended: Vec<(String, i64)>,
-    pub(super) demand: Window,
+    /// How long starts took.
+    pub(super) lead: Lead,
     pub(super) last_up: Option<Instant>,
     pub(super) last_drain: Option<Instant>,
     pub(super) decision: Option<Decision>,
     /// The last decision that changed something.
     pub(super) change: Option<Change>,
     pub(super) changes: BTreeMap<Direction, u64>,
-    pub(super) over: Option<Override>,
+    pub(super) over: Option<Wished>,
     pub(super) starts: Starts,
+    pub(super) leftovers: Leftovers,
+    /// When one that somebody else had stopped ended.
+    left_at: Option<Instant>,
     /// A replica that takes requests is about to be there.
     pub(super) coming: bool,
     /// Requests that wait for one.
     held: u32,
+    pushed_back: PushedBack,
+    answers: Answers,
+}
+
+/// Signs of too much: the last totals, and what came since the last decision.
+#[derive(Debug, Default)]
+struct PushedBack {
+    known: Option<(u64, u64)>,
+    refused: u64,
+    overloaded: u64,
+}
+
+/// What somebody else did to the replicas of a service.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Disturbance {
+    /// One was told to stop.
+    pub(super) stopped: bool,
+    /// One was removed, or made of something new: mostly a deployment.
+    pub(super) replaced: bool,
 }
 
 /// A change of the number of replicas, for people.
@@ -53,8 +88,8 @@ pub(super) struct Change {
 
 /// An operator's number.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Override {
-    pub(super) replicas: u32,
+pub(super) struct Wished {
+    pub(super) wish: Override,
     /// `None`: until it is taken back.
     pub(super) until: Option<Now>,
 }
@@ -64,6 +99,11 @@ pub(super) struct Override {
 pub(super) struct Starts {
     phase: StartPhase,
     failures: u32,
+    failed_at: Option<SystemTime>,
+    /// Of the failures in a row, those of replicas that the engine had started.
+    stillborn: usize,
+    /// When replicas that had lived ended by themselves, lately.
+    deaths: Vec<Instant>,
     not_before: Option<Instant>,
     /// Why the last one failed, until one succeeds.
     pub(super) trouble: Option<String>,
@@ -82,8 +122,12 @@ enum StartPhase {
 }
 
 impl Starts {
-    pub(super) fn ordered(&mut self) {
+    pub(super) fn ordered(&mut self, now: Now) {
         self.phase = StartPhase::Ordered { listed: false };
+        if self.stillborn >= IN_A_ROW {
+            // This one shows whether it is worth starting others.
+            self.not_before = Some(now.at + LAST_BACKOFF);
+        }
     }
 
     pub(super) fn succeeded(&mut self, now: Now) {
@@ -93,19 +137,52 @@ impl Starts {
         };
     }
 
-    pub(super) fn failed(&mut self, now: Now, why: String, passing: bool) {
+    pub(super) fn failed(&mut self, now: Now, why: String, trouble: Trouble) {
         self.phase = StartPhase::Idle;
         self.failures += 1;
+        self.failed_at = Some(now.wall);
         let doublings = (self.failures - 1).min(6);
-        let pause = (FIRST_BACKOFF * (1 << doublings)).min(LAST_BACKOFF);
-        self.not_before = Some(now.at + pause);
+        let pause = match trouble {
+            // For everybody on this host: asking again soon would only be one of many.
+            Trouble::Capacity => LAST_BACKOFF,
+            Trouble::Passing | Trouble::Stack => FIRST_BACKOFF * (1 << doublings),
+        };
+        self.not_before = Some(now.at + pause.min(LAST_BACKOFF));
         self.trouble = Some(why);
-        self.hopeless = !passing;
+        self.hopeless = trouble == Trouble::Stack;
+    }
+
+    /// One was started and did not come to life, or did not keep it: three in a row, and one more
+    /// is tried every five minutes only.
+    pub(super) fn stillborn(&mut self, now: Now, why: String) {
+        self.failed(now, why, Trouble::Passing);
+        self.stillborn += 1;
+        if self.stillborn >= IN_A_ROW {
+            self.not_before = Some(now.at + LAST_BACKOFF);
+        }
+    }
+
+    /// One that had lived ended by itself.
+    fn died(&mut self, now: Now, why: String) {
+        self.deaths
+            .retain(|at| now.at.duration_since(*at) < LOOP_WITHIN);
+        self.deaths.push(now.at);
+        if self.deaths.len() >= IN_A_ROW {
+            self.stillborn = self.deaths.len();
+            self.stillborn(now, why);
+        }
+    }
+
+    /// Whether the engine works on one.
+    pub(super) fn is_under_way(&self) -> bool {
+        matches!(self.phase, StartPhase::Ordered { .. })
     }
 
     /// A replica lives: the past is forgiven.
     fn proven(&mut self) {
         self.failures = 0;
+        self.stillborn = 0;
+        self.failed_at = None;
         self.not_before = None;
         self.trouble = None;
         self.hopeless = false;
@@ -134,7 +211,7 @@ impl Starts {
 }
 
 impl ServiceState {
-    /// Takes the listed units in. Returns how many left without having been asked to.
+    /// Takes the listed units in. Returns what somebody else did to them.
     ///
     /// `next` is the number of the plan that will carry the changes.
     pub(super) fn list(
@@ -143,7 +220,7 @@ impl ServiceState {
         service: &Service,
         now: Now,
         next: Generation,
-    ) -> u32 {
+    ) -> Disturbance {
         let alive: Vec<&Unit> = units.iter().filter(|unit| unit.phase.is_alive()).collect();
         self.ended = units
             .iter()
@@ -152,20 +229,24 @@ impl ServiceState {
                 _ => None,
             })
             .collect();
-        let mut vanished = 0;
+        let mut disturbance = Disturbance::default();
+        let mut left = false;
+        let known = !self.replicas.is_empty();
+        let makes = self.declared_makes();
         let mut short_lived = None;
+        let mut died = None;
+        self.leftovers.list(units);
         self.replicas.retain(|id, replica| {
             if alive.iter().any(|unit| unit.id == *id) {
                 return true;
             }
-            let expected = matches!(
-                replica.state(),
-                State::Stopping { .. } | State::Draining { by: Who::Other, .. }
-            );
-            if !expected {
-                let ended = units
-                    .iter()
-                    .find(|unit| unit.id == *id || unit.id.unit() == id.unit());
+            let ended = units
+                .iter()
+                .find(|unit| unit.id == *id || unit.id.unit() == id.unit());
+            if let State::Draining { by: Who::Other, .. } = replica.state() {
+                left = true;
+                disturbance.replaced |= ended.is_none();
+            } else if !matches!(replica.state(), State::Stopping { .. }) {
                 let lived = now
                     .wall
                     .duration_since(replica.unit.since)
@@ -178,20 +259,34 @@ impl ServiceState {
                             lived.as_secs()
                         ));
                     }
-                    Some(_) => {}
-                    None => vanished += 1,
+                    Some(_) => died = Some(format!("{} ended by itself", replica.unit.name)),
+                    None => disturbance.replaced = true,
                 }
             }
             false
         });
+        if left {
+            self.left_at = Some(now.at);
+        }
         if let Some(why) = short_lived {
-            self.starts.failed(now, why, true);
+            self.starts.stillborn(now, why);
+        } else if let Some(why) = died {
+            self.starts.died(now, why);
         }
         for unit in alive {
             let probed = is_probed(service, unit);
             match self.replicas.get_mut(&unit.id) {
-                Some(replica) => replica.refresh(unit, now, probed, next),
+                Some(replica) => {
+                    let leaving = |replica: &Replica| {
+                        matches!(replica.state(), State::Draining { by: Who::Other, .. })
+                    };
+                    let left_before = leaving(replica);
+                    replica.refresh(unit, now, probed, next);
+                    disturbance.stopped |= leaving(replica) && !left_before;
+                }
                 None => {
+                    let declared = matches!(unit.origin, Origin::Declared { .. });
+                    disturbance.replaced |= known && declared && !makes.contains(&unit.make);
                     let replica = Replica::new(unit.clone(), now, probed);
                     tracing::info!(
                         replica = %unit.name,
@@ -206,7 +301,41 @@ impl ServiceState {
                 }
             }
         }
-        vanished
+        self.mark_outdated(units);
+        disturbance
+    }
+
+    /// What the declared replicas are made of.
+    fn declared_makes(&self) -> BTreeSet<String> {
+        let units = self.replicas.values().map(|replica| &replica.unit);
+        units
+            .filter(|unit| matches!(unit.origin, Origin::Declared { .. }))
+            .map(|unit| unit.make.clone())
+            .collect()
+    }
+
+    /// A sibling of something that was deployed away is of no deployment any more.
+    fn mark_outdated(&mut self, units: &[Unit]) {
+        let declared: BTreeSet<&str> = units
+            .iter()
+            .filter(|unit| matches!(unit.origin, Origin::Declared { .. }))
+            .map(|unit| unit.make.as_str())
+            .collect();
+        for replica in self.replicas.values_mut() {
+            replica.outdated = matches!(replica.unit.origin, Origin::Added { .. })
+                && !declared.is_empty()
+                && !declared.contains(replica.unit.make.as_str());
+        }
+    }
+
+    /// A sibling of an earlier deployment that can leave, because one of the new is ready.
+    pub(super) fn outdated(&self) -> Option<ReplicaId> {
+        let ready = |replica: &Replica| replica.state() == State::Ready && !replica.outdated;
+        self.replicas.values().find(|replica| ready(replica))?;
+        self.replicas
+            .iter()
+            .find(|(_, replica)| replica.outdated && replica.is_present())
+            .map(|(id, _)| id.clone())
     }
 
     /// An address that is not declared any more leaves like any other replica; one that is
@@ -233,6 +362,24 @@ impl ServiceState {
         }
     }
 
+    /// Takes in what a probe found.
+    pub(super) fn observe(&mut self, id: &ReplicaId, outcome: Result<(), String>, now: Now) {
+        let Some(replica) = self.replicas.get_mut(id) else {
+            return;
+        };
+        let starting = replica.state() == State::Starting;
+        replica.observe(outcome, now);
+        if starting && replica.state() == State::Ready {
+            let took = now.wall.duration_since(replica.unit.since);
+            // One that ran long before it was found has not been watched starting.
+            if let Ok(took) = took
+                && took <= START_WITHIN
+            {
+                self.lead.record(took);
+            }
+        }
+    }
+
     /// Takes the newest counts in. A replica that is in no report holds nothing.
     pub(super) fn load(&mut self, report: &InstanceReport) {
         for (id, replica) in &mut self.replicas {
@@ -240,19 +387,47 @@ impl ServiceState {
         }
     }
 
-    /// Takes in how many requests wait for a replica.
-    pub(super) fn hold(&mut self, held: u32) {
-        self.held = held;
+    /// Takes in who waits, what was refused, and how quickly handshakes are answered.
+    pub(super) fn count_totals(&mut self, totals: &SessionTotals, now: Now) {
+        self.held = totals.held;
+        let new = (totals.refused, totals.overloaded);
+        // Totals that were not known before are of an unknown time.
+        let old = self.pushed_back.known.replace(new).unwrap_or(new);
+        self.pushed_back.refused += new.0.saturating_sub(old.0);
+        self.pushed_back.overloaded += new.1.saturating_sub(old.1);
+        self.answers.take(now.at, totals.handshakes);
     }
 
-    /// What is connected now: sessions, requests in flight, and those that wait to be.
-    pub(super) fn demand_now(&self) -> u32 {
-        let inside: u32 = self
-            .replicas
-            .values()
-            .map(|replica| replica.load.inside)
-            .sum();
-        inside + self.held
+    /// What the autoscaler has to know. Signs of too much are told once.
+    pub(super) fn seen(&mut self, now: Now) -> Seen {
+        let mut load = Load {
+            held: self.held,
+            answered_within: self.answers.within(),
+            ..Load::default()
+        };
+        for replica in self.replicas.values() {
+            let sessions = replica.sessions();
+            load.sessions += sessions;
+            load.pending += replica.load.pending;
+            load.in_flight += replica
+                .load
+                .inside
+                .saturating_sub(sessions + replica.load.pending);
+            if replica.state() == State::Ready {
+                load.fullest = load.fullest.max(sessions);
+            }
+        }
+        let most = u64::from(u32::MAX);
+        let told =
+            |count: &mut u64| u32::try_from(std::mem::take(count).min(most)).unwrap_or(u32::MAX);
+        load.refused = told(&mut self.pushed_back.refused);
+        load.overloaded = told(&mut self.pushed_back.overloaded);
+        Seen {
+            crew: self.crew(now),
+            load,
+            over: self.over.map(|over| over.wish),
+            backlog: None,
+        }
     }
 
     /// Whether a replica starts, has been ordered, or is restarted by somebody else.
@@ -267,7 +442,11 @@ impl ServiceState {
             .replicas
             .values()
             .any(|replica| comes(replica.state()) && replica.is_reachable());
-        starts || self.starts.unseen(now)
+        // Whoever stops one without asking mostly puts another in its place.
+        let replaced = self
+            .left_at
+            .is_some_and(|at| now.at.duration_since(at) < REPLACED_WITHIN);
+        starts || replaced || self.starts.unseen(now)
     }
 
     pub(super) fn count(&self, state: impl Fn(State) -> bool) -> u32 {
@@ -297,24 +476,23 @@ impl ServiceState {
             }),
             last_up: self.last_up,
             last_drain: self.last_drain,
+            lead: self.lead.usual(),
         }
     }
 
-    /// Whether a replica lives long enough to count as started.
+    /// Forgets failures once a replica that was started after them lives long enough to count as
+    /// started, or when they are old.
     pub(super) fn forgive(&mut self, now: Now) {
+        let Some(failed_at) = self.starts.failed_at else {
+            return;
+        };
+        let lives = |since: SystemTime| now.wall.duration_since(since).unwrap_or_default();
         let proven = self.replicas.values().any(|replica| {
-            replica.state() == State::Ready
-                && now
-                    .wall
-                    .duration_since(replica.unit.since)
-                    .unwrap_or_default()
-                    >= SHORT_LIFE
+            let since = replica.unit.since;
+            replica.state() == State::Ready && since >= failed_at && lives(since) >= SHORT_LIFE
         });
-        let quiet = self
-            .starts
-            .not_before
-            .is_none_or(|at| at + SHORT_LIFE <= now.at);
-        if proven && quiet && self.starts.failures > 0 && !self.starts.hopeless {
+        let old = lives(failed_at) >= FORGOTTEN_AFTER;
+        if (proven || old) && !self.starts.hopeless {
             self.starts.proven();
         }
     }
@@ -335,6 +513,7 @@ impl ServiceState {
                 };
                 (
                     rank,
+                    !replica.outdated,
                     declared,
                     replica.sessions(),
                     std::cmp::Reverse(replica.entered_at()),
@@ -350,6 +529,7 @@ impl ServiceState {
             .iter()
             .filter(|(_, replica)| {
                 matches!(replica.state(), State::Draining { by: Who::Usher, .. })
+                    && !replica.outdated
             })
             .max_by_key(|(_, replica)| replica.sessions())
             .map(|(id, _)| id.clone())
@@ -369,10 +549,12 @@ impl ServiceState {
         &mut self,
         direction: Direction,
         from: u32,
-        to: u32,
-        reason: &str,
+        decision: &Decision,
+        orders: &Orders<'_>,
         now: Now,
     ) {
+        let to = decision.desired;
+        let reason = decision.to_string();
         let same = self
             .change
             .as_ref()
@@ -380,12 +562,21 @@ impl ServiceState {
         if same {
             return;
         }
+        tracing::info!(
+            instance = %orders.instance.name,
+            service = %orders.name,
+            from,
+            to,
+            %reason,
+            inputs = ?decision.inputs,
+            "scales"
+        );
         *self.changes.entry(direction).or_default() += 1;
         self.change = Some(Change {
             at: now.wall,
             from,
             to,
-            reason: reason.to_owned(),
+            reason,
         });
     }
 }

@@ -13,13 +13,14 @@ use super::event::{Command, Event, Now, Wish};
 use super::networks::NETWORK_BACKOFF;
 use super::service::ServiceState;
 use super::status::Memory;
-use super::tenant::Tenant;
+use super::tenant::{Claim, Tenant};
 use crate::config::watch::Current;
 use crate::config::{Instance, Issue};
 use crate::engine::act::Acted;
 use crate::engine::{Action, Listing};
 use crate::host::Host;
 use crate::inventory::{Inventory, Stack};
+use crate::moment;
 use crate::names::{Domain, InstanceName, ServiceName, StackName};
 use crate::plan::{CertificateReport, Plan, Report};
 
@@ -36,11 +37,16 @@ pub struct Controller {
     pub(super) misfits: BTreeMap<StackName, String>,
     pub(super) report: Arc<Report>,
     pub(super) certificates: Arc<[CertificateReport]>,
+    /// Certificates that could not be exported, and why.
+    pub(super) exports: Arc<BTreeMap<InstanceName, String>>,
     pub(super) host: Host,
     pub(super) plan: Arc<Plan>,
     pub(super) memory: Memory,
     /// Networks an action is about, and when it may be tried again.
     pub(super) networks: BTreeMap<String, Option<Instant>>,
+    /// Memory that replicas may still take, in bytes: of the last look at the host, less what was
+    /// started since. `None`: nobody knows.
+    pub(super) room: Option<u64>,
     reported_at: Option<Instant>,
 }
 
@@ -51,7 +57,15 @@ pub struct EngineFacts {
     /// Whether a service without any replica can be started. A Compose service without one was
     /// stopped by its operator, and there is nothing to copy.
     pub starts_from_nothing: bool,
+    /// Whether another usher may command the same engine.
+    pub shared: bool,
+    /// How long a stack has to be left alone by others before usher adds to it; see [`QUIET`].
+    pub quiet: Duration,
 }
+
+/// After somebody else made or removed containers of a stack, usher adds none for this long: a
+/// deployment is under way, and a sibling made now would be one of the old.
+pub const QUIET: Duration = Duration::from_secs(30);
 
 impl Controller {
     pub fn new(current: Current, engine: EngineFacts, now: Now) -> Self {
@@ -67,10 +81,12 @@ impl Controller {
             misfits: BTreeMap::new(),
             report: Arc::default(),
             certificates: Arc::from([]),
+            exports: Arc::default(),
             host: Host::default(),
             plan: Arc::default(),
             memory: Memory::new(now),
             networks: BTreeMap::new(),
+            room: None,
             reported_at: None,
         };
         controller.rebuild(now);
@@ -90,20 +106,23 @@ impl Controller {
                 self.current = current;
                 self.rebuild(now);
             }
+            Event::Exports(exports) => self.exports = exports,
             Event::Listing(listing) => {
                 self.listing = listing;
                 self.rebuild(now);
             }
-            Event::Host(host) => self.host = host,
+            Event::Host(host) => {
+                self.room = host.memory.map(super::room::spare);
+                self.host = host;
+            }
             Event::Probe(outcome) => {
                 let subject = &outcome.subject;
-                let replica = self
+                let service = self
                     .tenants
                     .get_mut(&subject.instance)
-                    .and_then(|tenant| tenant.services.get_mut(&subject.service))
-                    .and_then(|service| service.replicas.get_mut(&subject.replica));
-                if let Some(replica) = replica {
-                    replica.observe(outcome.result, now);
+                    .and_then(|tenant| tenant.services.get_mut(&subject.service));
+                if let Some(service) = service {
+                    service.observe(&subject.replica, outcome.result, now);
                 }
             }
             Event::Report(report) => {
@@ -114,8 +133,9 @@ impl Controller {
                     let report = self.report.instances.get(name).unwrap_or(&empty);
                     for (name, service) in &mut tenant.services {
                         service.load(report);
-                        let held = report.services.get(name).map_or(0, |totals| totals.held);
-                        service.hold(held);
+                        if let Some(totals) = report.services.get(name) {
+                            service.count_totals(totals, now);
+                        }
                     }
                 }
             }
@@ -134,11 +154,29 @@ impl Controller {
             .reported_at
             .is_some_and(|at| now.at.duration_since(at) <= REPORT_GOOD_FOR);
         for tenant in self.tenants.values_mut() {
-            tenant.watch(now, fresh, unknown);
-            // Without the engine nothing can be started, and deciding on a stale listing would be
-            // deciding blindly.
+            tenant.watch(now, unknown);
+            // The history that decisions need is kept whether or not they can be carried out.
+            if self.listing.inventory.is_some() {
+                tenant.decide(now, fresh);
+            }
+        }
+        self.share_host(now.wall);
+        let today = moment::text(now.wall);
+        // RFC 3339: the year and the month.
+        let month = today.get(..7).unwrap_or_default();
+        for tenant in self
+            .tenants
+            .values_mut()
+            .filter(|tenant| tenant.is_scaled())
+        {
+            let running = tenant.replicas_running();
+            tenant.ledger.count(running, month, now);
+        }
+        for tenant in self.tenants.values_mut() {
+            // Without the engine nothing can be started, and acting on a stale listing would be
+            // acting blindly.
             if !frozen {
-                tenant.scale(now, next, self.engine, &mut actions);
+                tenant.scale(now, next, self.engine, &mut self.room, &mut actions);
             }
             tenant.advance_drains(now, next, &self.report, frozen, &mut actions);
         }
@@ -161,9 +199,12 @@ impl Controller {
                 .tenants
                 .entry(name)
                 .or_insert_with(|| Tenant::new(Arc::clone(&instance)));
-            tenant.instance = instance;
-            tenant.stack_exists = stack.is_some();
-            tenant.list(stack.unwrap_or(&silent), now, next);
+            tenant.configure(instance);
+            let existed = std::mem::replace(&mut tenant.stack_exists, stack.is_some());
+            tenant.list(stack.unwrap_or(&silent), now, next, self.engine.quiet);
+            if existed && !tenant.stack_exists {
+                tenant.forget();
+            }
         }
     }
 
@@ -215,6 +256,18 @@ impl Controller {
     fn acted(&mut self, now: Now, acted: Acted) {
         let Acted { action, result } = acted;
         match &action {
+            Action::Claim { stack } => {
+                let mut tenants = self.tenants.values_mut();
+                if let Some(tenant) = tenants.find(|tenant| tenant.instance.stack == *stack) {
+                    tenant.claim = match result {
+                        Ok(()) => Claim::Held,
+                        Err(failure) => Claim::Refused {
+                            at: now.at,
+                            why: failure.text,
+                        },
+                    };
+                }
+            }
             Action::Join { network, .. } | Action::Leave { network } => {
                 let again = result.is_err().then(|| now.at + NETWORK_BACKOFF);
                 match again {
@@ -226,19 +279,28 @@ impl Controller {
                 if let Some(service) = self.service_mut(stack, service) {
                     match result {
                         Ok(()) => service.starts.succeeded(now),
-                        Err(failure) => service.starts.failed(now, failure.text, failure.passing),
+                        Err(failure) => service.starts.failed(now, failure.text, failure.trouble),
                     }
+                }
+            }
+            Action::Remove {
+                stack,
+                service,
+                replica,
+            } => {
+                if let Some(service) = self.service_mut(stack, service) {
+                    service.leftovers.removed(now, replica);
                 }
             }
             Action::Stop {
                 stack,
                 service,
-                replica,
+                proof,
                 ..
             } => {
                 let replica = self
                     .service_mut(stack, service)
-                    .and_then(|service| service.replicas.get_mut(replica));
+                    .and_then(|service| service.replicas.get_mut(proof.replica()));
                 if let (Some(replica), Err(_)) = (replica, result) {
                     replica.not_stopped(now);
                 }

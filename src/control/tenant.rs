@@ -8,40 +8,67 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::event::Now;
+use super::ledger::Ledger;
 use super::replica::{State, Who};
-use super::scaling::Orders;
-use super::service::{Override, ServiceState};
+use super::room;
+use super::scaling::{Orders, Scaler};
+use super::service::{ServiceState, Wished};
 use super::step::EngineFacts;
+use crate::autoscaler::{Override, is_on};
 use crate::config::Instance;
 use crate::config::model::{Role, ScaleMode, Service};
-use crate::engine::Action;
+use crate::engine::{Action, StopWhen};
 use crate::inventory::{Origin, Phase, Reach, Stack, Unit};
 use crate::names::{Generation, ReplicaId, ServiceName};
 use crate::plan::Report;
 
-/// After somebody else removed containers of a stack, usher adds none for this long: a deployment
-/// is under way, and a sibling made now would be one of the old.
-const QUIET: Duration = Duration::from_secs(30);
+/// Two workers of one stack are not stopped closer together than this.
+const BETWEEN_FOLLOWERS: Duration = Duration::from_secs(2);
+
+/// Whoever changes the stack now may be gone by then.
+const CLAIM_AGAIN_AFTER: Duration = Duration::from_secs(10);
+
+/// Whether the stack is this usher's to change.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Claim {
+    Unasked,
+    Asked,
+    Held,
+    Refused { at: Instant, why: String },
+}
+
 /// One instance and its stack.
 #[derive(Debug)]
 pub(super) struct Tenant {
     pub(super) instance: Arc<Instance>,
     pub(super) services: BTreeMap<ServiceName, ServiceState>,
+    pub(super) scaler: Scaler,
+    pub(super) ledger: Ledger,
     pub(super) stack_exists: bool,
     /// An operator lets nothing new through.
     pub(super) paused: bool,
+    pub(super) claim: Claim,
     /// No starts before this.
     quiet_until: Option<Instant>,
+    /// What was removed is expected back before this.
+    deployed_until: Option<Instant>,
+    /// When one of those that follow others was last seen to be stopped.
+    follower_stopped: Option<Instant>,
 }
 
 impl Tenant {
     pub(super) fn new(instance: Arc<Instance>) -> Self {
         Self {
+            scaler: Scaler::new(&instance),
+            ledger: Ledger::default(),
             instance,
             services: BTreeMap::new(),
             stack_exists: false,
             paused: false,
+            claim: Claim::Unasked,
             quiet_until: None,
+            deployed_until: None,
+            follower_stopped: None,
         }
     }
 
@@ -61,40 +88,60 @@ impl Tenant {
         }
     }
 
-    pub(super) fn list(&mut self, stack: &Stack, now: Now, next: Generation) {
+    /// `quiet`: how long nothing is added after somebody else changed the stack.
+    pub(super) fn list(&mut self, stack: &Stack, now: Now, next: Generation, quiet: Duration) {
         let instance = Arc::clone(&self.instance);
         self.services
             .retain(|name, _| instance.services.contains_key(name));
-        let mut vanished = 0;
+        let mut stopped = false;
+        let mut replaced = false;
         for (name, service) in &instance.services {
             let state = self.services.entry(name.clone()).or_default();
             let mut units = stack.services.get(name).cloned().unwrap_or_default();
             units.extend(fixed_units(service, now.wall));
             let withdrawn = withdrawn(state, &units);
             units.extend(withdrawn.iter().cloned());
-            vanished += state.list(&units, service, now, next);
+            let disturbance = state.list(&units, service, now, next);
+            stopped |= disturbance.stopped;
+            replaced |= disturbance.replaced;
             state.drain_withdrawn(&withdrawn, service, now, next);
         }
-        if vanished > 0 {
-            info!(instance = %instance.name, vanished, "replicas were removed by somebody else");
-            self.quiet_until = Some(now.at + QUIET);
+        if stopped || replaced {
+            info!(instance = %instance.name, replaced, "replicas were changed by somebody else");
+            self.quiet_until = Some(now.at + quiet);
+        }
+        if replaced {
+            self.deployed_until = self.quiet_until;
         }
     }
 
-    /// Keeps the history that decisions need, whether or not anything can be decided now.
-    ///
-    /// `fresh`: the newest counts are of now. `unknown`: the engine has not been listed yet.
-    pub(super) fn watch(&mut self, now: Now, fresh: bool, unknown: bool) {
-        // Somebody else removed replicas of a stack that is still there: a deployment, mostly.
-        let quiet = self.quiet_until.is_some_and(|until| until > now.at);
-        let deployed = quiet && self.stack_exists;
+    /// The stack was taken down: what comes under its name is another one. An operator's number
+    /// is about the service and stays.
+    pub(super) fn forget(&mut self) {
+        info!(instance = %self.instance.name, stack = %self.instance.stack, "the stack is gone");
+        self.quiet_until = None;
+        self.deployed_until = None;
         for state in self.services.values_mut() {
-            if fresh {
-                let demand = state.demand_now();
-                state
-                    .demand
-                    .push(now.at, demand, self.instance.scale.down_after);
+            if state.replicas.is_empty() {
+                let over = std::mem::take(state).over;
+                state.over = over;
             }
+        }
+    }
+
+    /// Takes a new configuration; what is known of the past stays.
+    pub(super) fn configure(&mut self, instance: Arc<Instance>) {
+        if *self.instance != *instance {
+            self.scaler.configure(&instance);
+        }
+        self.instance = instance;
+    }
+
+    /// Notices what time alone changes. `unknown`: the engine has not been listed yet.
+    pub(super) fn watch(&mut self, now: Now, unknown: bool) {
+        // Somebody else removed replicas of a stack that is still there: a deployment, mostly.
+        let deployed = self.deployed_until.is_some_and(|until| until > now.at) && self.stack_exists;
+        for state in self.services.values_mut() {
             state.forgive(now);
             if state
                 .over
@@ -114,44 +161,75 @@ impl Tenant {
                 })
                 .last();
             if let Some(why) = late {
-                state.starts.failed(now, why, true);
+                state.starts.stillborn(now, why);
             }
             state.coming = unknown || deployed || state.is_coming(now);
         }
     }
 
+    /// Goes one step towards what was decided. `room` is what is left on the host.
     pub(super) fn scale(
         &mut self,
         now: Now,
         next: Generation,
         engine: EngineFacts,
+        room: &mut Option<u64>,
         actions: &mut Vec<Action>,
     ) {
-        let instance = Arc::clone(&self.instance);
-        if instance.standby || instance.scale.mode == ScaleMode::Off {
+        if !self.is_scaled() {
             return;
         }
-        for (name, service) in leaders_first(&instance) {
-            let leaders = match &service.role {
-                Role::Ratio { of, .. } => self.services.get(of).map(|leader| leader.desired(now)),
-                _ => None,
-            };
-            let Some(state) = self.services.get_mut(name) else {
+        if engine.shared && !self.may_act(now, actions) {
+            return;
+        }
+        let instance = Arc::clone(&self.instance);
+        let quiet = self.quiet_until.is_some_and(|until| until > now.at);
+        for scaled in &self.scaler.policy.services {
+            let (Some((name, service)), Some(state)) = (
+                instance.services.get_key_value(&*scaled.name),
+                self.services.get_mut(&*scaled.name),
+            ) else {
                 continue;
             };
-            let Some(decision) = state.decide(now, &instance, service, leaders) else {
+            let Some(decision) = state.decision.clone() else {
                 continue;
             };
-            let quiet = self.quiet_until.is_some_and(|until| until > now.at);
+            let has_something = engine.starts_from_nothing || !state.replicas.is_empty();
             let orders = Orders {
                 instance: &instance,
                 name,
                 service,
-                may_start: !quiet && (engine.starts_from_nothing || !state.replicas.is_empty()),
+                may_start: !quiet && has_something && room::fits_one(*room),
             };
-            state.approach(now, next, &decision, &orders, actions);
-            state.decision = Some(decision);
+            if !state.starts.is_under_way()
+                && instance.scale.mode != ScaleMode::Recommend
+                && let Some(replica) = state.leftovers.next(now)
+            {
+                actions.push(Action::Remove {
+                    stack: instance.stack.clone(),
+                    service: name.clone(),
+                    replica,
+                });
+            }
+            let started = state.approach(now, next, &decision, &orders, actions);
+            *room = room::after(*room, started);
         }
+    }
+
+    /// Whether this usher is the one that changes the stack; asks to be while it is not.
+    fn may_act(&mut self, now: Now, actions: &mut Vec<Action>) -> bool {
+        let ask = match &self.claim {
+            Claim::Unasked => self.stack_exists,
+            Claim::Refused { at, .. } => now.at >= *at + CLAIM_AGAIN_AFTER,
+            Claim::Asked | Claim::Held => false,
+        };
+        if ask {
+            self.claim = Claim::Asked;
+            actions.push(Action::Claim {
+                stack: self.instance.stack.clone(),
+            });
+        }
+        self.claim == Claim::Held
     }
 
     /// Lets drains end: the empty stop, the overdue are cut. `frozen`: nothing can be stopped now.
@@ -165,13 +243,17 @@ impl Tenant {
     ) {
         let instance = Arc::clone(&self.instance);
         let off = instance.scale.mode == ScaleMode::Off;
+        let in_flight = self.followers_at_work();
+        let mut may_stop_follower = self.may_stop_follower(now);
+        let event = instance.events.iter().any(|event| is_on(event, now.wall));
         for (name, service) in &instance.services {
             let Some(state) = self.services.get_mut(name) else {
                 continue;
             };
             let routed = !matches!(service.role, Role::Ratio { .. });
             let room = state.room(instance.scale.sessions_per_replica);
-            state.replicas.retain(|id, replica| {
+            let busy = in_flight.get(name).is_some_and(|busy| *busy);
+            state.replicas.retain(|_, replica| {
                 let (State::Draining {
                     from,
                     by: Who::Usher,
@@ -184,22 +266,38 @@ impl Tenant {
                 if !fixed && (frozen || off) {
                     return true;
                 }
-                if replica.is_empty(report, routed && replica.is_reachable()) {
+                // What it does may take long; when its time is over, it is over.
+                let at_work = busy && matches!(replica.state(), State::Draining { .. });
+                let waits = !routed && (at_work || !may_stop_follower);
+                let proof = replica.drained(now, report, &instance.name);
+                if let Some(proof) = proof.filter(|_| !waits) {
                     if fixed {
                         info!(replica = %replica.unit.name, "address left");
                         return false;
+                    }
+                    // Nobody is connected to a follower; what it does has to be over instead.
+                    let when = match (routed, replica.state()) {
+                        (false, State::Draining { .. }) => StopWhen::Idle,
+                        _ => StopWhen::Now,
+                    };
+                    if !routed {
+                        may_stop_follower = false;
+                        self.follower_stopped = Some(now.at);
                     }
                     replica.stopping(now, from);
                     actions.push(Action::Stop {
                         stack: instance.stack.clone(),
                         service: name.clone(),
-                        replica: id.clone(),
+                        proof,
+                        when,
                         grace: instance.drain.stop,
                     });
                     return true;
                 }
-                let drained_for = replica.been_so_for(now);
-                let due = drained_for >= instance.drain.natural && room >= replica.sessions();
+                let drained_for = replica.drained_for(now);
+                // An event is no time to ask people to come back.
+                let due =
+                    drained_for >= instance.drain.natural && room >= replica.sessions() && !event;
                 let overdue = drained_for >= instance.drain.at_most;
                 if matches!(replica.state(), State::Draining { .. }) && (due || overdue) {
                     replica.cut(now, next);
@@ -207,6 +305,46 @@ impl Tenant {
                 true
             });
         }
+    }
+
+    /// Whether the services that follow others have something to do, as far as the requests of
+    /// those they follow tell: one for each of them is in flight.
+    fn followers_at_work(&self) -> BTreeMap<ServiceName, bool> {
+        let services = self.instance.services.iter();
+        services
+            .filter_map(|(name, service)| {
+                let Role::Ratio { of, .. } = &service.role else {
+                    return None;
+                };
+                let leader = self.services.get(of)?;
+                let requests: u32 = leader
+                    .replicas
+                    .values()
+                    .map(|replica| replica.load.requests())
+                    .sum();
+                let followers = self
+                    .services
+                    .get(name)?
+                    .count(|state| state == State::Ready);
+                Some((name.clone(), requests > 0 && requests >= followers))
+            })
+            .collect()
+    }
+
+    /// Whether no follower is being stopped, nor was a moment ago.
+    fn may_stop_follower(&mut self, now: Now) -> bool {
+        let instance = &self.instance;
+        let stopping = instance
+            .services
+            .iter()
+            .filter(|(_, service)| matches!(service.role, Role::Ratio { .. }))
+            .filter_map(|(name, _)| self.services.get(name))
+            .any(|state| state.count(|state| matches!(state, State::Stopping { .. })) > 0);
+        if stopping {
+            self.follower_stopped = Some(now.at);
+        }
+        self.follower_stopped
+            .is_none_or(|at| now.at >= at + BETWEEN_FOLLOWERS)
     }
 
     pub(super) fn override_with(
@@ -236,8 +374,8 @@ impl Tenant {
                 bounds.max
             ));
         }
-        state.over = Some(Override {
-            replicas,
+        state.over = Some(Wished {
+            wish: Override::Exact(replicas),
             until: span.map(|span| Now {
                 at: now.at + span,
                 wall: now.wall + span,
@@ -251,20 +389,6 @@ impl Tenant {
     }
 }
 
-/// Followers are decided after those they follow, in the same step.
-fn leaders_first(instance: &Instance) -> impl Iterator<Item = (&ServiceName, &Service)> {
-    let follows = |service: &Service| matches!(service.role, Role::Ratio { .. });
-    let leaders = instance
-        .services
-        .iter()
-        .filter(move |(_, service)| !follows(service));
-    let followers = instance
-        .services
-        .iter()
-        .filter(move |(_, service)| follows(service));
-    leaders.chain(followers)
-}
-
 /// Replicas that no engine manages are listed as if one did.
 fn fixed_units(service: &Service, wall: SystemTime) -> Vec<Unit> {
     service
@@ -274,11 +398,13 @@ fn fixed_units(service: &Service, wall: SystemTime) -> Vec<Unit> {
             id: ReplicaId::new(&address.to_string(), u64::from(address.port())),
             name: address.to_string(),
             image: String::new(),
+            make: String::new(),
             phase: Phase::Running,
             since: wall,
             reach: Reach::At(address.ip()),
             networks: Vec::new(),
             ports: vec![address.port()],
+            mounts: Vec::new(),
             health: None,
             origin: Origin::Fixed,
         })

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use super::{Action, Engine};
+use super::{Action, Engine, EngineError, StopWhen, Trouble};
 use crate::cause::chain;
 use crate::shutdown::Shutdown;
 
@@ -22,8 +22,7 @@ pub struct Acted {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Failure {
     pub text: String,
-    /// Whether trying again may help.
-    pub passing: bool,
+    pub trouble: Trouble,
 }
 
 /// Runs until shutdown. Whoever sends takes care that no two actions are about the same service.
@@ -40,7 +39,11 @@ pub async fn run(
             biased;
             () = shutdown.begun() => return,
             Some(action) = actions.recv() => {
-                info!(%action, "engine action begins");
+                match action {
+                    // It may be asked for again and again.
+                    Action::Stop { when: StopWhen::Idle, .. } => debug!(%action, "engine action begins"),
+                    _ => info!(%action, "engine action begins"),
+                }
                 let engine = Arc::clone(&engine);
                 let task = running.spawn({
                     let action = action.clone();
@@ -49,20 +52,25 @@ pub async fn run(
                 begun.insert(task.id(), action);
             }
             Some(ended) = running.join_next_with_id() => {
+                let busy = matches!(&ended, Ok((_, Err(EngineError::Busy { .. }))));
                 let (id, result) = match ended {
                     Ok((id, result)) => (id, result.map_err(|error| Failure {
                         text: chain(&error),
-                        passing: error.is_passing(),
+                        trouble: error.trouble(),
                     })),
                     // A panic in an engine must not leave its service busy for ever.
                     Err(error) => (error.id(), Err(Failure {
                         text: "the action panicked".to_owned(),
-                        passing: true,
+                        trouble: Trouble::Passing,
                     })),
                 };
                 let Some(action) = begun.remove(&id) else { continue };
                 if let Err(failure) = &result {
-                    warn!(%action, error = %failure.text, "engine action failed");
+                    if busy {
+                        debug!(%action, reason = %failure.text, "engine action put off");
+                    } else {
+                        warn!(%action, error = %failure.text, "engine action failed");
+                    }
                 }
                 if results.send(Acted { action, result }).await.is_err() {
                     return;

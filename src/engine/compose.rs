@@ -1,42 +1,41 @@
-//! Stacks that are Compose projects: listing them, and one sibling more or less.
+//! Stacks that are Compose projects: what there is of them, and how usher gets there.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::models::{ContainerInspectResponse, ContainerSummary, EndpointSettings};
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use serde_json::Value;
+use tokio::sync::Notify;
 use tokio::time::Instant;
-use tracing::info;
 
-use super::clone::{CLONE_OF, sibling};
 use super::containers::{
-    Paths, belongs, endpoints, is_alive, is_clone, is_one_off, is_running, label, number,
-    own_mounts, place, started_at, unit, visible,
+    Paths, endpoints, is_one_off, own_mounts, place, printers, started_at, unit, visible,
 };
 use super::docker::{self, PROJECT};
-use super::{Action, Engine, EngineError, here};
+use super::lease::Leases;
+use super::{Action, Engine, EngineError, Line, Printer, Span, here};
 use crate::inventory::{Inventory, Network, Stack};
-use crate::names::{ReplicaId, ServiceName, StackName};
+use crate::names::StackName;
 
 /// Marks an attachment of usher to a network as its own doing.
 const JOINED: &str = "usher-joined";
-/// A container that two sources claim the number of is renamed and tried again.
-const NAME_TRIES: u32 = 3;
 /// How long what an inspection said is believed when no event spoke against it.
 const INSPECTION_GOOD_FOR: Duration = Duration::from_secs(25);
 
 /// A Docker engine whose stacks are Compose projects.
 #[derive(Debug)]
 pub struct Compose {
-    engine: docker::Engine,
+    pub(super) engine: docker::Engine,
     networks: NetworkPolicy,
     /// The container usher runs in.
     own: Option<String>,
     inspections: Mutex<HashMap<String, Inspection>>,
+    leases: Leases,
+    acted: Arc<Notify>,
 }
 
 /// How containers may be reached.
@@ -65,6 +64,8 @@ impl Compose {
             networks,
             own: here::container_id(),
             inspections: Mutex::default(),
+            leases: Leases::default(),
+            acted: Arc::default(),
         }
     }
 
@@ -151,103 +152,19 @@ impl Compose {
         Ok(containers)
     }
 
-    async fn start(&self, stack: &StackName, service: &ServiceName) -> Result<(), EngineError> {
-        let unclonable = |why: String| EngineError::Unclonable {
-            service: service.clone(),
-            why,
-        };
-        let siblings: Vec<ContainerSummary> = self
-            .engine
-            .containers()
-            .await?
-            .into_iter()
-            .filter(|container| belongs(container, stack, service))
-            .collect();
-        // A declared sibling that rests is started before another one is made.
-        let resting = siblings
-            .iter()
-            .filter(|container| !is_clone(container) && !is_running(container))
-            .min_by_key(|container| number(container));
-        if let Some(id) = resting.and_then(|container| container.id.as_deref()) {
-            return self.engine.start(id).await;
+    async fn claim(&self, stack: &StackName) -> Result<(), EngineError> {
+        let engine = self.engine.id().await?;
+        match self.leases.take(&engine, stack) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::AddrInUse => Err(EngineError::Claimed {
+                stack: stack.clone(),
+            }),
+            Err(error) => Err(EngineError::Refused {
+                what: format!("let usher claim {stack}"),
+                why: error.to_string(),
+                status: None,
+            }),
         }
-        let source = siblings
-            .iter()
-            .filter(|container| is_running(container))
-            .min_by_key(|container| (is_clone(container), number(container)))
-            .and_then(|container| container.id.as_deref())
-            .ok_or_else(|| unclonable("no container of it runs that could be copied".to_owned()))?;
-        let inspected = self
-            .engine
-            .raw_get(&format!("/containers/{source}/json"))
-            .await?;
-        let image = self.image_for(&inspected).await?;
-        let highest = siblings.iter().map(number).max().unwrap_or(0);
-        let mut taken = None;
-        for attempt in 1..=NAME_TRIES {
-            let clone = sibling(&inspected, highest + attempt, &image).map_err(unclonable)?;
-            match self.create_and_start(&clone).await {
-                Err(EngineError::Refused { what, why }) if why.contains("(409") => {
-                    taken = Some(EngineError::Refused { what, why });
-                }
-                other => return other,
-            }
-        }
-        Err(taken.unwrap_or_else(|| unclonable("no free name was found".to_owned())))
-    }
-
-    async fn create_and_start(&self, clone: &super::clone::Clone) -> Result<(), EngineError> {
-        let path = format!("/containers/create?name={}", clone.name);
-        let created = self.engine.raw_post(&path, &clone.create).await?;
-        let Some(id) = created["Id"].as_str() else {
-            return Err(EngineError::Refused {
-                what: format!("create {}", clone.name),
-                why: "the answer names no container".to_owned(),
-            });
-        };
-        let started = async {
-            for (network, settings) in &clone.attach {
-                let body = serde_json::json!({ "Container": id, "EndpointConfig": settings });
-                let path = format!("/networks/{network}/connect");
-                self.engine.raw_post(&path, &body).await?;
-            }
-            self.engine.start(id).await
-        };
-        if let Err(error) = started.await {
-            // What was created and never ran helps nobody. The first error is the one to tell.
-            if let Err(leftover) = self.engine.remove(id).await {
-                info!(container = %id, error = %leftover, "a container that never ran is left");
-            }
-            return Err(error);
-        }
-        Ok(())
-    }
-
-    /// The tag where it still means the image the source runs, else that image's id.
-    async fn image_for(&self, inspected: &Value) -> Result<String, EngineError> {
-        let id = inspected["Image"].as_str().unwrap_or_default();
-        let tag = inspected["Config"]["Image"].as_str().unwrap_or_default();
-        match self.engine.raw_get(&format!("/images/{tag}/json")).await {
-            Ok(image) if image["Id"] == id => Ok(tag.to_owned()),
-            Ok(_) | Err(EngineError::Refused { .. }) => Ok(id.to_owned()),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn stop(&self, replica: &ReplicaId, grace: Duration) -> Result<(), EngineError> {
-        let id = replica.unit();
-        let Some(container) = self.engine.inspect(id).await? else {
-            return Ok(());
-        };
-        // Another life of the same container is not the replica that was drained.
-        if is_alive(&container) && started_at(&container) != replica.started() {
-            return Ok(());
-        }
-        self.engine.stop(id, grace).await?;
-        if label(&container, CLONE_OF).is_some() {
-            self.engine.remove(id).await?;
-        }
-        Ok(())
     }
 
     async fn join(&self, network: &Network) -> Result<(), EngineError> {
@@ -271,7 +188,18 @@ impl Engine for Compose {
     async fn subscribe(&self) -> Result<BoxStream<'static, ()>, EngineError> {
         self.engine.connect().await?;
         lock(&self.inspections).clear();
-        self.engine.events()
+        let events = self.engine.events()?;
+        let acted = stream::unfold(Arc::clone(&self.acted), |acted| async move {
+            acted.notified().await;
+            Some((Some(()), acted))
+        });
+        // Ends with the events, which end with the connection.
+        let events = events.map(Some).chain(stream::once(async { None }));
+        let hints = stream::select(events, acted);
+        Ok(hints
+            .take_while(|hint| std::future::ready(hint.is_some()))
+            .map(drop)
+            .boxed())
     }
 
     async fn list(&self) -> Result<Inventory, EngineError> {
@@ -289,6 +217,7 @@ impl Engine for Compose {
             .into_iter()
             .filter_map(|network| Some((network.id?, network.name?)))
             .collect();
+        let mounts = own_mounts(own.as_ref());
         let mut inventory = Inventory::default();
         for container in self.inspect_all(listed).await? {
             let Some((stack, service)) = place(&container) else {
@@ -299,7 +228,12 @@ impl Engine for Compose {
                 .as_deref()
                 .is_some_and(|id| self.engine.is_leaving(id, started_at(&container)));
             let stack = inventory.stacks.entry(stack).or_default();
-            if let Some(unit) = unit(&container, leaving, &paths) {
+            let is_own = own.as_ref().is_some_and(|own| own.id == container.id);
+            if let Some(mut unit) = unit(&container, leaving, &paths, mounts.as_deref()) {
+                if is_own {
+                    // What usher has itself is shared with nobody by that.
+                    unit.mounts.clear();
+                }
                 stack.services.entry(service).or_default().push(unit);
             }
         }
@@ -308,7 +242,6 @@ impl Engine for Compose {
                 units.sort_by_key(|unit| (unit.origin, unit.id.clone()));
             }
         }
-        let mounts = own_mounts(own.as_ref());
         for volume in self.engine.volumes().await? {
             let project = volume
                 .labels
@@ -349,14 +282,40 @@ impl Engine for Compose {
     }
 
     async fn act(&self, action: &Action) -> Result<(), EngineError> {
+        let result = self.carry_out(action).await;
+        // Events may be lost; what was done here shows in a listing all the same.
+        self.acted.notify_one();
+        result
+    }
+
+    async fn printers(&self, stack: &StackName) -> Result<Vec<Printer>, EngineError> {
+        let listed = self.engine.containers().await?;
+        Ok(printers(&listed, stack))
+    }
+
+    async fn output(
+        &self,
+        printer: &str,
+        span: Span,
+    ) -> Result<BoxStream<'static, Line>, EngineError> {
+        self.engine.output(printer, span)
+    }
+}
+
+impl Compose {
+    async fn carry_out(&self, action: &Action) -> Result<(), EngineError> {
         match action {
+            Action::Claim { stack } => self.claim(stack).await,
             Action::Join { network, .. } => self.join(network).await,
             Action::Leave { network } => match &self.own {
                 Some(own) => self.engine.leave(&network.id, own).await,
                 None => Ok(()),
             },
+            Action::Remove { replica, .. } => self.clear(replica).await,
             Action::Start { stack, service, .. } => self.start(stack, service).await,
-            Action::Stop { replica, grace, .. } => self.stop(replica, *grace).await,
+            Action::Stop {
+                proof, when, grace, ..
+            } => self.stop(proof, *when, *grace).await,
         }
     }
 }

@@ -11,7 +11,8 @@ use bollard::models::{
     ContainerInspectResponse, ContainerSummary, EndpointSettings, HealthStatusEnum,
 };
 
-use super::clone::{CLONE_OF, NUMBER, SERVICE};
+use super::Printer;
+use super::clone::{CLONE_OF, CONFIG_HASH, NUMBER, SERVICE};
 use super::docker::PROJECT;
 use crate::inventory::{Network, Origin, Phase, Reach, Unit, Volume};
 use crate::names::{ReplicaId, ServiceName, StackName};
@@ -56,10 +57,40 @@ pub(super) fn is_running(container: &ContainerSummary) -> bool {
     container.state == Some(RUNNING)
 }
 
+/// Created or ended: what a start would bring to life.
+pub(super) fn is_resting(container: &ContainerSummary) -> bool {
+    use bollard::models::ContainerSummaryStateEnum::{CREATED, EXITED};
+    matches!(container.state, Some(CREATED | EXITED))
+}
+
+/// By the engine's own health check, which a list tells in words: `Up 3 minutes (unhealthy)`.
+pub(super) fn is_unhealthy(container: &ContainerSummary) -> bool {
+    let status = container.status.as_deref().unwrap_or_default();
+    status.contains("(unhealthy)") || status.contains("(health: starting)")
+}
+
 pub(super) fn number(container: &ContainerSummary) -> u32 {
     summary_label(container, NUMBER)
         .and_then(|number| number.parse().ok())
         .unwrap_or(0)
+}
+
+/// Those of a stack, the ended ones and those of `compose run` included, by name.
+pub(super) fn printers(listed: &[ContainerSummary], stack: &StackName) -> Vec<Printer> {
+    let mut printers: Vec<Printer> = listed
+        .iter()
+        .filter(|container| summary_label(container, PROJECT) == Some(stack.as_str()))
+        .filter_map(|container| {
+            let name = container.names.as_deref()?.first()?;
+            Some(Printer {
+                service: summary_label(container, SERVICE)?.parse().ok()?,
+                name: name.trim_start_matches('/').to_owned(),
+                id: container.id.clone()?,
+            })
+        })
+        .collect();
+    printers.sort_by(|one, other| one.name.cmp(&other.name));
+    printers
 }
 
 pub(super) fn label<'a>(container: &'a ContainerInspectResponse, key: &str) -> Option<&'a str> {
@@ -108,6 +139,7 @@ pub(super) fn unit(
     container: &ContainerInspectResponse,
     leaving: bool,
     paths: &Paths,
+    own: Option<&[(PathBuf, PathBuf)]>,
 ) -> Option<Unit> {
     let id = container.id.as_deref()?;
     let started = started_at(container);
@@ -133,6 +165,7 @@ pub(super) fn unit(
         image: config
             .and_then(|config| config.image.clone())
             .unwrap_or_default(),
+        make: make(container),
         phase: phase(container, leaving),
         since: UNIX_EPOCH
             .checked_add(Duration::from_nanos(started))
@@ -142,6 +175,7 @@ pub(super) fn unit(
             .into_values()
             .filter_map(|settings| settings.network_id)
             .collect(),
+        mounts: mounts(container, own),
         ports,
         health: health(container),
         origin: if label(container, CLONE_OF).is_some() {
@@ -150,6 +184,13 @@ pub(super) fn unit(
             Origin::Declared { number }
         },
     })
+}
+
+/// What it was made from: Compose's hash of the configuration, and the image itself.
+fn make(container: &ContainerInspectResponse) -> String {
+    let configuration = label(container, CONFIG_HASH).unwrap_or_default();
+    let image = container.image.as_deref().unwrap_or_default();
+    format!("{configuration} {image}")
 }
 
 pub(super) fn phase(container: &ContainerInspectResponse, leaving: bool) -> Phase {
@@ -240,6 +281,24 @@ pub(super) fn reach(container: &ContainerInspectResponse, paths: &Paths) -> Reac
 pub(super) fn address_of(settings: &EndpointSettings) -> Option<IpAddr> {
     let parse = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
     parse(&settings.ip_address).or_else(|| parse(&settings.global_ipv6_address))
+}
+
+/// What is mounted into a container, where usher sees it too.
+fn mounts(
+    container: &ContainerInspectResponse,
+    own: Option<&[(PathBuf, PathBuf)]>,
+) -> Vec<PathBuf> {
+    let mounts = container.mounts.as_deref().unwrap_or_default().iter();
+    let sources = mounts.filter_map(|mount| mount.source.as_deref());
+    let mut seen: Vec<PathBuf> = sources
+        .filter_map(|source| match visible(Path::new(source), own) {
+            Volume::At(path) => Some(path),
+            Volume::Invisible { .. } => None,
+        })
+        .collect();
+    // The engine lists them in another order every time.
+    seen.sort_unstable();
+    seen
 }
 
 /// Where folders of the host appear in usher's own container; `None` on the host itself.

@@ -7,16 +7,17 @@ use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
+use bollard::container::LogOutput;
 use bollard::models::{
     ContainerInspectResponse, ContainerSummary, EndpointSettings, EventMessage,
     EventMessageTypeEnum, Network, NetworkConnectRequest, NetworkDisconnectRequest, Volume,
 };
 use bollard::query_parameters::{
     EventsOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptions, ListVolumesOptions,
-    RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
+    LogsOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
 use bollard::{API_DEFAULT_VERSION, Docker};
 use bytes::Bytes;
@@ -31,7 +32,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use super::EngineError;
+use super::clone::Attach;
+use super::{EngineError, Line, Span, Stream};
 
 /// For everything but a stop, which takes as long as the container's grace.
 const CALL_WITHIN: Duration = Duration::from_secs(60);
@@ -56,6 +58,15 @@ struct Heard {
     leaving: HashMap<String, u64>,
     /// Mentioned since the last listing: what is remembered of them is stale.
     touched: HashSet<String>,
+}
+
+/// What to do about a container that runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Remove {
+    /// Leave it alone.
+    Resting,
+    /// Kill it.
+    Whatever,
 }
 
 #[derive(Debug)]
@@ -138,6 +149,29 @@ impl Engine {
         std::mem::take(&mut lock(&self.heard).touched)
     }
 
+    /// What tells this engine from every other.
+    pub(super) async fn id(&self) -> Result<String, EngineError> {
+        let info = self.raw_get("/info").await?;
+        let id = info["ID"].as_str().map(ToOwned::to_owned);
+        id.ok_or_else(|| EngineError::Refused {
+            what: "say which it is".to_owned(),
+            why: "the answer has no `ID`".to_owned(),
+            status: None,
+        })
+    }
+
+    /// When this engine can attach a container to its networks.
+    pub(super) fn attach(&self) -> Result<Attach, EngineError> {
+        let version = self.connected()?.api.client_version();
+        Ok(
+            if (version.major_version, version.minor_version) >= (1, 44) {
+                Attach::AtCreation
+            } else {
+                Attach::OneByOne
+            },
+        )
+    }
+
     pub(super) async fn containers(&self) -> Result<Vec<ContainerSummary>, EngineError> {
         let filters = HashMap::from([("label", vec![PROJECT])]);
         let options = ListContainersOptionsBuilder::default()
@@ -181,7 +215,12 @@ impl Engine {
     pub(super) async fn start(&self, container: &str) -> Result<(), EngineError> {
         let connected = self.connected()?;
         let started = connected.api.start_container(container, None).await;
-        started.map_err(|error| connected.failed("start a container", error))
+        match started {
+            Ok(()) => Ok(()),
+            // It runs already.
+            Err(error) if status_of(&error) == Some(304) => Ok(()),
+            Err(error) => Err(connected.failed("start a container", error)),
+        }
     }
 
     /// A container that has gone or stopped already is as good.
@@ -198,11 +237,11 @@ impl Engine {
     }
 
     /// With its anonymous volumes. Gone already is as good.
-    pub(super) async fn remove(&self, container: &str) -> Result<(), EngineError> {
+    pub(super) async fn remove(&self, container: &str, mode: Remove) -> Result<(), EngineError> {
         let connected = self.connected()?;
         let options = RemoveContainerOptionsBuilder::default()
             .v(true)
-            .force(true)
+            .force(mode == Remove::Whatever)
             .build();
         match connected
             .api
@@ -210,10 +249,48 @@ impl Engine {
             .await
         {
             Ok(()) => Ok(()),
-            // 409: the engine is removing it at this moment.
+            // 409: the engine is removing it at this moment, or it runs and was to be left alone.
             Err(error) if matches!(status_of(&error), Some(404 | 409)) => Ok(()),
             Err(error) => Err(connected.failed("remove a container", error)),
         }
+    }
+
+    /// What a container printed. Ends early where the engine cannot go on.
+    pub(super) fn output(
+        &self,
+        container: &str,
+        span: Span,
+    ) -> Result<BoxStream<'static, Line>, EngineError> {
+        let since = span
+            .since
+            .and_then(|since| since.duration_since(SystemTime::UNIX_EPOCH).ok())
+            .and_then(|since| i32::try_from(since.as_secs()).ok());
+        let options = LogsOptionsBuilder::default()
+            .stdout(true)
+            .stderr(true)
+            .timestamps(true)
+            .since(since.unwrap_or(0))
+            .follow(span.follow)
+            .build();
+        let api = self.connected()?.api.clone();
+        let output = api.logs(container, Some(options));
+        let lines = output
+            .map(|piece| match piece {
+                Ok(piece) => line(&piece),
+                // Some log drivers cannot be read; the engine says which.
+                Err(error) => Line {
+                    at: SystemTime::UNIX_EPOCH,
+                    stream: Stream::Stderr,
+                    text: format!("usher: no more output can be had: {error}"),
+                },
+            })
+            // The engine knows whole seconds only.
+            .filter(move |line| {
+                let told = line.at == SystemTime::UNIX_EPOCH;
+                let wanted = told || span.since.is_none_or(|since| line.at >= since);
+                std::future::ready(wanted)
+            });
+        Ok(lines.boxed())
     }
 
     pub(super) async fn join(
@@ -275,6 +352,7 @@ impl Engine {
                 return Err(EngineError::Refused {
                     what,
                     why: format!("no answer within {} s", CALL_WITHIN.as_secs()),
+                    status: None,
                 });
             }
         };
@@ -285,6 +363,7 @@ impl Engine {
         Err(EngineError::Refused {
             what,
             why: format!("{why} ({status})"),
+            status: Some(status.as_u16()),
         })
     }
 }
@@ -303,6 +382,7 @@ impl Connected {
             } => EngineError::Refused {
                 what: what.to_owned(),
                 why: format!("{message} ({status_code})"),
+                status: Some(status_code),
             },
             other => EngineError::Unreachable {
                 endpoint: self.endpoint.clone(),
@@ -385,6 +465,26 @@ async fn connect_to(endpoint: &str) -> Result<Docker, EngineError> {
         Ok(Ok(api)) => Ok(api),
         Ok(Err(error)) => Err(unreachable(error.into())),
         Err(_) => Err(unreachable("no answer within 5 s".into())),
+    }
+}
+
+/// A piece of output as the engine sends it with timestamps: `2026-11-21T09:00:00.123456789Z text`.
+fn line(piece: &LogOutput) -> Line {
+    let (stream, message) = match piece {
+        LogOutput::StdErr { message } => (Stream::Stderr, message),
+        LogOutput::StdIn { message } | LogOutput::StdOut { message } => (Stream::Stdout, message),
+        LogOutput::Console { message } => (Stream::Terminal, message),
+    };
+    let text = String::from_utf8_lossy(message);
+    let text = text.trim_end_matches(['\r', '\n']);
+    let (at, text) = text.split_once(' ').unwrap_or((text, ""));
+    let at = at
+        .parse::<jiff::Timestamp>()
+        .map_or(SystemTime::UNIX_EPOCH, SystemTime::from);
+    Line {
+        at,
+        stream,
+        text: text.to_owned(),
     }
 }
 
@@ -475,5 +575,15 @@ mod tests {
         assert!(!engine.is_leaving("c2", 100));
         assert!(note(&engine.heard, &event("die", 250)));
         assert!(!engine.is_leaving("c1", 100));
+    }
+
+    #[test]
+    fn a_piece_of_output_is_its_moment_and_its_text() {
+        let message = "2026-11-21T09:00:00.5Z it \u{1b}[31mbroke\r\n".into();
+        let line = line(&LogOutput::StdErr { message });
+        let at = "2026-11-21T09:00:00.5Z".parse::<jiff::Timestamp>();
+        assert_eq!(line.at, SystemTime::from(at.expect("a moment")));
+        assert_eq!(line.stream, Stream::Stderr);
+        assert_eq!(line.text, "it \u{1b}[31mbroke");
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
+use crate::drain::DrainProof;
 use crate::inventory::{Inventory, Network};
 use crate::names::{ReplicaId, ServiceName, StackName};
 
@@ -20,11 +21,19 @@ mod compose;
 mod containers;
 mod docker;
 mod here;
+mod lease;
+mod output;
 mod processes;
+mod siblings;
 pub mod watch;
 
 pub use self::compose::{Compose, NetworkPolicy};
+pub use self::output::{Line, Printer, Span, Stream};
 pub use self::processes::Processes;
+
+/// A replica that uses less of a core than this, for as long as [`LOOKED_AT_FOR`], is idle.
+const IDLE_BELOW: f64 = 0.02;
+const LOOKED_AT_FOR: Duration = Duration::from_secs(2);
 
 /// What the control plane asks of an engine. Every method is cancel safe: what was not finished
 /// shows in the next listing.
@@ -43,6 +52,16 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// Carries out one action and returns when the engine says it is done.
     async fn act(&self, action: &Action) -> Result<(), EngineError>;
 
+    /// Those of a stack whose output can be had, in the order of their names.
+    async fn printers(&self, stack: &StackName) -> Result<Vec<Printer>, EngineError>;
+
+    /// What one of them printed, in the order of time.
+    async fn output(
+        &self,
+        printer: &str,
+        span: Span,
+    ) -> Result<BoxStream<'static, Line>, EngineError>;
+
     /// usher ends. What cannot outlive it is ended too; containers keep running.
     async fn close(&self) {}
 }
@@ -50,6 +69,10 @@ pub trait Engine: fmt::Debug + Send + Sync {
 /// One thing to do. At most one at a time for each service.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Action {
+    /// Be the one that changes this stack, of all usher that know it.
+    Claim {
+        stack: StackName,
+    },
     /// Attach usher to a network so that its containers can be reached.
     Join {
         stack: StackName,
@@ -58,6 +81,13 @@ pub enum Action {
     Leave {
         network: Network,
     },
+    /// Clears away one of usher's own that never ran or does not run any more. One that runs after
+    /// all is left alone.
+    Remove {
+        stack: StackName,
+        service: ServiceName,
+        replica: ReplicaId,
+    },
     /// One more replica.
     Start {
         stack: StackName,
@@ -65,31 +95,47 @@ pub enum Action {
         /// For the process engine; `{port}` stands for the replica's port.
         command: Vec<String>,
     },
-    /// One replica less. It has been drained before.
+    /// One replica less.
     Stop {
         stack: StackName,
         service: ServiceName,
-        replica: ReplicaId,
+        /// Names the replica, too.
+        proof: DrainProof,
+        when: StopWhen,
         /// From the stop signal to the kill.
         grace: Duration,
     },
+}
+
+/// Whether a stop waits for a better moment.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StopWhen {
+    /// Only while it has nothing to do, which the engine finds out; else [`EngineError::Busy`].
+    Idle,
+    Now,
 }
 
 /// As an operator would say it: `stop congress/web 0123456789ab`.
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Claim { stack } => write!(f, "claim {stack}"),
             Self::Join { stack, network } => {
                 write!(f, "join the network {} for {stack}", network.name)
             }
             Self::Leave { network } => write!(f, "leave the network {}", network.name),
+            Self::Remove {
+                stack,
+                service,
+                replica,
+            } => write!(f, "remove {stack}/{service} {replica}"),
             Self::Start { stack, service, .. } => write!(f, "start {stack}/{service}"),
             Self::Stop {
                 stack,
                 service,
-                replica,
+                proof,
                 ..
-            } => write!(f, "stop {stack}/{service} {replica}"),
+            } => write!(f, "stop {stack}/{service} {}", proof.replica()),
         }
     }
 }
@@ -97,6 +143,9 @@ impl fmt::Display for Action {
 /// Why an engine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
+    /// It was to be stopped when it has nothing to do.
+    #[error("{replica} is at work: {percent} % of a core")]
+    Busy { replica: ReplicaId, percent: u32 },
     #[error("cannot reach the engine at {endpoint}")]
     Unreachable {
         endpoint: String,
@@ -104,7 +153,14 @@ pub enum EngineError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     #[error("the engine refused to {what}: {why}")]
-    Refused { what: String, why: String },
+    Refused {
+        what: String,
+        why: String,
+        /// Of its answer, where it gave one.
+        status: Option<u16>,
+    },
+    #[error("another usher manages the stack {stack}; this one only routes to it")]
+    Claimed { stack: StackName },
     /// No number of attempts will help until the stack itself changes.
     #[error("cannot add a replica of {service}: {why}")]
     Unclonable { service: ServiceName, why: String },
@@ -116,11 +172,66 @@ pub enum EngineError {
     },
 }
 
+/// What a failure says about trying the same again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Trouble {
+    /// The host has no room: storage, memory, addresses. Later, and for everybody.
+    Capacity,
+    /// It may work the next time.
+    Passing,
+    /// The stack is the reason: nothing helps until it changes.
+    Stack,
+}
+
+/// How engines say that the host has no room.
+const NO_ROOM: [&str; 6] = [
+    "no space left on device",
+    "non-overlapping ipv4 address pool",
+    "no available ipv4 addresses",
+    "cannot allocate memory",
+    "resource temporarily unavailable",
+    "too many open files",
+];
+
 impl EngineError {
-    /// Whether the same action may succeed later, with nothing changed.
-    pub fn is_passing(&self) -> bool {
-        !matches!(self, Self::Unclonable { .. })
+    pub fn trouble(&self) -> Trouble {
+        match self {
+            Self::Refused { why, status, .. } => {
+                let why = why.to_lowercase();
+                if NO_ROOM.iter().any(|words| why.contains(words)) {
+                    Trouble::Capacity
+                } else if matches!(status, Some(400 | 404)) {
+                    // A body that is not understood, an image or network that is not there.
+                    Trouble::Stack
+                } else {
+                    Trouble::Passing
+                }
+            }
+            Self::Busy { .. }
+            | Self::Claimed { .. }
+            | Self::Spawn { .. }
+            | Self::Unreachable { .. } => Trouble::Passing,
+            Self::Unclonable { .. } => Trouble::Stack,
+        }
     }
+}
+
+/// # Errors
+/// It used more than [`IDLE_BELOW`] of a core.
+fn idle(replica: &ReplicaId, share: f64) -> Result<(), EngineError> {
+    if share < IDLE_BELOW {
+        return Ok(());
+    }
+    Err(EngineError::Busy {
+        replica: replica.clone(),
+        // Some thousand at most.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "see above"
+        )]
+        percent: (share * 100.0).round() as u32,
+    })
 }
 
 /// The newest listing, and whether the engine still answers.
@@ -155,9 +266,58 @@ impl Engine for Nobody {
     }
 
     async fn act(&self, action: &Action) -> Result<(), EngineError> {
-        Err(EngineError::Refused {
-            what: format!("{action:?}"),
-            why: "no engine is configured".to_owned(),
-        })
+        Err(nobody(&action.to_string()))
+    }
+
+    async fn printers(&self, _stack: &StackName) -> Result<Vec<Printer>, EngineError> {
+        Err(nobody("show what replicas print"))
+    }
+
+    async fn output(
+        &self,
+        _printer: &str,
+        _span: Span,
+    ) -> Result<BoxStream<'static, Line>, EngineError> {
+        Err(nobody("show what replicas print"))
+    }
+}
+
+fn nobody(what: &str) -> EngineError {
+    EngineError::Refused {
+        what: what.to_owned(),
+        why: "no engine is configured (`[engine] kind` is \"none\")".to_owned(),
+        status: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_tells_whether_trying_again_helps() {
+        for (why, status, trouble) in [
+            (
+                "mkdir /var/lib/docker/x: no space left on device",
+                Some(500),
+                Trouble::Capacity,
+            ),
+            (
+                "could not find an available, non-overlapping IPv4 address pool",
+                Some(404),
+                Trouble::Capacity,
+            ),
+            ("invalid reference format", Some(400), Trouble::Stack),
+            ("No such image: app:2", Some(404), Trouble::Stack),
+            ("context deadline exceeded", Some(500), Trouble::Passing),
+            ("no answer within 60 s", None, Trouble::Passing),
+        ] {
+            let refused = EngineError::Refused {
+                what: "start a container".to_owned(),
+                why: why.to_owned(),
+                status,
+            };
+            assert_eq!(refused.trouble(), trouble, "{why}");
+        }
     }
 }

@@ -4,32 +4,34 @@
 //! child is on record with its process id and its start time, which together mean one process.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
-use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
-use tokio::process::{Child, Command};
+use rustix::process::Pid;
+use tokio::process::Command;
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
-use tracing::{info, warn};
+use tokio::time::sleep;
+use tracing::warn;
 
-use super::{Action, Engine, EngineError};
+mod child;
+mod record;
+
+use self::child::{Output, accompany, end, ticks_of_group, ticks_per_second, wall};
+use self::record::{ORPHAN_GRACE, Recorded, boot_id, end_orphans, start_ticks, write_record};
+use super::output::Ring;
+use super::{Action, Engine, EngineError, LOOKED_AT_FOR, Line, Printer, Span, StopWhen, Stream};
+use crate::drain::DrainProof;
 use crate::inventory::{Inventory, Origin, Phase, Reach, Unit};
 use crate::names::{ReplicaId, ServiceName, StackName};
 
-/// What a replica says on one line beyond this is dropped.
-const LONGEST_LINE: usize = 4096;
-/// An orphan that ignores TERM is killed after this.
-const ORPHAN_GRACE: Duration = Duration::from_secs(2);
+/// The output of so many children of a service that ended is kept, because it says why.
+const ENDED_KEPT: usize = 2;
 
 /// The engine whose replicas are child processes.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub struct Processes {
 struct Shared {
     record: PathBuf,
     children: Mutex<BTreeMap<Slot, Vec<Replica>>>,
+    /// Of those that live and the last few that ended, the oldest first.
+    outputs: Mutex<Vec<Kept>>,
     changed: Notify,
 }
 
@@ -55,15 +59,12 @@ struct Replica {
     exit: watch::Receiver<Option<i64>>,
 }
 
-/// One line of the record.
-#[derive(Debug, Deserialize, Eq, PartialEq, Serialize)]
-struct Recorded {
-    pid: i32,
-    /// Clock ticks from boot to the start, field 22 of proc(5)'s `stat`.
-    started: u64,
-    /// Ticks mean something within one boot only.
-    boot: String,
-    name: String,
+/// What one child printed.
+#[derive(Debug)]
+struct Kept {
+    stack: StackName,
+    printer: Printer,
+    ring: Arc<Ring>,
 }
 
 impl Processes {
@@ -79,6 +80,7 @@ impl Processes {
             shared: Arc::new(Shared {
                 record,
                 children: Mutex::default(),
+                outputs: Mutex::default(),
                 changed: Notify::new(),
             }),
         })
@@ -132,16 +134,19 @@ impl Processes {
         };
         let started = start_ticks(group).unwrap_or(0);
         let (exited, exit) = watch::channel(None);
+        let id = ReplicaId::new(&group.as_raw_nonzero().to_string(), started);
         siblings.push(Replica {
             unit: Unit {
-                id: ReplicaId::new(&group.as_raw_nonzero().to_string(), started),
+                id: id.clone(),
                 name: name.clone(),
                 image: program.clone(),
+                make: String::new(),
                 phase: Phase::Running,
                 since: wall(),
                 reach: Reach::Loopback(port),
                 networks: Vec::new(),
                 ports: vec![port],
+                mounts: Vec::new(),
                 health: None,
                 origin: Origin::Added { number },
             },
@@ -152,15 +157,16 @@ impl Processes {
         });
         let recorded = self.shared.write(&children);
         drop(children);
+        let ring = self.shared.keep(stack, service, &name, &id);
         let output = [
             child
                 .stdout
                 .take()
-                .map(|pipe| Output::new(pipe, "stdout", &name)),
+                .map(|pipe| Output::new(pipe, Stream::Stdout, &name, &ring)),
             child
                 .stderr
                 .take()
-                .map(|pipe| Output::new(pipe, "stderr", &name)),
+                .map(|pipe| Output::new(pipe, Stream::Stderr, &name, &ring)),
         ];
         let shared = Arc::clone(&self.shared);
         #[expect(
@@ -169,6 +175,7 @@ impl Processes {
         )]
         tokio::spawn(async move {
             let code = accompany(child, output).await;
+            ring.end();
             exited.send_replace(Some(code));
             shared.changed.notify_one();
         });
@@ -176,7 +183,13 @@ impl Processes {
         recorded.map_err(failed)
     }
 
-    async fn stop(&self, replica: &ReplicaId, grace: Duration) -> Result<(), EngineError> {
+    async fn stop(
+        &self,
+        proof: &DrainProof,
+        when: StopWhen,
+        grace: Duration,
+    ) -> Result<(), EngineError> {
+        let replica = proof.replica();
         let found = self
             .shared
             .lock()
@@ -185,17 +198,29 @@ impl Processes {
             .find(|child| child.unit.id == *replica)
             .map(|child| (child.group, child.exit.clone()));
         if let Some((group, exit)) = found {
+            if when == StopWhen::Idle && exit.borrow().is_none() {
+                let before = ticks_of_group(group);
+                sleep(LOOKED_AT_FOR).await;
+                let used = ticks_of_group(group).saturating_sub(before);
+                let used = used as f64 / ticks_per_second();
+                super::idle(replica, used / LOOKED_AT_FOR.as_secs_f64())?;
+            }
             end(group, exit, grace).await;
-            let mut children = self.shared.lock();
-            for siblings in children.values_mut() {
-                siblings.retain(|child| child.unit.id != *replica);
-            }
-            if let Err(error) = self.shared.write(&children) {
-                warn!(%error, "the record of child processes was not written");
-            }
-            self.shared.changed.notify_one();
+            self.forget(replica);
         }
         Ok(())
+    }
+
+    /// Takes one that has ended off the list.
+    fn forget(&self, replica: &ReplicaId) {
+        let mut children = self.shared.lock();
+        for siblings in children.values_mut() {
+            siblings.retain(|child| child.unit.id != *replica || child.exit.borrow().is_none());
+        }
+        if let Err(error) = self.shared.write(&children) {
+            warn!(%error, "the record of child processes was not written");
+        }
+        self.shared.changed.notify_one();
     }
 }
 
@@ -203,6 +228,44 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Slot, Vec<Replica>>> {
         // Every change is a push or a retain; a panic in between leaves the map whole.
         self.children
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// A place for what a child prints. Those that ended long ago make room.
+    fn keep(
+        &self,
+        stack: &StackName,
+        service: &ServiceName,
+        name: &str,
+        id: &ReplicaId,
+    ) -> Arc<Ring> {
+        let ring = Arc::new(Ring::new());
+        let mut outputs = self.outputs();
+        let ended = |kept: &Kept| {
+            kept.stack == *stack && kept.printer.service == *service && kept.ring.has_ended()
+        };
+        let mut surplus = outputs.iter().filter(|kept| ended(kept)).count();
+        outputs.retain(|kept| {
+            let goes = ended(kept) && surplus > ENDED_KEPT;
+            surplus -= usize::from(goes);
+            !goes
+        });
+        outputs.push(Kept {
+            stack: stack.clone(),
+            printer: Printer {
+                service: service.clone(),
+                name: name.to_owned(),
+                id: format!("{}-{}", id.unit(), id.started()),
+            },
+            ring: Arc::clone(&ring),
+        });
+        ring
+    }
+
+    fn outputs(&self) -> MutexGuard<'_, Vec<Kept>> {
+        // As for the children.
+        self.outputs
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -260,14 +323,39 @@ impl Engine for Processes {
 
     async fn act(&self, action: &Action) -> Result<(), EngineError> {
         match action {
-            Action::Join { .. } | Action::Leave { .. } => Ok(()),
+            Action::Claim { .. } | Action::Join { .. } | Action::Leave { .. } => Ok(()),
+            Action::Remove { replica, .. } => {
+                self.forget(replica);
+                Ok(())
+            }
             Action::Start {
                 stack,
                 service,
                 command,
             } => self.start(stack, service, command),
-            Action::Stop { replica, grace, .. } => self.stop(replica, *grace).await,
+            Action::Stop {
+                proof, when, grace, ..
+            } => self.stop(proof, *when, *grace).await,
         }
+    }
+
+    async fn printers(&self, stack: &StackName) -> Result<Vec<Printer>, EngineError> {
+        let outputs = self.shared.outputs();
+        let of_stack = outputs.iter().filter(|kept| kept.stack == *stack);
+        let mut printers: Vec<_> = of_stack.map(|kept| kept.printer.clone()).collect();
+        printers.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(printers)
+    }
+
+    async fn output(
+        &self,
+        printer: &str,
+        span: Span,
+    ) -> Result<BoxStream<'static, Line>, EngineError> {
+        let outputs = self.shared.outputs();
+        let kept = outputs.iter().find(|kept| kept.printer.id == printer);
+        let ring = kept.map(|kept| Arc::clone(&kept.ring));
+        Ok(ring.map_or_else(|| stream::empty().boxed(), |ring| ring.read(span)))
     }
 
     async fn close(&self) {
@@ -285,155 +373,10 @@ impl Engine for Processes {
     }
 }
 
-/// TERM to the whole group, KILL to what is left of it after `grace`.
-async fn end(group: Pid, mut exit: watch::Receiver<Option<i64>>, grace: Duration) {
-    if exit.borrow().is_some() {
-        return;
-    }
-    // An error means that it has just ended by itself.
-    let _ = kill_process_group(group, Signal::TERM);
-    if timeout(grace, exit.wait_for(Option::is_some))
-        .await
-        .is_err()
-    {
-        let _ = kill_process_group(group, Signal::KILL);
-        let _ = exit.wait_for(Option::is_some).await;
-    }
-}
-
-/// One of the two pipes of a child.
-struct Output {
-    pipe: Box<dyn AsyncRead + Send + Unpin>,
-    stream: &'static str,
-    replica: String,
-}
-
-impl Output {
-    fn new(
-        pipe: impl AsyncRead + Send + Unpin + 'static,
-        stream: &'static str,
-        replica: &str,
-    ) -> Self {
-        Self {
-            pipe: Box::new(pipe),
-            stream,
-            replica: replica.to_owned(),
-        }
-    }
-
-    /// Passes every line on to the log. A line is cut, never the replica held up.
-    async fn log(self) {
-        let mut lines = BufReader::new(self.pipe);
-        let mut line = Vec::new();
-        loop {
-            let Ok(available) = lines.fill_buf().await else {
-                return;
-            };
-            if available.is_empty() {
-                return;
-            }
-            let end = available.iter().position(|b| *b == b'\n');
-            let taken = end.map_or(available.len(), |end| end + 1);
-            let text = available.get(..end.unwrap_or(taken)).unwrap_or_default();
-            let room = LONGEST_LINE.saturating_sub(line.len());
-            line.extend_from_slice(text.get(..room.min(text.len())).unwrap_or_default());
-            lines.consume(taken);
-            if end.is_some() {
-                let line = String::from_utf8_lossy(&std::mem::take(&mut line)).into_owned();
-                info!(replica = %self.replica, stream = self.stream, line, "output");
-            }
-        }
-    }
-}
-
-/// Waits for the end of a child and passes its output on. Returns its exit code, 128 + signal where
-/// a signal ended it.
-async fn accompany(mut child: Child, output: [Option<Output>; 2]) -> i64 {
-    use std::os::unix::process::ExitStatusExt;
-
-    let [stdout, stderr] = output.map(|output| async {
-        if let Some(output) = output {
-            output.log().await;
-        }
-    });
-    let pipes = futures_util::future::join(stdout, stderr);
-    let status = child.wait();
-    tokio::pin!(pipes, status);
-    let mut open = true;
-    loop {
-        tokio::select! {
-            // A grandchild may hold the pipes open for ever; the child's end is what counts.
-            status = &mut status => {
-                return status.map_or(-1, |status| {
-                    let signal = status.signal().map(|signal| 128 + i64::from(signal));
-                    status.code().map(i64::from).or(signal).unwrap_or(-1)
-                });
-            }
-            _ = &mut pipes, if open => open = false,
-        }
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "when a process was started")]
-fn wall() -> SystemTime {
-    SystemTime::now()
-}
-
 fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
         .local_addr()?
         .port())
-}
-
-fn start_ticks(pid: Pid) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    // The second field is the program's name in parentheses and may hold anything.
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(19)?.parse().ok()
-}
-
-fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default()
-}
-
-fn write_record(path: &Path, children: &[Recorded]) -> io::Result<()> {
-    let fresh = path.with_extension("json.new");
-    fs::write(&fresh, serde_json::to_vec(children)?)?;
-    fs::rename(&fresh, path)
-}
-
-fn end_orphans(record: &Path) {
-    let Ok(text) = fs::read(record) else {
-        return;
-    };
-    let recorded: Vec<Recorded> = match serde_json::from_slice(&text) {
-        Ok(recorded) => recorded,
-        Err(error) => {
-            warn!(file = %record.display(), %error, "no orphans ended: the record cannot be read");
-            return;
-        }
-    };
-    let boot = boot_id();
-    let orphans: Vec<(Pid, Recorded)> = recorded
-        .into_iter()
-        .filter(|old| old.boot == boot)
-        .filter_map(|old| Some((Pid::from_raw(old.pid)?, old)))
-        .filter(|(pid, old)| start_ticks(*pid) == Some(old.started))
-        .collect();
-    for (pid, old) in &orphans {
-        info!(replica = %old.name, pid = old.pid, "ending a replica that an earlier usher left");
-        let _ = kill_process_group(*pid, Signal::TERM);
-    }
-    let step = Duration::from_millis(20);
-    let mut waited = Duration::ZERO;
-    let alive = |(pid, _): &&(Pid, Recorded)| test_kill_process_group(*pid).is_ok();
-    while waited < ORPHAN_GRACE && orphans.iter().any(|orphan| alive(&orphan)) {
-        std::thread::sleep(step);
-        waited += step;
-    }
-    for (pid, _) in orphans.iter().filter(alive) {
-        let _ = kill_process_group(*pid, Signal::KILL);
-    }
 }
 
 #[cfg(test)]

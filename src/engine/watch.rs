@@ -69,6 +69,7 @@ async fn follow_connection(
                 return EngineError::Refused {
                     what: "list its containers".to_owned(),
                     why: format!("no answer within {} s", LIST_WITHIN.as_secs()),
+                    status: None,
                 };
             }
         };
@@ -83,6 +84,7 @@ async fn follow_connection(
             return EngineError::Refused {
                 what: "go on sending events".to_owned(),
                 why: "the stream ended".to_owned(),
+                status: None,
             };
         }
         settled.await;

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::names::{Generation, Hostname, InstanceName, ReplicaId, ServiceName};
+use crate::drain::DrainProof;
+use crate::names::{Domain, Generation, InstanceName, ReplicaId, ServiceName};
 
 /// What is being served.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +24,8 @@ pub struct EdgeReport {
     pub connections: u64,
     pub accepted_total: u64,
     pub handshakes: BTreeMap<Handshake, u64>,
+    /// Handshakes that wait until a processor has time for them.
+    pub handshakes_waiting: u64,
     /// Connections of trusted proxies that did not begin with a PROXY header as they must.
     pub proxy_headers_refused_total: u64,
     /// Requests for names nobody declared, and what could not be parsed.
@@ -48,6 +51,8 @@ pub enum Level {
 /// How a TLS handshake ended.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Handshake {
+    /// An authority asked, and was answered.
+    Challenge,
     Failed,
     Full,
     Resumed,
@@ -71,6 +76,8 @@ pub struct InstanceReport {
     pub bytes_out: u64,
     pub services: BTreeMap<ServiceName, SessionTotals>,
     pub endpoints: BTreeMap<ReplicaId, EndpointReport>,
+    /// Replicas that may be stopped, as long as the plan in force keeps them closed.
+    pub drained: BTreeMap<ReplicaId, DrainProof>,
 }
 
 /// Requests answered since the start.
@@ -101,6 +108,12 @@ pub const DURATION_BUCKETS: [f64; 11] = [
 pub struct SessionTotals {
     /// Requests and handshakes that wait for a replica now.
     pub held: u32,
+    /// Connections that replicas refused or reset.
+    pub refused: u64,
+    /// Answers of replicas that say it is too much: 502, 503, or none in time.
+    pub overloaded: u64,
+    /// How long replicas took to answer handshakes, in the buckets of [`DURATION_BUCKETS`].
+    pub handshakes: [u64; DURATION_BUCKETS.len() + 1],
     pub opened: u64,
     pub closed: [u64; Ending::ALL.len()],
 }
@@ -151,6 +164,8 @@ pub struct EndpointReport {
     pub inside: u32,
     pub websockets: u32,
     pub streams: u32,
+    /// Handshakes it has not answered yet.
+    pub pending: u32,
 }
 
 impl EndpointReport {
@@ -164,16 +179,25 @@ impl EndpointReport {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CertificateReport {
     pub instance: InstanceName,
-    pub names: Vec<Hostname>,
+    pub names: Vec<Domain>,
     pub state: CertificateState,
     pub source: CertificateSource,
+    /// With `not_after` the whole lifetime, of the pair that ends first.
+    pub not_before: Option<SystemTime>,
     pub not_after: Option<SystemTime>,
+    /// When an authority will be asked next, for a renewal or once more after a failure.
     pub next_attempt: Option<SystemTime>,
+    /// Attempts in a row that failed.
+    pub failures: u32,
+    /// Why the last attempt failed, or why there is none.
     pub last_error: Option<String>,
+    /// What speaks against the next attempt and does not forbid it.
+    pub warning: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum CertificateState {
+    /// What there is has ended; there is nothing better.
     Expired,
     /// None yet, and none is coming.
     Missing,
@@ -198,6 +222,8 @@ pub enum CertificateSource {
     Acme,
     /// Put there by somebody else; never replaced by an order while it is valid.
     File,
+    /// Of this machine's own authority, which only those trust who were told to.
+    Local,
 }
 
 impl CertificateSource {
@@ -205,6 +231,7 @@ impl CertificateSource {
         match self {
             Self::Acme => "acme",
             Self::File => "file",
+            Self::Local => "local",
         }
     }
 }
@@ -231,4 +258,35 @@ pub struct SessionFacts {
     pub bytes_out: u64,
     /// When and why it ended; `None` while it is open.
     pub ended: Option<(SystemTime, Ending)>,
+}
+
+/// What failed lately, one by one, for whoever asks.
+pub trait FailureList: std::fmt::Debug + Send + Sync {
+    fn of(&self, instance: &str) -> Failures;
+
+    /// Forgets instances that are not there any more.
+    fn keep_only(&self, there: &dyn Fn(&str) -> bool);
+}
+
+/// The last failures of one instance.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Failures {
+    /// The newest first.
+    pub kept: Vec<FailureFacts>,
+    /// Failures that were counted and not kept, because too many came at once.
+    pub left_out: u64,
+}
+
+/// One failure.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FailureFacts {
+    pub at: SystemTime,
+    pub method: Box<str>,
+    /// Without the query.
+    pub path: Box<str>,
+    /// The replica as people call it; `None` where none had a part in it.
+    pub replica: Option<Box<str>>,
+    pub status: u16,
+    /// The word of the access log.
+    pub cause: &'static str,
 }

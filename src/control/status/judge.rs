@@ -11,16 +11,18 @@ use super::super::event::Now;
 use super::super::replica::{Replica, State};
 use super::super::service::ServiceState;
 use super::super::step::Controller;
-use super::super::tenant::Tenant;
+use super::super::tenant::{Claim, Tenant};
+use super::certificates::{judge_certificates, judge_folder};
+use super::together::judge_together;
 use super::{Level, Memory, Part, Reason};
-use crate::autoscaler::Limit;
+use crate::autoscaler::{Limit, next_event};
 use crate::config::model::{Role, Service, Threshold};
 use crate::inventory::Reach;
 use crate::names::ServiceName;
-use crate::plan::{CertificateReport, CertificateState, FileRoot, Https, Target};
+use crate::plan::{CertificateReport, FileRoot, Https, Target};
 
-/// A certificate that ends sooner than this is critical.
-const CERTIFICATE_ENDS_SOON: Duration = Duration::from_secs(7 * 86_400);
+/// An event that begins sooner than this has to find room.
+const EVENT_IS_NEAR: Duration = Duration::from_secs(86_400);
 
 /// How one part is; `None` is healthy.
 pub(super) type Finding = Option<(Level, String)>;
@@ -87,10 +89,30 @@ impl Controller {
             depends.retain(|part| present.contains(part));
         }
         if instance.site.https != Https::Off && !instance.standby {
-            let finding = judge_certificates(certificates, now);
+            let finding = judge_certificates(certificates, now.wall);
             findings.insert("certificate".to_owned(), (finding, Vec::new()));
         }
+        if instance.export_certificate.is_some() {
+            let why = self.exports.get(&instance.name);
+            let finding = why.map(|why| (Level::Warning, why.clone()));
+            findings.insert("certificate-export".to_owned(), (finding, Vec::new()));
+        }
+        if let Some(finding) = self.judge_mounts(tenant) {
+            findings.insert("certificate-folder".to_owned(), (Some(finding), Vec::new()));
+        }
+        let inventory = self.listing.inventory.as_deref();
+        let stack = inventory.and_then(|all| all.stacks.get(&instance.stack));
+        if let Some(finding) = stack.and_then(judge_together) {
+            findings.insert("databases".to_owned(), (Some(finding), Vec::new()));
+        }
+        if let Claim::Refused { why, .. } = &tenant.claim {
+            let finding = Some((Level::Warning, why.clone()));
+            findings.insert("management".to_owned(), (finding, Vec::new()));
+        }
         findings.insert("static".to_owned(), (self.judge_static(tenant), Vec::new()));
+        if let Some(finding) = self.judge_calendar(tenant, now) {
+            findings.insert("calendar".to_owned(), (finding, Vec::new()));
+        }
         findings.insert(
             "configuration".to_owned(),
             (self.judge_kept(tenant), Vec::new()),
@@ -137,6 +159,16 @@ impl Controller {
         }
     }
 
+    /// Whether the next event will find room; `None` while none is near.
+    fn judge_calendar(&self, tenant: &Tenant, now: Now) -> Option<Finding> {
+        let event = next_event(&tenant.instance.events, now.wall)?;
+        let begins = event.start.duration_since(now.wall).unwrap_or_default();
+        (begins <= EVENT_IS_NEAR).then(|| {
+            let fits = self.event_fits(tenant, event);
+            fits.err().map(|why| (Level::Warning, why))
+        })
+    }
+
     fn judge_static(&self, tenant: &Tenant) -> Finding {
         let plan = self.plan.instances.get(&tenant.instance.name)?;
         plan.routes.iter().find_map(|route| match &route.target {
@@ -148,6 +180,18 @@ impl Controller {
             }
             _ => None,
         })
+    }
+
+    /// Whether the stack sees the keys of other tenants.
+    fn judge_mounts(&self, tenant: &Tenant) -> Option<(Level, String)> {
+        // With nobody beside it there is nothing to see.
+        if self.tenants.len() < 2 {
+            return None;
+        }
+        let stack = self.listing.inventory.as_deref()?;
+        let stack = stack.stacks.get(&tenant.instance.stack)?;
+        let units = stack.services.values().flatten();
+        judge_folder(units, &self.current.config.certs.dir)
     }
 
     /// Whether the file says something about this instance that could not be applied.
@@ -217,12 +261,15 @@ fn judge_service(
         return Some(Some((Level::Warning, text)));
     }
     let at_max = state.decision.as_ref().filter(|decision| {
-        decision.limited_by == Some(Limit::Max) && decision.wanted > decision.desired
+        matches!(
+            decision.limited_by,
+            Some(Limit::Cap(_) | Limit::Host(_) | Limit::Max(_))
+        ) && decision.wanted > decision.desired
     });
     Some(at_max.map(|decision| {
         (
             Level::Warning,
-            format!("{name} is at its maximum: {}", decision.reason),
+            format!("{name} has fewer replicas than it needs: {decision}"),
         )
     }))
 }
@@ -286,57 +333,6 @@ fn complaint(replica: &Replica) -> String {
         }
         None => format!("{name} is {}", replica.state().word()),
     }
-}
-
-fn judge_certificates(certificates: &[&CertificateReport], now: Now) -> Finding {
-    certificates
-        .iter()
-        .filter_map(|certificate| {
-            let name = certificate.names.first()?;
-            let error = certificate.last_error.as_deref();
-            let left = certificate
-                .not_after
-                .map(|end| end.duration_since(now.wall).unwrap_or_default());
-            match certificate.state {
-                CertificateState::Expired => Some((
-                    Level::Critical,
-                    format!("the certificate of {name} has expired"),
-                )),
-                CertificateState::Missing => Some((
-                    Level::Warning,
-                    format!(
-                        "{name} has no certificate: {}",
-                        error.unwrap_or("none is ordered")
-                    ),
-                )),
-                CertificateState::Pending => Some((
-                    Level::Warning,
-                    match error {
-                        Some(error) => format!("{name} has no certificate yet: {error}"),
-                        None => format!("{name} has no certificate yet"),
-                    },
-                )),
-                CertificateState::Valid => {
-                    let days = left.map(|left| left.as_secs() / 86_400);
-                    let soon = left.is_some_and(|left| left < CERTIFICATE_ENDS_SOON);
-                    match (error, soon) {
-                        (Some(error), true) => Some((
-                            Level::Critical,
-                            format!(
-                                "the certificate of {name} ends in {} days: {error}",
-                                days.unwrap_or(0)
-                            ),
-                        )),
-                        (Some(error), false) => Some((
-                            Level::Warning,
-                            format!("the renewal for {name} failed: {error}"),
-                        )),
-                        (None, _) => None,
-                    }
-                }
-            }
-        })
-        .max_by_key(|(level, _)| *level)
 }
 
 /// Moves what follows from a critical part under the reason for that part.

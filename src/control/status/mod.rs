@@ -8,15 +8,22 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+mod certificates;
+mod decisions;
 mod judge;
+mod together;
 mod whole;
+
+pub use self::decisions::{Decision, Decisions};
+
+use self::decisions::DecisionLog;
 
 use super::event::Now;
 use super::replica::{Replica, State};
 use super::service::ServiceState;
 use super::step::Controller;
 use super::tenant::Tenant;
-use crate::autoscaler::Direction;
+use crate::autoscaler::{Direction, next_event};
 use crate::config::model::Service;
 use crate::moment::Moment;
 use crate::names::ServiceName;
@@ -34,7 +41,7 @@ pub enum Level {
 }
 
 impl Level {
-    fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
             Self::Healthy => "healthy",
             Self::Warning => "warning",
@@ -62,6 +69,9 @@ pub struct Status {
     /// Whether a listing has been applied, so that routes are what they should be.
     #[serde(skip)]
     pub synced: bool,
+    /// How many decisions have been taken since the start: the number of the newest.
+    #[serde(skip)]
+    pub decided: u64,
 }
 
 impl Status {
@@ -131,7 +141,31 @@ pub struct InstanceStatus {
     pub limits: LimitsStatus,
     pub services: Vec<ServiceStatus>,
     pub certificates: Vec<CertificateStatus>,
-    pub next_event: Option<()>,
+    pub next_event: Option<EventStatus>,
+    /// `null` where nothing is scaled.
+    pub savings: Option<Savings>,
+    /// The last decisions, the oldest first; in the event stream and on the page.
+    #[serde(skip)]
+    pub decisions: Decisions,
+}
+
+/// The event that runs, or the next that will.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct EventStatus {
+    pub name: String,
+    pub start: Moment,
+    pub attendees: u32,
+    /// Whether its replicas find room, beside everything else announced for the time.
+    pub fits: bool,
+}
+
+/// Replica-hours of this month, since usher has watched.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Savings {
+    pub month: String,
+    pub replica_hours: f64,
+    /// Of the most replicas there were at once, all the time.
+    pub always_on_hours: f64,
 }
 
 /// One thing an instance consists of.
@@ -201,6 +235,9 @@ pub struct CertificateStatus {
     pub not_after: Option<Moment>,
     pub next_renewal: Option<Moment>,
     pub last_error: Option<String>,
+    /// Attempts in a row that failed. Part of the metrics.
+    #[serde(skip)]
+    pub failures: u32,
 }
 
 /// What the status remembers between two looks: since when each part is as it is.
@@ -208,6 +245,7 @@ pub struct CertificateStatus {
 pub(super) struct Memory {
     started: SystemTime,
     since: BTreeMap<String, (Level, SystemTime)>,
+    decisions: DecisionLog,
 }
 
 impl Memory {
@@ -215,6 +253,7 @@ impl Memory {
         Self {
             started: now.wall,
             since: BTreeMap::new(),
+            decisions: DecisionLog::default(),
         }
     }
 
@@ -244,6 +283,9 @@ impl Controller {
         let (status, reasons) = self.judge_whole(&instances, &node, &mut memory, now);
         let totals = self.totals();
         let started = Moment(memory.started);
+        let there = |name: &str| self.tenants.contains_key(name);
+        memory.decisions.keep_only(there);
+        let decided = memory.decisions.taken();
         self.memory = memory;
         Status {
             version: env!("CARGO_PKG_VERSION"),
@@ -262,6 +304,7 @@ impl Controller {
             instances,
             last_reload_succeeded: self.current.last_reload.is_ok(),
             synced: self.listing.inventory.is_some(),
+            decided,
         }
     }
 
@@ -295,6 +338,14 @@ impl Controller {
             .filter(|certificate| certificate.instance == instance.name)
             .collect();
         let judged = self.judge_instance(tenant, &certificates, memory, now);
+        for (service, state) in &tenant.services {
+            if let Some(change) = &state.change {
+                let service = service.as_str();
+                memory
+                    .decisions
+                    .note(instance.name.as_str(), service, change);
+            }
+        }
         InstanceStatus {
             name: instance.name.to_string(),
             stack: instance.stack.to_string(),
@@ -329,7 +380,18 @@ impl Controller {
                 })
                 .collect(),
             certificates: certificates.into_iter().map(certificate_status).collect(),
-            next_event: None,
+            next_event: next_event(&instance.events, now.wall).map(|event| EventStatus {
+                name: event.name.to_string(),
+                start: Moment(event.start),
+                attendees: event.attendees,
+                fits: self.event_fits(tenant, event).is_ok(),
+            }),
+            savings: (!tenant.ledger.month().is_empty()).then(|| Savings {
+                month: tenant.ledger.month().to_owned(),
+                replica_hours: hundredths(tenant.ledger.used()),
+                always_on_hours: hundredths(tenant.ledger.always_on()),
+            }),
+            decisions: memory.decisions.of(instance.name.as_str()),
         }
     }
 
@@ -429,5 +491,6 @@ fn certificate_status(report: &CertificateReport) -> CertificateStatus {
         not_after: report.not_after.map(Moment),
         next_renewal: report.next_attempt.map(Moment),
         last_error: report.last_error.clone(),
+        failures: report.failures,
     }
 }

@@ -2,9 +2,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::SystemTime;
 
+use super::super::status::{Level, Reason};
 use super::*;
 use crate::config;
+use crate::drain::Gate;
 use crate::engine::act::Failure;
+use crate::engine::{StopWhen, Trouble};
 use crate::inventory::{Network, Origin, Phase, Reach, Unit, Volume};
 use crate::names::{Generation, ReplicaId};
 use crate::plan::{EndpointReport, InstanceReport, Target, Usage};
@@ -59,11 +62,13 @@ fn unit(name: &str, origin: Origin) -> Unit {
         id: ReplicaId::new(name, 1),
         name: name.to_owned(),
         image: "image".to_owned(),
+        make: String::new(),
         phase: Phase::Running,
         since: SystemTime::UNIX_EPOCH,
         reach: Reach::At(IpAddr::from([10, 0, 0, 1])),
         networks: vec!["n1".to_owned()],
         ports: vec![8000],
+        mounts: Vec::new(),
         health: None,
         origin,
     }
@@ -78,6 +83,8 @@ impl Edge {
         let facts = EngineFacts {
             kind: "docker",
             starts_from_nothing: false,
+            shared: false,
+            quiet: QUIET,
         };
         Self {
             controller: Controller::new(current(text), facts, now),
@@ -174,38 +181,64 @@ impl Edge {
                         inside: sessions,
                         websockets: sessions,
                         streams: 0,
+                        pending: 0,
                     },
                 );
+                if endpoint.usage != Usage::Serve {
+                    let gate = Gate::new(endpoint.id.clone());
+                    (0..sessions).for_each(|_| assert!(gate.enter()));
+                    gate.close();
+                    let proof = gate
+                        .proof(self.now.at)
+                        .map(|proof| (endpoint.id.clone(), proof));
+                    seen.drained.extend(proof);
+                }
+            }
+            for leaving in &instance.leaving {
+                let gate = Gate::new(leaving.id.clone());
+                gate.close();
+                let proof = gate.proof(self.now.at).expect("nobody is inside");
+                seen.drained.insert(leaving.id.clone(), proof);
             }
             report.instances.insert(name.clone(), seen);
         }
         self.take(Event::Report(Arc::new(report)));
     }
 
-    /// A second passes: report, decide, plan. Returns what was ordered, in words.
-    fn second(&mut self) -> Vec<String> {
+    /// A second passes: report, decide, plan. Returns what was ordered.
+    fn tick(&mut self) -> Vec<Action> {
         self.now.at += Duration::from_secs(1);
         self.now.wall += Duration::from_secs(1);
         self.report();
-        self.settle()
+        self.decide()
+    }
+
+    fn decide(&mut self) -> Vec<Action> {
+        let actions = self.controller.settle(self.now);
+        self.controller.plan();
+        actions
+    }
+
+    /// As [`Self::tick`], in words.
+    fn second(&mut self) -> Vec<String> {
+        self.tick().iter().map(words).collect()
     }
 
     fn settle(&mut self) -> Vec<String> {
-        let actions = self.controller.settle(self.now);
-        self.controller.plan();
-        actions.iter().map(words).collect()
+        self.decide().iter().map(words).collect()
+    }
+
+    /// Until what usher found at its start is no longer held; somebody is there meanwhile.
+    fn outlast_the_start(&mut self) {
+        self.sessions.insert("web_1".into(), 50);
+        assert_eq!(self.seconds(60), [""; 0], "usher has just started");
     }
 
     /// Seconds pass in which the engine does everything at once and replicas become ready.
     fn seconds(&mut self, count: u32) -> Vec<String> {
         let mut all = Vec::new();
         for _ in 0..count {
-            self.now.at += Duration::from_secs(1);
-            self.now.wall += Duration::from_secs(1);
-            self.report();
-            let actions = self.controller.settle(self.now);
-            self.controller.plan();
-            for action in actions {
+            for action in self.tick() {
                 all.push(words(&action));
                 self.carry_out(action);
             }
@@ -234,18 +267,21 @@ impl Edge {
                 self.list();
                 self.probe(&name, true);
             }
-            Action::Stop { replica, .. } => {
-                for units in self.units.values_mut() {
-                    units.retain(|unit| unit.id != *replica);
-                }
-                self.list();
-            }
-            Action::Join { .. } | Action::Leave { .. } => {}
+            Action::Remove { replica, .. } => self.is_gone(replica),
+            Action::Stop { proof, .. } => self.is_gone(proof.replica()),
+            Action::Claim { .. } | Action::Join { .. } | Action::Leave { .. } => {}
         }
         self.take(Event::Acted(Acted {
             action,
             result: Ok(()),
         }));
+    }
+
+    fn is_gone(&mut self, replica: &ReplicaId) {
+        for units in self.units.values_mut() {
+            units.retain(|unit| unit.id != *replica);
+        }
+        self.list();
     }
 
     fn usage(&self, name: &str) -> Option<Usage> {
@@ -269,10 +305,12 @@ impl Edge {
 
 fn words(action: &Action) -> String {
     match action {
+        Action::Claim { stack } => format!("claim {stack}"),
         Action::Join { network, .. } => format!("join {}", network.name),
         Action::Leave { network } => format!("leave {}", network.name),
         Action::Start { service, .. } => format!("start {service}"),
-        Action::Stop { replica, .. } => format!("stop {}", replica.unit()),
+        Action::Remove { replica, .. } => format!("remove {}", replica.unit()),
+        Action::Stop { proof, .. } => format!("stop {}", proof.replica().unit()),
     }
 }
 
@@ -363,7 +401,8 @@ async fn nobody_leaves_before_a_whole_quiet_window() {
     edge.sessions.insert("web_1".into(), 250);
     edge.seconds(5);
     edge.sessions.clear();
-    assert!(edge.seconds(55).is_empty());
+    // They were lost at once and may come back: three times as long.
+    assert!(edge.seconds(180).is_empty());
     let later = edge.seconds(80);
     assert!(
         later
@@ -400,7 +439,7 @@ fn draining(sessions: u32) -> Edge {
     assert_eq!(edge.state("web_clone_1"), "ready");
     edge.sessions.insert("web_1".into(), 10);
     edge.sessions.insert("web_clone_1".into(), sessions);
-    for _ in 0..200 {
+    for _ in 0..400 {
         edge.seconds(1);
         if edge.state("web_clone_1") == "draining" {
             return edge;
@@ -414,7 +453,12 @@ async fn a_replica_with_sessions_is_not_stopped_before_its_drain_ended() {
     let mut edge = draining(5);
     edge.settle();
     assert_eq!(edge.usage("web_clone_1"), Some(Usage::Drain));
-    assert!(edge.seconds(600).is_empty(), "five people are still there");
+    let stopped = edge.seconds(600);
+    let web = |action: &String| action.starts_with("stop web");
+    assert!(
+        !stopped.iter().any(web),
+        "five people are still there: {stopped:?}"
+    );
     edge.sessions.insert("web_clone_1".into(), 0);
     assert_eq!(edge.seconds(2), ["stop web_clone_1"]);
     assert_eq!(edge.state("web_clone_1"), "gone");
@@ -437,7 +481,7 @@ fn draining_unapplied() -> Edge {
     edge.sessions.insert("web_1".into(), 150);
     edge.seconds(3);
     edge.sessions.clear();
-    for _ in 0..200 {
+    for _ in 0..400 {
         edge.report_applied = Some(edge.controller.plan.generation);
         edge.second();
         if edge.state("web_clone_1") == "draining" {
@@ -490,7 +534,134 @@ async fn a_worker_leaves_without_a_drain_because_nobody_is_connected_to_it() {
         .expect("worker")
         .push(unit("worker_3", Origin::Added { number: 3 }));
     edge.list();
-    assert_eq!(edge.second(), ["stop worker_3"]);
+    edge.outlast_the_start();
+    assert_eq!(edge.seconds(10), ["stop worker_3"]);
+}
+
+#[tokio::test]
+async fn workers_are_stopped_idle_and_never_two_within_two_seconds() {
+    let mut edge = Edge::running();
+    for number in 3..=5 {
+        let added = unit(&format!("worker_{number}"), Origin::Added { number });
+        edge.units.get_mut("worker").expect("worker").push(added);
+    }
+    edge.list();
+    edge.outlast_the_start();
+    let mut stopped = Vec::new();
+    for second in 0..180 {
+        for action in edge.tick() {
+            if let Action::Stop { when, .. } = &action {
+                assert_eq!(*when, StopWhen::Idle);
+                stopped.push(second);
+            }
+            edge.carry_out(action);
+        }
+    }
+    assert_eq!(stopped.len(), 3, "{stopped:?}");
+    let closest = stopped.windows(2).map(|pair| pair[1] - pair[0]).min();
+    assert!(closest >= Some(2), "{stopped:?}");
+}
+
+#[tokio::test]
+async fn a_worker_that_was_busy_is_asked_again_later_and_not_at_once() {
+    let mut edge = Edge::running();
+    let added = unit("worker_3", Origin::Added { number: 3 });
+    edge.units.get_mut("worker").expect("worker").push(added);
+    edge.list();
+    edge.outlast_the_start();
+    let action = (0..10).find_map(|_| edge.tick().pop());
+    let action = action.expect("a stop");
+    let result = Err(Failure {
+        text: "it is at work".to_owned(),
+        trouble: Trouble::Passing,
+    });
+    edge.take(Event::Acted(Acted { action, result }));
+    assert_eq!(edge.state("worker_3"), "draining");
+    for _ in 0..4 {
+        assert_eq!(edge.second(), [""; 0]);
+    }
+    let later: Vec<_> = (0..3).flat_map(|_| edge.second()).collect();
+    assert_eq!(later, ["stop worker_3"]);
+}
+
+#[tokio::test]
+async fn a_worker_that_is_always_busy_has_its_time_and_no_more() {
+    let mut edge = Edge::running();
+    let added = unit("worker_3", Origin::Added { number: 3 });
+    edge.units.get_mut("worker").expect("worker").push(added);
+    edge.list();
+    edge.outlast_the_start();
+    let mut asked = Vec::new();
+    for _ in 0..16 * 60 {
+        for action in edge.tick() {
+            let Action::Stop { when, .. } = &action else {
+                continue;
+            };
+            asked.push(*when);
+            let result = match when {
+                StopWhen::Idle => Err(Failure {
+                    text: "it is at work".to_owned(),
+                    trouble: Trouble::Passing,
+                }),
+                StopWhen::Now => Ok(()),
+            };
+            edge.take(Event::Acted(Acted { action, result }));
+        }
+    }
+    assert_eq!(asked.last(), Some(&StopWhen::Now));
+    let looks = asked.iter().filter(|when| **when == StopWhen::Idle).count();
+    assert!(
+        (100..=180).contains(&looks),
+        "once in five seconds: {looks}"
+    );
+}
+
+#[tokio::test]
+async fn a_replica_whose_address_is_lost_is_not_stopped_without_a_proof() {
+    let mut edge = draining(5);
+    edge.settle();
+    let webs = edge.units.get_mut("web").expect("web");
+    let clone = webs.iter_mut().find(|unit| unit.name == "web_clone_1");
+    clone.expect("the clone").reach = Reach::Unreachable {
+        why: "its network went".to_owned(),
+        joinable: Vec::new(),
+    };
+    edge.list();
+    edge.settle();
+    let plan = Arc::clone(&edge.controller.plan.instances["congress"]);
+    assert_eq!(edge.usage("web_clone_1"), None, "nobody can be sent there");
+    let leaving: Vec<_> = plan.leaving.iter().map(|one| one.id.unit()).collect();
+    assert!(leaving.contains(&"web_clone_1"), "{leaving:?}");
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_sibling_is_cleared_away_unless_one_is_being_made() {
+    let mut edge = Edge::running();
+    let mut left = unit("web_2", Origin::Added { number: 2 });
+    left.phase = Phase::Created;
+    edge.units.get_mut("web").expect("web").push(left);
+    edge.list();
+    assert_eq!(edge.second(), ["remove web_2"]);
+    assert_eq!(edge.second(), [""; 0], "once");
+
+    let mut edge = Edge::running();
+    edge.sessions.insert("web_1".into(), 150);
+    assert!(edge.second().contains(&"start web".to_owned()));
+    let mut making = unit("web_2", Origin::Added { number: 2 });
+    making.phase = Phase::Created;
+    edge.units.get_mut("web").expect("web").push(making);
+    edge.list();
+    assert_eq!(edge.second(), [""; 0], "the engine is still at it");
+}
+
+#[tokio::test]
+async fn a_declared_container_that_ended_is_its_operators() {
+    let mut edge = Edge::running();
+    let mut ended = unit("web_2", Origin::Declared { number: 2 });
+    ended.phase = Phase::Exited { code: 0 };
+    edge.units.get_mut("web").expect("web").push(ended);
+    edge.list();
+    assert_eq!(edge.seconds(30), [""; 0]);
 }
 
 #[tokio::test]
@@ -537,6 +708,163 @@ async fn after_a_deployment_by_somebody_else_usher_waits_before_it_adds() {
 }
 
 #[tokio::test]
+async fn siblings_that_compose_stops_and_removes_come_back_after_the_same_silence() {
+    let mut edge = Edge::running();
+    edge.sessions.insert("web_1".into(), 150);
+    edge.seconds(3);
+    // As a plain `up -d` does it: told to stop first, and gone a moment later.
+    edge.units.get_mut("web").expect("web")[1].phase = Phase::Leaving;
+    edge.list();
+    assert_eq!(edge.seconds(20), [""; 0]);
+    edge.units.get_mut("web").expect("web").truncate(1);
+    edge.list();
+    assert_eq!(edge.seconds(29), [""; 0], "counted from the last change");
+    assert!(edge.seconds(5).contains(&"start web".to_owned()));
+}
+
+#[tokio::test]
+async fn siblings_of_an_earlier_deployment_leave_once_the_new_one_serves() {
+    let mut edge = Edge::running();
+    edge.sessions.insert("web_1".into(), 150);
+    edge.seconds(3);
+    edge.sessions.insert("web_clone_1".into(), 5);
+    // The original is made anew from another image; the sibling is still of the old one.
+    let webs = edge.units.get_mut("web").expect("web");
+    let mut new = unit("web_1", Origin::Declared { number: 1 });
+    new.id = ReplicaId::new("web_new", 1);
+    new.make = "new".to_owned();
+    webs[0] = new;
+    edge.list();
+    edge.seconds(3);
+    assert_eq!(edge.state("web_clone_1"), "ready", "nobody else serves yet");
+    edge.probe("web_new", true);
+    edge.seconds(2);
+    assert_eq!(edge.state("web_clone_1"), "draining");
+    // The new one is full, and the drain is not taken back for it.
+    edge.sessions.insert("web_1".into(), 150);
+    assert!(edge.seconds(20).iter().all(|action| action != "start web"));
+    assert_eq!(edge.state("web_clone_1"), "draining");
+    assert!(edge.seconds(15).contains(&"start web".to_owned()));
+}
+
+#[tokio::test]
+async fn a_stack_that_was_taken_down_is_forgotten() {
+    let mut edge = Edge::running();
+    edge.sessions.insert("web_1".into(), 150);
+    edge.seconds(3);
+    let empty = Inventory::default();
+    edge.list_this(Some(empty), None);
+    assert_eq!(edge.seconds(2), [""; 0]);
+    edge.sessions.clear();
+    edge.sessions.insert("web_1".into(), 150);
+    edge.units.get_mut("web").expect("web").truncate(1);
+    edge.list();
+    edge.probe("web_1", true);
+    let ordered = edge.seconds(5);
+    assert!(ordered.contains(&"start web".to_owned()), "{ordered:?}");
+}
+
+#[tokio::test]
+async fn while_a_replica_is_replaced_its_visitors_wait() {
+    let mut edge = Edge::running();
+    let coming = |edge: &Edge| edge.controller.plan.instances["congress"].services["web"].coming;
+    assert!(!coming(&edge));
+    let mut phases = [Phase::Leaving, Phase::Exited { code: 0 }].into_iter();
+    for phase in &mut phases {
+        edge.units.get_mut("web").expect("web")[0].phase = phase;
+        edge.list();
+        edge.settle();
+        assert!(coming(&edge), "{phase:?}");
+    }
+    edge.seconds(11);
+    let state = &edge.controller.tenants["congress"].services["web"];
+    assert!(!coming(&edge), "it was stopped for good: {state:?}");
+}
+
+#[tokio::test]
+async fn three_that_never_come_to_life_are_followed_by_one_try_in_five_minutes() {
+    let mut edge = Edge::running();
+    edge.sessions.insert("web_1".into(), 900);
+    let mut starts = Vec::new();
+    for second in 0..1_500 {
+        for action in edge.tick() {
+            let result = Ok(());
+            match &action {
+                Action::Start { service, .. } if service.as_str() == "web" => {
+                    starts.push(second);
+                    // It runs, and never answers.
+                    let number = 10 + u32::try_from(starts.len()).expect("few");
+                    let mut made = unit(&format!("web_{number}"), Origin::Added { number });
+                    made.since = edge.now.wall;
+                    edge.units.get_mut("web").expect("web").push(made);
+                    edge.take(Event::Acted(Acted { action, result }));
+                    edge.list();
+                }
+                Action::Start { .. } => edge.take(Event::Acted(Acted { action, result })),
+                _ => edge.carry_out(action),
+            }
+        }
+        edge.probe("web_1", true);
+    }
+    assert_eq!(edge.state("web_1"), "ready", "it was left alone");
+    let pauses: Vec<_> = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(starts.len() >= 4, "{starts:?}");
+    assert!(
+        pauses.iter().skip(3).all(|pause| *pause >= 300),
+        "{starts:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_stack_that_another_usher_manages_is_routed_to_and_nothing_else() {
+    let mut edge = Edge::running();
+    edge.controller.engine.shared = true;
+    edge.sessions.insert("web_1".into(), 250);
+    assert_eq!(edge.second(), ["claim congress"]);
+    let claim = || Action::Claim {
+        stack: "congress".parse().expect("name"),
+    };
+    let result = Err(Failure {
+        text: "another usher manages the stack congress".to_owned(),
+        trouble: Trouble::Passing,
+    });
+    let action = claim();
+    edge.take(Event::Acted(Acted { action, result }));
+    assert_eq!(edge.seconds(9), [""; 0]);
+    assert_eq!(edge.usage("web_1"), Some(Usage::Serve));
+    let reasons = edge.controller.status(edge.now).instances.remove(0).reasons;
+    let texts: Vec<_> = reasons.iter().map(|reason| reason.text.as_str()).collect();
+    assert!(
+        texts.iter().any(|text| text.contains("another usher")),
+        "{texts:?}"
+    );
+    assert_eq!(edge.second(), ["claim congress"], "it may be gone by now");
+    let (action, result) = (claim(), Ok(()));
+    edge.take(Event::Acted(Acted { action, result }));
+    assert!(edge.second().contains(&"start web".to_owned()));
+}
+
+#[tokio::test]
+async fn a_database_and_its_standby_that_both_run_are_critical() {
+    let mut edge = Edge::running();
+    let declared = |name| vec![unit(name, Origin::Declared { number: 1 })];
+    edge.units.insert("postgres", declared("postgres_1"));
+    edge.list();
+    let told = |edge: &mut Edge| {
+        let reasons = edge.controller.status(edge.now).instances.remove(0).reasons;
+        let together = |reason: &Reason| reason.text.contains("postgres and pg-slave");
+        reasons
+            .into_iter()
+            .find(together)
+            .map(|reason| reason.status)
+    };
+    assert_eq!(told(&mut edge), None);
+    edge.units.insert("pg-slave", declared("pg-slave_1"));
+    edge.list();
+    assert_eq!(told(&mut edge), Some(Level::Critical));
+}
+
+#[tokio::test]
 async fn a_start_that_fails_is_tried_again_later_and_said() {
     let mut edge = Edge::running();
     edge.sessions.insert("web_1".into(), 150);
@@ -549,7 +877,11 @@ async fn a_start_that_fails_is_tried_again_later_and_said() {
             },
             result: Err(Failure {
                 text: "no space left".to_owned(),
-                passing,
+                trouble: if passing {
+                    Trouble::Passing
+                } else {
+                    Trouble::Stack
+                },
             }),
         }));
     };
@@ -688,6 +1020,40 @@ async fn standby_starts_nothing_and_asks_nobody() {
 }
 
 #[tokio::test]
+async fn only_what_the_operator_wrote_gets_a_certificate_of_this_machine() {
+    let hall = CONFIG
+        .replace(
+            "congress.example.org",
+            "hall.test\", \"hall\", \"hall.example.org",
+        )
+        .replace("congress", "hall");
+    // The stack `congress` runs, and nobody has written that name.
+    let any = CONFIG
+        .replace("congress.example.org", "{stack}.test")
+        .replace("name = \"congress\"", "name = \"*\"");
+    let local = |text: &str| {
+        let mut edge = Edge::new(text);
+        edge.units = Edge::running().units;
+        edge.list();
+        let wanted = edge.controller.certificates();
+        wanted
+            .iter()
+            .map(|wanted| {
+                let names: Vec<String> = wanted.local.iter().map(ToString::to_string).collect();
+                (wanted.instance.to_string(), names.join(" "))
+            })
+            .collect::<BTreeMap<_, _>>()
+    };
+    let both = format!("{hall}{any}");
+    let found = local(&both);
+    assert_eq!(found["hall"], "hall.test hall");
+    assert_eq!(found["congress"], "");
+    // Without the preflight an authority is asked for what could be in somebody's DNS.
+    let found = local(&format!("[acme]\npreflight = false\n{both}"));
+    assert_eq!(found["hall"], "hall");
+}
+
+#[tokio::test]
 async fn an_unchanged_instance_keeps_its_allocation_from_plan_to_plan() {
     let text = format!("{CONFIG}{}", CONFIG.replace("congress", "assembly"));
     let mut edge = Edge::new(&text);
@@ -769,7 +1135,7 @@ async fn a_cause_is_told_once_with_its_consequences_under_it() {
     edge.settle();
     let status = edge.controller.status(edge.now);
     let congress = &status.instances[0];
-    assert_eq!(congress.status, crate::control::status::Level::Critical);
+    assert_eq!(congress.status, Level::Critical);
     let first = &congress.reasons[0];
     assert_eq!(
         (first.part.as_str(), first.text.as_str()),
@@ -858,4 +1224,102 @@ fn two_instances_with_one_address_are_each_asked_for_themselves() {
         .map(|target| target.subject.instance.as_str().to_owned())
         .collect();
     assert_eq!(instances, ["assembly", "assembly", "congress", "congress"]);
+}
+
+/// The clock of the tests begins at 13:46:40 of that day.
+fn with_event(hour: u32, attendees: u32) -> Edge {
+    let event = format!(
+        "[[instance.event]]\nname = \"Congress\"\nstart = 1970-01-12T{hour}:00:00Z\n\
+         end = 1970-01-12T20:00:00Z\nattendees = {attendees}\n"
+    );
+    let mut edge = Edge::new(&format!("{CONFIG}{event}"));
+    edge.units = Edge::running().units;
+    edge.list();
+    edge.probe("web_1", true);
+    edge
+}
+
+fn memory(edge: &mut Edge, replicas: u64) {
+    let total = 100 << 30;
+    edge.take(Event::Host(Host {
+        memory: Some(crate::host::Memory {
+            total,
+            // A twentieth is kept for everybody else.
+            available: total / 20 + replicas * (150 << 20),
+        }),
+        ..Host::default()
+    }));
+}
+
+#[tokio::test]
+async fn an_event_brings_its_replicas_before_its_audience() {
+    let mut edge = with_event(14, 300);
+    let ordered = edge.seconds(10);
+    let count = |what: &str| ordered.iter().filter(|action| *action == what).count();
+    assert_eq!(
+        (count("start web"), count("start worker")),
+        (2, 4),
+        "{ordered:?}"
+    );
+    let status = edge.controller.status(edge.now);
+    let next = status.instances[0].next_event.clone().expect("an event");
+    assert_eq!(
+        (next.name.as_str(), next.attendees, next.fits),
+        ("Congress", 300, true)
+    );
+}
+
+#[tokio::test]
+async fn an_event_that_will_not_fit_is_said_before_it_begins() {
+    let mut edge = with_event(18, 300);
+    memory(&mut edge, 4);
+    edge.settle();
+    let status = edge.controller.status(edge.now);
+    let congress = &status.instances[0];
+    assert!(!congress.next_event.as_ref().expect("an event").fits);
+    let told: Vec<_> = congress
+        .reasons
+        .iter()
+        .map(|reason| reason.text.as_str())
+        .collect();
+    let text = "Congress will not fit: it and all else announced for the time need 6 replicas more, \
+                and the host has memory for 4; fewer will be started";
+    assert!(told.contains(&text), "{told:?}");
+
+    let edge = &mut with_event(18, 900);
+    edge.settle();
+    let status = edge.controller.status(edge.now);
+    let told = format!("{:?}", status.instances[0].reasons);
+    assert!(
+        told.contains("needs 9 replicas of web, and `max` allows 4"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn a_full_host_starts_no_more_than_fits_and_says_so() {
+    let mut edge = Edge::running();
+    memory(&mut edge, 3);
+    edge.sessions.insert("web_1".into(), 350);
+    let ordered = edge.seconds(5);
+    // One web with its two workers, of which one is there already; another three would not fit.
+    assert_eq!(ordered, ["start web", "start worker"]);
+    let status = edge.controller.status(edge.now);
+    let web = &status.instances[0].services[0];
+    assert_eq!(web.limited_by.as_deref(), Some("host memory"));
+    assert!(web.desired < web.wanted, "{web:?}");
+    // Memory is there again.
+    memory(&mut edge, 50);
+    edge.seconds(10);
+    assert_eq!(edge.units["web"].len(), 4);
+}
+
+#[tokio::test]
+async fn what_was_saved_is_told_by_month() {
+    let mut edge = Edge::running();
+    edge.seconds(60);
+    let status = edge.controller.status(edge.now);
+    let savings = status.instances[0].savings.clone().expect("savings");
+    assert_eq!(savings.month, "1970-01");
+    assert!(savings.replica_hours > 0.0 && savings.replica_hours <= savings.always_on_hours);
 }

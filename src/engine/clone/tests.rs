@@ -12,7 +12,6 @@ fn inspected() -> Value {
             "Hostname": &ID[..12],
             "Image": "openslides:2.3",
             "Env": ["A=1"],
-            "MacAddress": "02:42:ac:12:00:05",
             "SomethingNew": { "kept": true },
             "Labels": {
                 "com.docker.compose.project": "congress",
@@ -28,6 +27,7 @@ fn inspected() -> Value {
             "NetworkMode": "congress_back",
             "PortBindings": {},
             "AutoRemove": true,
+            "ContainerIDFile": "/tmp/id",
             "RestartPolicy": { "Name": "always" },
             "Memory": 1024,
         },
@@ -43,10 +43,10 @@ fn inspected() -> Value {
     })
 }
 
-fn of(change: impl FnOnce(&mut Value)) -> Result<Clone, String> {
+fn of(change: impl FnOnce(&mut Value)) -> Result<Clone, NoSibling> {
     let mut source = inspected();
     change(&mut source);
-    sibling(&source, 4, "openslides:2.3")
+    sibling(&source, 4, "openslides:2.3", Attach::OneByOne)
 }
 
 #[test]
@@ -70,14 +70,18 @@ fn unknown_fields_survive_and_the_sources_own_do_not() {
         "congress_staticfiles:/app:rw"
     );
     assert!(clone["Hostname"].is_null());
-    assert!(clone["MacAddress"].is_null());
     assert!(clone["HostConfig"]["AutoRemove"].is_null());
+    assert!(clone["HostConfig"]["ContainerIDFile"].is_null());
 }
 
 #[test]
 fn a_stopped_clone_does_not_come_back_with_the_daemon() {
     let clone = of(|_| {}).expect("clonable").create;
-    assert_eq!(clone["HostConfig"]["RestartPolicy"]["Name"], "on-failure");
+    let policy = json!({ "Name": "on-failure", "MaximumRetryCount": 3 });
+    assert_eq!(clone["HostConfig"]["RestartPolicy"], policy);
+    let never = |s: &mut Value| s["HostConfig"]["RestartPolicy"] = json!({ "Name": "no" });
+    let clone = of(never).expect("clonable").create;
+    assert_eq!(clone["HostConfig"]["RestartPolicy"]["Name"], "no");
 }
 
 #[test]
@@ -92,9 +96,85 @@ fn it_is_on_every_network_of_the_source_without_its_address() {
 }
 
 #[test]
-fn a_hostname_of_the_operators_choice_is_kept() {
-    let clone = of(|source| source["Config"]["Hostname"] = json!("web")).expect("clonable");
-    assert_eq!(clone.create["Hostname"], "web");
+fn a_newer_engine_attaches_it_to_all_networks_at_once() {
+    let clone = sibling(&inspected(), 4, "i", Attach::AtCreation).expect("clonable");
+    let endpoints = &clone.create["NetworkingConfig"]["EndpointsConfig"];
+    assert_eq!(endpoints.as_object().map(Map::len), Some(2), "{endpoints}");
+    assert_eq!(clone.attach, []);
+}
+
+#[test]
+fn an_alias_that_was_the_sources_name_becomes_its_own() {
+    let clone = of(|s| {
+        s["NetworkSettings"]["Networks"]["congress_back"]["Aliases"] =
+            json!(["congress_web_1", "web"]);
+    })
+    .expect("clonable");
+    let primary = &clone.create["NetworkingConfig"]["EndpointsConfig"]["congress_back"];
+    assert_eq!(primary["Aliases"], json!(["congress_web_4", "web"]));
+}
+
+#[test]
+fn only_a_hostname_of_the_operators_choice_is_kept() {
+    for (hostname, kept) in [("web", true), (&ID[..3], true), (&ID[..12], false)] {
+        let clone = of(|s| s["Config"]["Hostname"] = json!(hostname)).expect("clonable");
+        assert_eq!(clone.create["Hostname"] == hostname, kept, "{hostname}");
+    }
+}
+
+#[test]
+fn a_volume_without_a_name_is_not_shared_and_one_with_a_name_is() {
+    let anonymous = "ab".repeat(32);
+    let clone = of(|s| {
+        s["HostConfig"]["Binds"] =
+            json!([format!("{anonymous}:/cache:rw"), "congress_media:/media:rw"]);
+        s["HostConfig"]["Mounts"] = json!([
+            { "Type": "volume", "Source": anonymous, "Target": "/scratch" },
+            { "Type": "volume", "Source": "congress_static", "Target": "/static" },
+        ]);
+    })
+    .expect("clonable")
+    .create;
+    assert_eq!(
+        clone["HostConfig"]["Binds"],
+        json!(["congress_media:/media:rw"])
+    );
+    assert_eq!(clone["Volumes"], json!({ "/cache": {} }));
+    let mounts = &clone["HostConfig"]["Mounts"];
+    assert_eq!(mounts[0], json!({ "Type": "volume", "Target": "/scratch" }));
+    assert_eq!(mounts[1]["Source"], "congress_static");
+}
+
+/// Whatever is in the source, a clone is one more of it and nothing besides.
+#[test]
+fn privileges_mounts_and_the_image_never_grow() {
+    let source = inspected();
+    let clone = of(|_| {}).expect("clonable").create;
+    let theirs = clone["HostConfig"].as_object().expect("an object");
+    for (key, value) in theirs.iter().filter(|(key, _)| *key != "RestartPolicy") {
+        assert_eq!(*value, source["HostConfig"][key], "{key}");
+    }
+    let ours = ["HostConfig", "Labels", "NetworkingConfig"];
+    let rest = clone.as_object().expect("an object");
+    for (key, value) in rest.iter().filter(|(key, _)| !ours.contains(&key.as_str())) {
+        assert_eq!(*value, source["Config"][key], "{key}");
+    }
+}
+
+#[test]
+fn a_container_that_compose_is_replacing_is_copied_later() {
+    type Change = fn(&mut Value);
+    let changes: [Change; 2] = [
+        |s| s["Name"] = json!("/3f2c9a0b1d4e_congress_web_1"),
+        |s| {
+            s["Name"] = json!("/3f2c9a0b1d4e_congress_web_1");
+            s["Config"]["Labels"]["com.docker.compose.replace"] = json!("x");
+        },
+    ];
+    for change in changes {
+        let refusal = of(change).expect_err("refused");
+        assert!(matches!(refusal, NoSibling::NotNow(_)), "{refusal:?}");
+    }
 }
 
 #[test]
@@ -106,7 +186,7 @@ fn newer_compose_separates_with_a_dash() {
 #[test]
 fn what_two_cannot_share_is_refused_with_the_reason() {
     type Change = fn(&mut Value);
-    let cases: [(&str, Change); 6] = [
+    let cases: [(&str, Change); 16] = [
         ("port 8000", |s| {
             s["HostConfig"]["PortBindings"] = json!({ "8000/tcp": [{ "HostPort": "8000" }] });
         }),
@@ -120,10 +200,42 @@ fn what_two_cannot_share_is_refused_with_the_reason() {
                 json!({ "IPv4Address": "172.18.0.9" });
         }),
         ("no Compose project", |s| s["Config"]["Labels"] = json!({})),
+        ("container_name", |s| s["Name"] = json!("/front-web-1")),
+        ("`container:x`", |s| {
+            s["HostConfig"]["NetworkMode"] = json!("container:x")
+        }),
+        ("02:42:ac:12:00:05", |s| {
+            s["Config"]["MacAddress"] = json!("02:42:ac:12:00:05")
+        }),
+        ("usher.autoscale", |s| {
+            s["Config"]["Labels"]["usher.autoscale"] = json!("off")
+        }),
+        ("privileged", |s| {
+            s["HostConfig"]["Privileged"] = json!(true)
+        }),
+        ("cap_add", |s| {
+            s["HostConfig"]["CapAdd"] = json!(["SYS_ADMIN"])
+        }),
+        ("devices", |s| {
+            s["HostConfig"]["Devices"] = json!([{ "PathOnHost": "/dev/kvm" }])
+        }),
+        ("pid: host", |s| s["HostConfig"]["PidMode"] = json!("host")),
+        ("docker.sock", |s| {
+            s["HostConfig"]["Binds"] = json!(["/var/run/docker.sock:/var/run/docker.sock:ro"])
+        }),
+        (
+            "docker.sock",
+            |s| {
+                s["HostConfig"]["Mounts"] =
+                    json!([{ "Type": "bind", "Source": "/run/docker.sock", "Target": "/s" }])
+            },
+        ),
     ];
     for (reason, change) in cases {
-        let refusal = of(change).expect_err(reason);
-        assert!(refusal.contains(reason), "{refusal}");
+        match of(change) {
+            Err(NoSibling::Never(why)) => assert!(why.contains(reason), "{why}"),
+            other => panic!("{reason}: {other:?}"),
+        }
     }
 }
 

@@ -36,7 +36,7 @@ fn attached(ids: &[&str], join: bool) -> Paths {
 
 #[test]
 fn a_container_is_told_with_its_facts() {
-    let unit = unit(&inspected(|_| {}), false, &Paths::Host).expect("a unit");
+    let unit = unit(&inspected(|_| {}), false, &Paths::Host, None).expect("a unit");
     assert_eq!(unit.name, "congress_web_2");
     assert_eq!(unit.id.started(), 1_795_161_605_000_000_007);
     assert_eq!(
@@ -48,9 +48,28 @@ fn a_container_is_told_with_its_facts() {
 }
 
 #[test]
+fn what_is_mounted_into_a_container_is_told_where_usher_sees_it() {
+    let container = inspected(|value| {
+        value["Mounts"] = json!([
+            { "Type": "bind", "Source": "/srv/usher/certs", "Destination": "/etc/postfix/certs" },
+            { "Type": "volume", "Source": "/var/lib/docker/volumes/x/_data", "Destination": "/x" },
+            { "Type": "tmpfs", "Destination": "/tmp" },
+        ]);
+    });
+    let mounts = |own: Option<&[(PathBuf, PathBuf)]>| {
+        let unit = unit(&container, false, &Paths::Host, own).expect("a unit");
+        unit.mounts
+    };
+    let all = ["/srv/usher/certs", "/var/lib/docker/volumes/x/_data"].map(PathBuf::from);
+    assert_eq!(mounts(None), all);
+    let own = [(PathBuf::from("/srv/usher"), PathBuf::from("/data"))];
+    assert_eq!(mounts(Some(&own)), [PathBuf::from("/data/certs")]);
+}
+
+#[test]
 fn what_usher_made_says_so() {
     let clone = inspected(|value| value["Config"]["Labels"]["usher.clone-of"] = json!("x"));
-    let unit = unit(&clone, false, &Paths::Host).expect("a unit");
+    let unit = unit(&clone, false, &Paths::Host, None).expect("a unit");
     assert_eq!(unit.origin, Origin::Added { number: 2 });
 }
 

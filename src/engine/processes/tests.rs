@@ -1,6 +1,10 @@
+use std::fs;
+
+use rustix::process::test_kill_process_group;
 use tokio::time::{Instant, sleep};
 
 use super::*;
+use crate::drain::Gate;
 
 fn slot() -> (StackName, ServiceName) {
     ("demo".parse().expect("name"), "web".parse().expect("name"))
@@ -73,13 +77,7 @@ async fn stopping_gives_time_and_then_none() {
         .expect("started");
     let unit = until(&engine, |units| units.len() == 1).await.remove(0);
     let pid = recorded(folder.path())[0].pid;
-    let (stack, service) = slot();
-    let stop = Action::Stop {
-        stack,
-        service,
-        replica: unit.id,
-        grace: Duration::from_millis(200),
-    };
+    let stop = stop(&unit, StopWhen::Now);
     engine.act(&stop).await.expect("stopped");
     // What the shell had started was killed with it, and is collected by somebody else.
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -87,6 +85,44 @@ async fn stopping_gives_time_and_then_none() {
         sleep(Duration::from_millis(10)).await;
     }
     assert!(!is_alive(pid));
+    assert!(units(&engine).await.is_empty());
+}
+
+/// As the control plane orders it when nobody is inside.
+fn stop(unit: &Unit, when: StopWhen) -> Action {
+    let (stack, service) = slot();
+    let gate = Gate::new(unit.id.clone());
+    gate.close();
+    Action::Stop {
+        stack,
+        service,
+        proof: gate.proof(Instant::now()).expect("nobody is inside"),
+        when,
+        grace: Duration::from_millis(200),
+    }
+}
+
+#[tokio::test]
+async fn who_is_at_work_is_not_stopped_until_the_work_is_done() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = Processes::open(folder.path()).expect("open");
+    let done = folder.path().join("done");
+    // The work is in a process of the replica's group, as behind a shell.
+    let work = format!(
+        "(while [ ! -e {0} ]; do :; done); exec sleep 60",
+        done.display()
+    );
+    engine.act(&start(&work)).await.expect("started");
+    let unit = until(&engine, |units| units.len() == 1).await.remove(0);
+    let stop = stop(&unit, StopWhen::Idle);
+    let refused = engine.act(&stop).await.expect_err("at work");
+    assert!(matches!(refused, EngineError::Busy { .. }), "{refused}");
+    assert_eq!(units(&engine).await.len(), 1);
+    fs::write(done, "").expect("written");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while engine.act(&stop).await.is_err() {
+        assert!(Instant::now() < deadline, "idle by now");
+    }
     assert!(units(&engine).await.is_empty());
 }
 

@@ -1,0 +1,265 @@
+//! What should be, what it comes from, and what stood in the way.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::format_span;
+
+/// What is to become of one service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// What demand, calendar and memory ask for, whatever the limits.
+    pub wanted: u32,
+    /// What is to be done now.
+    pub desired: u32,
+    /// What asks for the most.
+    pub term: Term,
+    pub limited_by: Option<Limit>,
+    /// Why nobody leaves although fewer would do.
+    pub kept: Option<Kept>,
+    pub inputs: Inputs,
+}
+
+/// The numbers a decision was made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Inputs {
+    pub present: u32,
+    pub ready: u32,
+    pub draining: u32,
+    /// Sessions, handshakes, who waits, and requests in flight.
+    pub demand: u32,
+    pub sessions: u32,
+    pub pending: u32,
+    pub held: u32,
+    pub in_flight: u32,
+    /// Demand as it will be when a replica ordered now is ready.
+    pub expected: u32,
+    /// More demand per second.
+    pub growth: f64,
+    pub lead: Duration,
+    /// The highest demand of `down-after`, if all of it is known.
+    pub peak: Option<u32>,
+    pub panic: bool,
+}
+
+/// What a number comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Term {
+    /// Workers are too slow or push back.
+    Boost { workers: u32 },
+    /// usher has just started, and what runs stays.
+    Boot { found: u32 },
+    /// Workers have more to do than their ratio allows for.
+    Busy { busy: u32 },
+    Calendar {
+        event: Arc<str>,
+        sessions: u32,
+        per_replica: u32,
+        count: u32,
+    },
+    /// Many sessions were lost at once, and their replicas stay.
+    Ghost { count: u32 },
+    /// The sessions there will be.
+    Growth {
+        demand: u32,
+        expected: u32,
+        lead: Duration,
+        per_replica: u32,
+        count: u32,
+    },
+    /// Hardly anybody is there, and one is enough.
+    Idle { spare: u32 },
+    /// An operator's number.
+    Operator { count: u32 },
+    /// An operator's lowest number.
+    OperatorFloor { count: u32 },
+    Ratio {
+        leader: Arc<str>,
+        leaders: u32,
+        ratio: f64,
+        count: u32,
+    },
+    /// The sessions there are.
+    Sessions {
+        demand: u32,
+        per_replica: u32,
+        count: u32,
+    },
+    /// Fewer would do, by the highest demand of the span.
+    Spare {
+        peak: u32,
+        span: Duration,
+        per_replica: u32,
+        count: u32,
+    },
+}
+
+/// What kept a wish from being granted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Limit {
+    /// An operator allows no more for now.
+    Cap(u32),
+    /// One step at most doubles.
+    Growth(u32),
+    /// The host has no room for more.
+    Host(u32),
+    Max(u32),
+    Min(u32),
+}
+
+/// Why nobody leaves although fewer would do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kept {
+    Busy,
+    Draining,
+    Floor,
+    Grew,
+    /// More workers were no help twice: they are not what is slow.
+    NotTheWorkers,
+    Mode,
+    Panic,
+    Peak,
+    Spacing,
+    Unready,
+    Unwatched,
+}
+
+impl Kept {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Busy => "the others have work",
+            Self::Draining => "others are draining",
+            Self::Floor => "min keeps the rest",
+            Self::Grew => "grew a moment ago",
+            Self::NotTheWorkers => {
+                "more workers were no help, something else is slow (database, Redis, processor)"
+            }
+            Self::Mode => "mode hold keeps what there is",
+            Self::Panic => "it was too much a moment ago",
+            Self::Peak => "the peak of the window keeps the rest",
+            Self::Spacing => "a drain began a moment ago",
+            Self::Unready => "waits until all are ready",
+            Self::Unwatched => "not watched for long enough to shrink",
+        }
+    }
+}
+
+/// The word of the statistics.
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cap(_) => "operator",
+            Self::Growth(_) => "growth per step",
+            Self::Host(_) => "host memory",
+            Self::Max(_) => "max",
+            Self::Min(_) => "min",
+        })
+    }
+}
+
+impl fmt::Display for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Boost { workers } => write!(f, "handshakes are slow or refused: {workers}"),
+            Self::Boot { found } => write!(f, "usher has just started; the {found} it found stay"),
+            Self::Busy { busy } => write!(f, "{busy} messages at once are worked on or wait"),
+            Self::Calendar {
+                event,
+                sessions,
+                per_replica,
+                count,
+            } => write!(
+                f,
+                "{event} expects {sessions} sessions, {per_replica} per replica: {count}"
+            ),
+            Self::Ghost { count } => {
+                write!(
+                    f,
+                    "many sessions were lost at once; the {count} stay for them"
+                )
+            }
+            Self::Growth {
+                demand,
+                expected,
+                lead,
+                per_replica,
+                count,
+            } => write!(
+                f,
+                "{demand} sessions, {expected} expected in {} s, {per_replica} per replica: {count}",
+                lead.as_secs()
+            ),
+            Self::Idle { spare } => write!(f, "hardly anybody is there: {spare}"),
+            Self::Operator { count } => write!(f, "the operator set {count}"),
+            Self::OperatorFloor { count } => write!(f, "the operator keeps at least {count}"),
+            Self::Ratio {
+                leader,
+                leaders,
+                ratio,
+                count,
+            } => write!(f, "{leaders} {leader} times {ratio}: {count}"),
+            Self::Sessions {
+                demand,
+                per_replica,
+                count,
+            } => write!(f, "{demand} sessions, {per_replica} per replica: {count}"),
+            Self::Spare {
+                peak,
+                span,
+                per_replica,
+                count,
+            } => write!(
+                f,
+                "at most {peak} sessions in {}, {per_replica} per replica: {count} are enough",
+                format_span(*span)
+            ),
+        }
+    }
+}
+
+/// One sentence with the numbers, what asked for the most, and what stood in the way.
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.term)?;
+        match self.limited_by {
+            None => {}
+            Some(Limit::Cap(count)) => write!(f, "; the operator allows {count}")?,
+            Some(Limit::Growth(count)) => write!(f, "; this step adds up to {count}")?,
+            Some(Limit::Host(count)) => write!(f, "; host memory allows {count}")?,
+            Some(Limit::Max(count)) => write!(f, "; max allows {count}")?,
+            Some(Limit::Min(count)) => write!(f, "; min keeps {count}")?,
+        }
+        match self.kept {
+            None => Ok(()),
+            Some(kept) => write!(f, "; {}", kept.text()),
+        }
+    }
+}
+
+impl Decision {
+    /// The same where the host has room for so many. Nobody leaves for want of room.
+    pub fn within(mut self, granted: u32) -> Self {
+        let most = granted.max(self.inputs.present);
+        if self.desired > most {
+            self.desired = most;
+            self.limited_by = Some(Limit::Host(most));
+        }
+        self
+    }
+}
+
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Direction {
+    Down,
+    Up,
+}
+
+impl Direction {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Up => "up",
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What scaling has saved: replica-hours, beside those of a stack that is always as large as it ever
+//! had to be.
+
+use super::event::Now;
+
+/// The replica-hours of one instance in the current month (UTC), since usher has watched it.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    /// `2026-12`.
+    month: String,
+    /// In seconds.
+    used: f64,
+    watched: f64,
+    most: u32,
+    last: Option<Now>,
+}
+
+/// Further apart than this, nobody knows what ran in between.
+const LONGEST: f64 = 60.0;
+
+impl Ledger {
+    /// So many replicas of scaled services run at this moment, of this month.
+    pub(super) fn count(&mut self, replicas: u32, month: &str, now: Now) {
+        if self.month != month {
+            *self = Self {
+                month: month.to_owned(),
+                last: self.last,
+                ..Self::default()
+            };
+        }
+        let passed = self
+            .last
+            .replace(now)
+            .map_or(0.0, |last| now.at.duration_since(last.at).as_secs_f64());
+        if passed <= LONGEST {
+            self.used += f64::from(replicas) * passed;
+            self.watched += passed;
+        }
+        self.most = self.most.max(replicas);
+    }
+
+    pub(super) fn month(&self) -> &str {
+        &self.month
+    }
+
+    /// Replica-hours that were spent.
+    pub(super) fn used(&self) -> f64 {
+        self.used / 3_600.0
+    }
+
+    /// Replica-hours of the most there ever were this month, all the time.
+    pub(super) fn always_on(&self) -> f64 {
+        f64::from(self.most) * self.watched / 3_600.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn hours_are_counted_beside_those_of_the_most_and_a_month_begins_anew() {
+        let start = Instant::now();
+        let at = |second| Now {
+            at: start + Duration::from_secs(second),
+            wall: SystemTime::UNIX_EPOCH,
+        };
+        let mut ledger = Ledger::default();
+        for minute in 0..=120 {
+            let replicas = if minute <= 60 { 2 } else { 10 };
+            ledger.count(replicas, "2026-12", at(minute * 60));
+        }
+        assert!((ledger.used() - 12.0).abs() < 0.2, "{ledger:?}");
+        assert!((ledger.always_on() - 20.0).abs() < 1e-6, "{ledger:?}");
+        // An hour that nobody watched is nobody's.
+        ledger.count(10, "2026-12", at(3 * 3_600));
+        assert!((ledger.always_on() - 20.0).abs() < 1e-6, "{ledger:?}");
+        ledger.count(1, "2027-01", at(3 * 3_600 + 60));
+        assert_eq!(ledger.month(), "2027-01");
+        assert!(ledger.always_on() < 0.1, "{ledger:?}");
+    }
+}

@@ -1,0 +1,228 @@
+//! Room on the host: who may start how much, and whether what is announced will fit.
+
+use std::time::SystemTime;
+
+use super::step::Controller;
+use super::tenant::Tenant;
+use crate::autoscaler::{self, Claim, Kind, Override, Part};
+use crate::config::model::{Event, ScaleMode};
+use crate::host::Memory;
+
+/// What one replica takes, as far as nobody has measured it. A daphne and a worker of a real stack
+/// take 58 MiB each when they are idle.
+const REPLICA: u64 = 150 << 20;
+/// What a stack weighs more while one of its events is on.
+const EVENT_WEIGHT: u32 = 4;
+
+/// Memory that replicas may still take: what is available, less a reserve for everybody else.
+pub(super) fn spare(memory: Memory) -> u64 {
+    let reserve = (memory.total / 20).max(512 << 20);
+    memory.available.saturating_sub(reserve)
+}
+
+/// Whether one more replica fits.
+pub(super) fn fits_one(room: Option<u64>) -> bool {
+    room.is_none_or(|room| room >= REPLICA)
+}
+
+/// The room that is left after so many starts.
+pub(super) fn after(room: Option<u64>, starts: u32) -> Option<u64> {
+    room.map(|room| room.saturating_sub(REPLICA * u64::from(starts)))
+}
+
+impl Controller {
+    /// Limits what stacks want to what they may have of a host that is full.
+    pub(super) fn share_host(&mut self, wall: SystemTime) {
+        let Some(room) = self.room else {
+            return;
+        };
+        let tenants = self.tenants.values().filter(|tenant| tenant.is_scaled());
+        let wanted: u64 = tenants.map(Tenant::replicas_more).map(u64::from).sum();
+        // The usual case costs no more than a sum.
+        if wanted * REPLICA <= room {
+            return;
+        }
+        let scaled = || self.tenants.values().filter(|tenant| tenant.is_scaled());
+        let claims: Vec<Claim> = scaled().map(|tenant| tenant.claim(wall)).collect();
+        let present: u64 = scaled().map(Tenant::replicas_present).map(u64::from).sum();
+        let grants = autoscaler::share(present * REPLICA + room, &claims);
+        let tenants = self
+            .tenants
+            .values_mut()
+            .filter(|tenant| tenant.is_scaled());
+        for (tenant, grant) in tenants.zip(grants) {
+            tenant.limit(&grant);
+        }
+    }
+
+    /// Whether the replicas for an event will be there: within the maximum of its own services, and
+    /// beside everything that runs and everything that is announced for the same time.
+    ///
+    /// # Errors
+    /// A sentence with the numbers.
+    pub(super) fn event_fits(&self, tenant: &Tenant, event: &Event) -> Result<(), String> {
+        tenant.allows(event)?;
+        let Some(room) = self.room else {
+            return Ok(());
+        };
+        let more: u64 = self
+            .tenants
+            .values()
+            .map(|other| {
+                let present = other.replicas_present();
+                let events = other.scaler.policy.events.iter();
+                let meanwhile = events.filter(|other| {
+                    // An end that lies before the other's prewarming meets it nowhere.
+                    let begins = |one: &Event| one.start.checked_sub(one.prewarm);
+                    begins(other) <= Some(event.end) && begins(event) <= Some(other.end)
+                });
+                let needed = meanwhile.map(|event| other.replicas_for(event)).max();
+                u64::from(needed.unwrap_or_default().saturating_sub(present))
+            })
+            .sum();
+        if more * REPLICA <= room {
+            return Ok(());
+        }
+        Err(format!(
+            "{} will not fit: it and all else announced for the time need {more} replicas more, \
+             and the host has memory for {}; fewer will be started",
+            event.name,
+            room / REPLICA
+        ))
+    }
+}
+
+impl Tenant {
+    fn decisions(&self) -> impl Iterator<Item = Option<&autoscaler::Decision>> {
+        self.scaler
+            .policy
+            .services
+            .iter()
+            .map(|service| self.services.get(&*service.name)?.decision.as_ref())
+    }
+
+    fn replicas_present(&self) -> u32 {
+        self.decisions()
+            .flatten()
+            .map(|decision| decision.inputs.present)
+            .sum()
+    }
+
+    /// Everything of the scaled services that takes memory, draining replicas included.
+    pub(super) fn replicas_running(&self) -> u32 {
+        self.decisions()
+            .flatten()
+            .map(|decision| decision.inputs.present + decision.inputs.draining)
+            .sum()
+    }
+
+    fn replicas_more(&self) -> u32 {
+        self.decisions()
+            .flatten()
+            .map(|decision| decision.desired.saturating_sub(decision.inputs.present))
+            .sum()
+    }
+
+    fn claim(&self, wall: SystemTime) -> Claim {
+        let policy = &self.scaler.policy;
+        let event = policy
+            .events
+            .iter()
+            .any(|event| autoscaler::is_on(event, wall));
+        let weight = self.instance.scale.weight * if event { EVENT_WEIGHT } else { 1 };
+        let grows = policy.mode == ScaleMode::Auto;
+        let parts = policy
+            .services
+            .iter()
+            .zip(self.decisions())
+            .map(|(service, decision)| {
+                let Some(decision) = decision else {
+                    return Part::default();
+                };
+                let over = self
+                    .services
+                    .get(&*service.name)
+                    .and_then(|state| state.over);
+                let operator =
+                    over.map(|over| over.wish) == Some(Override::Exact(decision.desired));
+                let least = if operator {
+                    // Whoever sets a number has looked at the host.
+                    decision.desired
+                } else if grows {
+                    service.bounds.min.min(decision.desired)
+                } else {
+                    decision.inputs.present
+                };
+                let step = match service.kind {
+                    Kind::Fixed | Kind::Sessions => 1,
+                    Kind::Ratio { ratio, .. } => whole(ratio),
+                };
+                Part {
+                    least,
+                    wanted: if grows { decision.desired } else { least }.max(least),
+                    step,
+                    cost: REPLICA,
+                }
+            })
+            .collect();
+        Claim { weight, parts }
+    }
+
+    fn limit(&mut self, grant: &[u32]) {
+        for (service, granted) in self.scaler.policy.services.iter().zip(grant) {
+            let state = self.services.get_mut(&*service.name);
+            if let Some(decision) = state.and_then(|state| state.decision.as_mut()) {
+                let limited = decision.clone().within(*granted);
+                *decision = limited;
+            }
+        }
+    }
+
+    /// Whether the maximum of each service is enough for an event.
+    fn allows(&self, event: &Event) -> Result<(), String> {
+        let policy = &self.scaler.policy;
+        let count = autoscaler::replicas_for(event.sessions, policy.per_replica);
+        for service in &policy.services {
+            let (needs, max) = (needed(service.kind, count), service.bounds.max);
+            if needs > max {
+                return Err(format!(
+                    "{} needs {needs} replicas of {}, and `max` allows {max}; no more will be started",
+                    event.name, service.name
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Replicas of all services that an event needs.
+    fn replicas_for(&self, event: &Event) -> u32 {
+        let policy = &self.scaler.policy;
+        let count = autoscaler::replicas_for(event.sessions, policy.per_replica);
+        policy
+            .services
+            .iter()
+            .map(|service| match service.kind {
+                Kind::Fixed => 0,
+                kind => needed(kind, count).max(service.bounds.min),
+            })
+            .fold(0, u32::saturating_add)
+    }
+}
+
+fn needed(kind: Kind, leaders: u32) -> u32 {
+    match kind {
+        Kind::Fixed => 0,
+        Kind::Sessions => leaders,
+        Kind::Ratio { ratio, .. } => whole(ratio * f64::from(leaders)),
+    }
+}
+
+fn whole(exact: f64) -> u32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "`as` saturates, and a ratio is positive"
+    )]
+    let whole = exact.ceil() as u32;
+    whole
+}
