@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use http::{Request, StatusCode};
+use http::Request;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Answer, json};
+use super::answer::{Answer, declined, json};
+use crate::certs;
 use crate::config::watch::{Outcome, Reload};
 use crate::control::{Command, Wish};
-use crate::names::InstanceName;
+use crate::names::{InstanceName, NameError};
 
 const LONGEST_COMMAND: usize = 64 * 1024;
 
@@ -20,6 +21,7 @@ const LONGEST_COMMAND: usize = 64 * 1024;
 pub struct Levers {
     pub commands: mpsc::Sender<Command>,
     pub reloads: mpsc::Sender<Reload>,
+    pub certificates: mpsc::Sender<certs::Wish>,
 }
 
 /// The body of a command on the control socket.
@@ -34,6 +36,9 @@ pub enum Order {
     },
     Reload {
         force: bool,
+    },
+    Renew {
+        name: String,
     },
     Resume {
         instance: String,
@@ -58,11 +63,11 @@ pub struct Done {
 pub(super) async fn command(request: Request<Incoming>, levers: &Levers) -> Answer {
     let body = Limited::new(request.into_body(), LONGEST_COMMAND);
     let Ok(body) = body.collect().await else {
-        return refused("the command is too long");
+        return declined("the command is too long");
     };
     let order: Order = match serde_json::from_slice(&body.to_bytes()) {
         Ok(order) => order,
-        Err(error) => return refused(&format!("this is no command: {error}")),
+        Err(error) => return declined(&format!("this is no command: {error}")),
     };
     let done = match order {
         Order::Reload { force } => reload(levers, force).await,
@@ -70,6 +75,7 @@ pub(super) async fn command(request: Request<Incoming>, levers: &Levers) -> Answ
         Order::Pause { instance } => {
             of(&instance, levers, |instance| Wish::Pause { instance }).await
         }
+        Order::Renew { name } => renew(levers, &name).await,
         Order::Resume { instance } => {
             of(&instance, levers, |instance| Wish::Resume { instance }).await
         }
@@ -95,7 +101,7 @@ pub(super) async fn command(request: Request<Incoming>, levers: &Levers) -> Answ
     };
     match done {
         Ok(done) => json(&done),
-        Err(why) => refused(&why),
+        Err(why) => declined(&why),
     }
 }
 
@@ -123,6 +129,22 @@ async fn reload(levers: &Levers, force: bool) -> Result<Done, String> {
     })
 }
 
+async fn renew(levers: &Levers, name: &str) -> Result<Done, String> {
+    let name = name
+        .parse()
+        .map_err(|error: NameError| format!("`{name}` {error}"))?;
+    let (answer, answered) = oneshot::channel();
+    let wish = certs::Wish::Renew { name, answer };
+    let sent = levers.certificates.send(wish).await;
+    let gone = || "usher is stopping".to_owned();
+    sent.map_err(|_| gone())?;
+    let line = answered.await.map_err(|_| gone())??;
+    Ok(Done {
+        done: true,
+        lines: vec![line],
+    })
+}
+
 async fn obey(levers: &Levers, wish: Wish) -> Result<Done, String> {
     let (reply, answer) = oneshot::channel();
     let sent = levers.commands.send(Command { wish, reply }).await;
@@ -133,14 +155,4 @@ async fn obey(levers: &Levers, wish: Wish) -> Result<Done, String> {
         done: true,
         lines: vec![line],
     })
-}
-
-fn refused(why: &str) -> Answer {
-    let done = Done {
-        done: false,
-        lines: vec![why.to_owned()],
-    };
-    let mut answer = json(&done);
-    *answer.status_mut() = StatusCode::BAD_REQUEST;
-    answer
 }

@@ -3,6 +3,7 @@
 //! Labels come from the configuration and the engine, never from what a client sends, so their
 //! number is bounded.
 
+use std::borrow::Cow;
 use std::fmt::{Display, Write};
 use std::fs;
 
@@ -24,13 +25,20 @@ impl Page {
     }
 
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        let _ = write!(self.0, "usher_{name}");
+        // Piece by piece: formatting would cost a thousand instances most of their time.
+        self.0.push_str("usher_");
+        self.0.push_str(name);
         for (index, (label, text)) in labels.iter().enumerate() {
-            let open = if index == 0 { '{' } else { ',' };
-            let _ = write!(self.0, "{open}{label}=\"{}\"", escape(text));
+            self.0.push(if index == 0 { '{' } else { ',' });
+            self.0.push_str(label);
+            self.0.push_str("=\"");
+            self.0.push_str(&escape(text));
+            self.0.push('"');
         }
-        let close = if labels.is_empty() { "" } else { "}" };
-        let _ = writeln!(self.0, "{close} {value}");
+        if !labels.is_empty() {
+            self.0.push('}');
+        }
+        let _ = writeln!(self.0, " {value}");
     }
 
     fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
@@ -47,6 +55,15 @@ pub(super) fn text(status: &Status, report: &Report, orders: (u64, u64), panics:
     services(&mut page, status, report);
     certificates(&mut page, status);
     process(&mut page);
+    page.0
+}
+
+/// As [`text`], for somebody who may see these instances and nothing of the whole.
+pub(super) fn text_of_instances(status: &Status, report: &Report) -> String {
+    let mut page = Page(String::with_capacity(16 * 1024));
+    instances(&mut page, report);
+    services(&mut page, status, report);
+    certificates(&mut page, status);
     page.0
 }
 
@@ -87,6 +104,7 @@ fn edge(page: &mut Page, status: &Status, report: &Report, orders: (u64, u64), p
     let outcomes = [
         (Handshake::Full, "ok", "false"),
         (Handshake::Resumed, "ok", "true"),
+        (Handshake::Challenge, "challenge", "false"),
         (Handshake::UnknownName, "unknown_name", "false"),
         (Handshake::Failed, "failed", "false"),
     ];
@@ -95,6 +113,12 @@ fn edge(page: &mut Page, status: &Status, report: &Report, orders: (u64, u64), p
         let labels = [("outcome", outcome), ("resumed", resumed)];
         page.sample("tls_handshakes_total", &labels, count);
     }
+    page.single(
+        "tls_handshakes_waiting",
+        "gauge",
+        "TLS handshakes that wait until a processor has time for them.",
+        edge.handshakes_waiting,
+    );
     page.single(
         "proxy_headers_refused_total",
         "counter",
@@ -357,16 +381,16 @@ fn each_replica<'s>(
 }
 
 fn certificates(page: &mut Page, status: &Status) {
+    let certificates = || {
+        let instances = status.instances.iter();
+        instances.flat_map(|instance| &instance.certificates)
+    };
     page.metric(
         "certificate_not_after_timestamp_seconds",
         "gauge",
         "When a certificate ends, in seconds since 1970.",
     );
-    for certificate in status
-        .instances
-        .iter()
-        .flat_map(|instance| &instance.certificates)
-    {
+    for certificate in certificates() {
         let Some(end) = certificate.not_after else {
             continue;
         };
@@ -379,6 +403,18 @@ fn certificates(page: &mut Page, status: &Status) {
             let labels = [("name", name.as_str())];
             page.sample("certificate_not_after_timestamp_seconds", &labels, seconds);
         }
+    }
+    page.metric(
+        "certificate_failed_attempts",
+        "gauge",
+        "Attempts in a row to get or renew a certificate that failed; 0 after a success.",
+    );
+    for (name, failures) in certificates().flat_map(|certificate| {
+        let failures = certificate.failures;
+        certificate.names.iter().map(move |name| (name, failures))
+    }) {
+        let labels = [("name", name.as_str())];
+        page.sample("certificate_failed_attempts", &labels, failures);
     }
 }
 
@@ -455,11 +491,18 @@ pub(super) fn stub_status(report: &Report) -> String {
     )
 }
 
-fn escape(text: &str) -> String {
-    text.replace('\\', "\\\\")
+fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains(['\\', '"', '\n']) {
+        return text.into();
+    }
+    let text = text
+        .replace('\\', "\\\\")
         .replace('"', "\\\"")
-        .replace('\n', "\\n")
+        .replace('\n', "\\n");
+    text.into()
 }
 
+#[cfg(test)]
+mod crowd;
 #[cfg(test)]
 mod tests;

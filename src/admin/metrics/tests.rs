@@ -31,6 +31,7 @@ fn report() -> Report {
             connections: 9,
             accepted_total: 20,
             handshakes: BTreeMap::from([(Handshake::Resumed, 6)]),
+            handshakes_waiting: 3,
             proxy_headers_refused_total: 3,
             unrouted_total: 1,
             level: Level::Tight,

@@ -1,0 +1,200 @@
+//! What can be asked for, and nothing else: one table of paths over one read model.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::PoisonError;
+
+use http::{Method, Request, StatusCode};
+
+use super::answer::{Answer, answer, json, not_found, page, refused, stream, text};
+use super::feed::decisions_in;
+use super::history::Shown;
+use super::page::{POLICY, instance_document, overview_document};
+use super::scope::Scope;
+use super::snapshot::{Rendered, Topic};
+use super::{View, errors, metrics, readiness, sessions};
+
+/// Answers what may be seen.
+pub(super) fn look<B>(request: &Request<B>, view: &View, scope: &Scope) -> Answer {
+    if *request.method() != Method::GET && *request.method() != Method::HEAD {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+    }
+    let path = request.uri().path();
+    let Some(query) = Query::parse(path, request.uri().query()) else {
+        return text(StatusCode::BAD_REQUEST, "unknown query\n");
+    };
+    let report = || scope.report(&view.reports.borrow());
+    match path {
+        "/" => status_page(view, scope, query.is("show", "all")),
+        "/decisions" => {
+            let status = Arc::clone(&view.status.borrow());
+            let decisions = decisions_in(&status, scope);
+            json(&decisions.iter().map(|taken| &***taken).collect::<Vec<_>>())
+        }
+        "/events" => events(view, scope, &query),
+        "/livez" => text(StatusCode::OK, "alive\n"),
+        "/metrics" => {
+            let panics = view.panics.load(std::sync::atomic::Ordering::Relaxed);
+            let status = scope.status(&view.status.borrow());
+            let orders = view.orders.counts();
+            let body = match scope {
+                Scope::All => metrics::text(&status, &report(), orders, panics),
+                Scope::Instance(_) => metrics::text_of_instances(&status, &report()),
+            };
+            answer(StatusCode::OK, "text/plain; version=0.0.4", body)
+        }
+        "/nginx_status" => text(StatusCode::OK, metrics::stub_status(&report())),
+        "/readyz" => match readiness(&view.status, &view.reports, &view.shutdown) {
+            Ok(()) => text(StatusCode::OK, "ready\n"),
+            Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, why),
+        },
+        "/stats" => json(&*scope.status(&view.status.borrow())),
+        path => {
+            if let Some(name) = path.strip_prefix("/instance/") {
+                return of(name, view, scope, |_| instance_page(view, scope, name));
+            }
+            let Some(rest) = path.strip_prefix("/stats/") else {
+                return not_found();
+            };
+            let (name, about) = rest.split_once('/').unwrap_or((rest, ""));
+            of(name, view, scope, |instance| match about {
+                "" => json(instance),
+                "errors" => json(&errors::list(&view.feed.sources.failures.of(name))),
+                "history" => {
+                    let history = view.feed.sources.history.lock();
+                    // Whole samples only: good after every operation.
+                    let history = history.unwrap_or_else(PoisonError::into_inner);
+                    json(&Shown::new(history.of(name), view.feed.snapshot().at))
+                }
+                "sessions" => json(&sessions::Listing::new(view.feed.sources.sessions.of(name))),
+                _ => not_found(),
+            })
+        }
+    }
+}
+
+/// Something about one instance. Whoever may see one only is not told which others there are.
+fn of(
+    name: &str,
+    view: &View,
+    scope: &Scope,
+    tell: impl FnOnce(&crate::control::status::InstanceStatus) -> Answer,
+) -> Answer {
+    if !scope.includes(name) {
+        return refused(StatusCode::FORBIDDEN);
+    }
+    let status = Arc::clone(&view.status.borrow());
+    match status.instances.iter().find(|known| known.name == name) {
+        Some(instance) => tell(instance),
+        None => text(StatusCode::NOT_FOUND, "no such instance\n"),
+    }
+}
+
+fn status_page(view: &View, scope: &Scope, all: bool) -> Answer {
+    let topic = Topic::Overview {
+        scope: scope.clone(),
+        all,
+    };
+    document(view, &topic, |pieces, status| {
+        overview_document(pieces, status, all)
+    })
+}
+
+fn instance_page(view: &View, scope: &Scope, name: &str) -> Answer {
+    debug_assert!(scope.includes(name));
+    document(view, &Topic::Instance(name.into()), |pieces, status| {
+        instance_document(pieces, status, name)
+    })
+}
+
+fn document(
+    view: &View,
+    topic: &Topic,
+    write: impl FnOnce(&super::page::Pieces, &crate::control::Status) -> String,
+) -> Answer {
+    let snapshot = view.feed.snapshot();
+    match &*snapshot.view(topic, &view.feed.sources) {
+        Rendered::Page(pieces) => {
+            let body = write(pieces, &snapshot.status);
+            page(StatusCode::OK, &POLICY, body)
+        }
+        // A page is no table of statistics.
+        Rendered::Stats { .. } => not_found(),
+    }
+}
+
+fn events(view: &View, scope: &Scope, query: &Query<'_>) -> Answer {
+    let instance = query.fields.get("instance").copied();
+    let topic = match (query.fields.get("view").copied(), instance) {
+        (None, None) => Topic::Stats(scope.clone()),
+        (Some("page"), Some(name)) if scope.includes(name) => {
+            let status = view.status.borrow();
+            if !status.instances.iter().any(|known| known.name == name) {
+                return text(StatusCode::NOT_FOUND, "no such instance\n");
+            }
+            Topic::Instance(name.into())
+        }
+        (Some("page"), Some(_)) => return refused(StatusCode::FORBIDDEN),
+        (Some("page" | "all"), None) => Topic::Overview {
+            scope: scope.clone(),
+            all: query.is("view", "all"),
+        },
+        _ => return text(StatusCode::BAD_REQUEST, "unknown query\n"),
+    };
+    match view.feed.watch(&topic) {
+        Some(records) => stream(records),
+        None => text(StatusCode::SERVICE_UNAVAILABLE, "too many watch already\n"),
+    }
+}
+
+/// What stands behind the `?`, as far as the path knows it.
+struct Query<'r> {
+    fields: BTreeMap<&'r str, &'r str>,
+}
+
+impl<'r> Query<'r> {
+    /// `None`: a field that the path does not know, or twice the same.
+    fn parse(path: &str, query: Option<&'r str>) -> Option<Self> {
+        let known: &[&str] = match path {
+            "/" => &["show"],
+            "/events" => &["instance", "view"],
+            _ => &[],
+        };
+        let mut fields = BTreeMap::new();
+        for field in query.into_iter().flat_map(|query| query.split('&')) {
+            let (name, value) = field.split_once('=')?;
+            if !known.contains(&name) || fields.insert(name, value).is_some() {
+                return None;
+            }
+        }
+        let unknown = fields.get("show").is_some_and(|show| *show != "all");
+        (!unknown).then_some(Self { fields })
+    }
+
+    fn is(&self, name: &str, value: &str) -> bool {
+        self.fields.get(name) == Some(&value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_that_nobody_knows_is_refused() {
+        let good = |path, query| Query::parse(path, query).is_some();
+        assert!(good("/", None) && good("/", Some("show=all")));
+        assert!(good("/events", Some("view=page&instance=congress")));
+        for (path, query) in [
+            ("/", "show=none"),
+            ("/", "show"),
+            ("/", ""),
+            ("/", "view=page"),
+            ("/stats", "show=all"),
+            ("/metrics", "name[]=x"),
+            ("/events", "view=page&view=all"),
+        ] {
+            assert!(!good(path, Some(query)), "{path}?{query}");
+        }
+    }
+}
