@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{StartError, StateDir};
 use crate::config::Config;
 use crate::config::model::{EngineChoice, Networks};
-use crate::control::EngineFacts;
+use crate::control::{EngineFacts, QUIET};
 use crate::engine::{Compose, Engine, NetworkPolicy, Nobody, Processes};
 
 /// The engine the configuration names. `docker_host` is the variable of that name.
@@ -23,6 +23,8 @@ pub fn engine_for(
     let facts = |kind, starts_from_nothing| EngineFacts {
         kind,
         starts_from_nothing,
+        shared: kind == "docker",
+        quiet: QUIET,
     };
     Ok(match &config.engine {
         EngineChoice::None => (Arc::new(Nobody), facts("none", false)),

@@ -31,9 +31,13 @@ use crate::config::{self, Loaded};
 use crate::control::step::Controller;
 use crate::control::{self, Command, Doors, EngineFacts, Now, Status};
 use crate::engine::{self, Engine, Listing};
+use crate::failures::Failures;
 use crate::files::Library;
 use crate::host;
-use crate::listener::{self, Acceptors, BindError, EdgeCounters, Inherited, Pressure};
+use crate::listener::{
+    self, Acceptors, BindError, EdgeCounters, Inherited, Pressure, Tls, TlsError,
+};
+use crate::logs::Logs;
 use crate::plan::{Plan, Report};
 use crate::prober;
 use crate::proxy::{AccessLog, Door, Gateway, Parts};
@@ -93,7 +97,7 @@ pub enum StartError {
         source: io::Error,
     },
     #[error("TLS cannot be set up")]
-    Tls(#[from] rustls::Error),
+    Tls(#[from] TlsError),
 }
 
 impl StartError {
@@ -135,10 +139,12 @@ pub async fn start(
     // What exists is served first: certificates before sockets.
     let mut manager = certs::Manager::new(&config.certs, config.state_dir.clone());
     let wanted = Controller::new(first.clone(), ports.engine_facts, now()).certificates();
+    manager.repair(now().wall);
     manager.load(Arc::clone(&wanted), now().wall);
     let store = Arc::clone(manager.store());
     let orders = Arc::clone(manager.counters());
     let challenges = manager.challenges().clone();
+    let wishes = manager.wishes();
 
     let mut inherited = ports.inherited;
     let http = listener::bind(&config.listen.http, &mut inherited)?;
@@ -152,6 +158,7 @@ pub async fn start(
 
     let routes = Routes::default();
     let sessions: Arc<Sessions> = Arc::default();
+    let failures: Arc<Failures> = Arc::default();
     let counters: Arc<EdgeCounters> = Arc::default();
     let pressure: Arc<Pressure> = Arc::default();
     let log = Arc::new(AccessLog::new(&config.log, ports.access_log));
@@ -161,10 +168,11 @@ pub async fn start(
         routes: routes.clone(),
         sessions: Arc::clone(&sessions),
         store: Arc::clone(&store),
-        challenges,
+        challenges: challenges.clone(),
         counters: Arc::clone(&counters),
         pressure: Arc::clone(&pressure),
         log: Arc::clone(&log),
+        failures: Arc::clone(&failures),
         https_port: https_port.map_or(443, |address| address.port()),
         files: library,
     }));
@@ -173,12 +181,11 @@ pub async fn start(
     let acceptors = Acceptors::new(
         Arc::clone(&proxy),
         Arc::clone(&gateway),
-        store,
-        config.certs.min_version,
+        Tls::new(store, challenges, config.certs.min_version)?,
         Arc::clone(&counters),
         Arc::clone(&pressure),
         most_connections,
-    )?;
+    );
 
     let mut tasks = Tasks::default();
     let (config_tx, config_rx) = watch::channel(first);
@@ -208,6 +215,10 @@ pub async fn start(
     tasks.spawn("prober", prober::run(target_rx, outcome_tx, going.clone()));
     let (wanted_tx, wanted_rx) = watch::channel(wanted);
     let (certificate_tx, certificate_rx) = watch::channel(Arc::from([]));
+    let (export_tx, export_rx) = watch::channel(Arc::default());
+    let certs_dir = config.certs.dir.clone();
+    let exported = certs::export::follow(certs_dir, wanted_rx.clone(), export_tx, going.clone());
+    tasks.spawn("certs::export", exported);
     let managed = manager.run(wanted_rx, config_rx.clone(), certificate_tx, going.clone());
     tasks.spawn("certs", managed);
     let (host_tx, host_rx) = watch::channel(host::Host::now(&config.state_dir));
@@ -220,6 +231,8 @@ pub async fn start(
         let (pressure, going) = (Arc::clone(&pressure), going.clone());
         async move { pressure.watch(look, going).await }
     });
+    let maintained = Arc::clone(&acceptors).maintain(going.clone());
+    tasks.spawn("listener::tickets", maintained);
     let (plan_tx, plan_rx) = watch::channel(Arc::<Plan>::default());
     let (report_tx, report_rx) = watch::channel(Arc::<Report>::default());
     let edge = {
@@ -242,6 +255,7 @@ pub async fn start(
         listings: listing_rx,
         reports: report_rx.clone(),
         certificates: certificate_rx,
+        exports: export_rx,
         host: host_rx,
         outcomes: outcome_rx,
         acted: acted_rx,
@@ -257,17 +271,23 @@ pub async fn start(
         control::run(doors, ports.engine_facts, going.clone()),
     );
 
+    let feed = admin::Feed::new(&status_rx, Arc::clone(&sessions) as _, failures as _);
+    tasks.spawn(
+        "admin::feed",
+        Arc::clone(&feed).run(status_rx.clone(), going.clone()),
+    );
     let view = View {
         status: status_rx.clone(),
         reports: report_rx.clone(),
+        feed,
         orders,
-        sessions: Arc::clone(&sessions) as _,
         panics: ports.panics,
         shutdown: accepting.clone(),
     };
     let levers = Levers {
         commands: command_tx,
         reloads: reload_tx.clone(),
+        certificates: wishes,
     };
     let addresses = |sockets: &[TcpListener]| -> Vec<SocketAddr> {
         sockets
@@ -275,6 +295,7 @@ pub async fn start(
             .filter_map(|socket| socket.local_addr().ok())
             .collect()
     };
+    let logs = Logs::new(Arc::clone(&ports.engine));
     let mut running = Running {
         http: addresses(&http),
         https: addresses(&https),
@@ -296,16 +317,12 @@ pub async fn start(
         stop_tasks,
         _state: state,
     };
+    let access = Arc::new(admin::Access::new(&config.admin, &config.certs.dir));
     for socket in admin {
-        let serve = admin::serve(
-            socket,
-            config.admin.allow.clone(),
-            view.clone(),
-            going.clone(),
-        );
+        let serve = admin::serve(socket, Arc::clone(&access), view.clone(), going.clone());
         running.tasks.spawn("admin", serve);
     }
-    let serve = admin::serve_control(socket, view, levers, going.clone());
+    let serve = admin::serve_control(socket, view, levers, logs, going.clone());
     running.tasks.spawn("admin::control", serve);
 
     let mut reports = running.reports.clone();

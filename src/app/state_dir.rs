@@ -1,7 +1,7 @@
 //! The folder of what usher itself remembers.
 
-use std::fs::{self, File};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use super::StartError;
@@ -28,7 +28,9 @@ impl StateDir {
             .create(path)
             .map_err(failed)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(failed)?;
-        let file = File::create(path.join("lock")).map_err(failed)?;
+        let mut lock = OpenOptions::new();
+        lock.write(true).create(true).truncate(true).mode(0o600);
+        let file = lock.open(path.join("lock")).map_err(failed)?;
         let lock = rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
         match lock {
             Ok(()) => Ok(Self { _lock: file }),

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
-use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout};
 
 use super::{Exit, Format, config_file, no_config};
 use crate::app;
 use crate::cause::chain;
-use crate::certs;
+use crate::certs::{self, Addresses};
 use crate::config::model::{EngineChoice, FileSource, Role, RouteTarget};
 use crate::config::watch::Current;
 use crate::config::{self, Config, Instance, Level};
@@ -21,7 +20,6 @@ use crate::inventory::Inventory;
 use crate::names::Domain;
 
 const ENGINE_WITHIN: Duration = Duration::from_secs(10);
-const DNS_WITHIN: Duration = Duration::from_secs(3);
 
 /// One line of the result.
 #[derive(Debug, Serialize)]
@@ -132,18 +130,27 @@ fn check_certificates(config: &Arc<Config>, findings: &mut Findings) {
     let facts = EngineFacts {
         kind: "none",
         starts_from_nothing: false,
+        shared: false,
+        quiet: crate::control::QUIET,
     };
     let now = now();
     let wanted = Controller::new(current, facts, now).certificates();
     let mut manager = certs::Manager::new(&config.certs, config.state_dir.clone());
-    manager.load(Arc::clone(&wanted), now.wall);
+    // What this machine's own authority would sign is not made by a look.
+    let mut on_disk = wanted.to_vec();
+    for wanted in &mut on_disk {
+        wanted.local.clear();
+    }
+    manager.load(on_disk.into(), now.wall);
     for (host, why) in manager.troubles() {
         findings.add(Level::Warning, format!("certificate of {host}: {why}"));
     }
     for wanted in wanted.iter() {
         for host in &wanted.names {
             let served = manager.store().covers(host);
-            let told = manager.troubles().any(|(known, _)| known == host);
+            let name = Domain::Exact(host.clone());
+            let told =
+                manager.troubles().any(|(known, _)| *known == name) || wanted.local.contains(&name);
             if !served && config.acme.is_none() && !told {
                 findings.add(
                     Level::Warning,
@@ -236,26 +243,48 @@ fn check_stack(instance: &Instance, inventory: &Inventory, findings: &mut Findin
             );
         }
     }
+    if let Some(volume) = &instance.export_certificate
+        && !stack.volumes.contains_key(volume)
+    {
+        findings.add(
+            Level::Warning,
+            format!("instance {name}, export-certificate: the project has no volume `{volume}`"),
+        );
+    }
 }
 
-/// Names that lead nowhere: visitors would not come, and no certificate would be issued.
+/// Names that lead nowhere or elsewhere: visitors would not come, and no certificate be issued.
 async fn check_names(config: &Config, findings: &mut Findings) {
-    for instance in config.instances.values() {
-        for domain in &instance.site.domains {
-            let Domain::Exact(host) = domain else {
+    let hosts = config.instances.values().flat_map(|instance| {
+        instance
+            .site
+            .domains
+            .iter()
+            .filter_map(|domain| match domain {
+                Domain::Exact(host) => Some(host.clone()),
+                Domain::Below(_) => None,
+            })
+    });
+    let server = config.acme.as_ref().and_then(|acme| acme.resolver);
+    for (host, addresses) in certs::where_names_lead(server, hosts.collect()).await {
+        let why = match addresses {
+            Addresses::Found(found) => {
+                if !found.iter().any(|address| certs::is_ours(*address)) {
+                    let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+                    let text = format!(
+                        "{host} leads to {}, which is no address of this machine; behind NAT that is \
+                         as it should be",
+                        found.join(", ")
+                    );
+                    findings.add(Level::Warning, text);
+                }
                 continue;
-            };
-            let found = timeout(DNS_WITHIN, lookup_host((host.as_str(), 443))).await;
-            let why = match found {
-                Ok(Ok(mut addresses)) => match addresses.next() {
-                    Some(_) => continue,
-                    None => "no address".to_owned(),
-                },
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => format!("no answer within {} s", DNS_WITHIN.as_secs()),
-            };
-            findings.add(Level::Warning, format!("{host} does not resolve: {why}"));
-        }
+            }
+            Addresses::NoAddress => "it has no address".to_owned(),
+            Addresses::NoName => "it does not exist in the DNS (NXDOMAIN)".to_owned(),
+            Addresses::Unknown(why) => why,
+        };
+        findings.add(Level::Warning, format!("{host} does not resolve: {why}"));
     }
 }
 

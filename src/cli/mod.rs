@@ -14,11 +14,16 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+mod cert;
 mod check;
 mod client;
 mod demo;
+mod events;
+mod logs;
 mod run;
+mod simulate;
 mod status;
+mod table;
 
 use crate::admin::Order;
 
@@ -52,6 +57,9 @@ enum Verb {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    /// What certificates there are, and what may be done with them
+    #[command(subcommand)]
+    Cert(cert::CertVerb),
     /// The whole product on loopback: two instances, simulated attendees, real scaling
     Demo(demo::Arguments),
     /// One line per instance
@@ -61,6 +69,18 @@ enum Verb {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    /// The log of decisions, with their reasons
+    Events {
+        #[command(flatten)]
+        at: At,
+        /// Go on with what is decided from now on, until Ctrl-C
+        #[arg(short, long)]
+        follow: bool,
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// What the replicas of an instance print, merged, each line with its replica and stream
+    Logs(logs::Arguments),
     /// Reads the configuration again; prints what changed, or why nothing did
     Reload {
         #[command(flatten)]
@@ -99,6 +119,8 @@ enum Verb {
         at: At,
         instance: String,
     },
+    /// Runs the autoscaler over synthetic or recorded audiences, and says what it is worth
+    Simulate(simulate::Arguments),
     /// A replica of the demo that holds websockets
     #[command(hide = true)]
     DemoWeb {
@@ -155,8 +177,11 @@ impl Cli {
                 offline,
                 format,
             } => check::check(config, offline, format).await,
+            Verb::Cert(verb) => verb.execute().await,
             Verb::Demo(arguments) => demo::run(arguments, panics).await,
             Verb::Status { at, format } => status::status(&at, format).await,
+            Verb::Events { at, follow, format } => events::events(&at, follow, format).await,
+            Verb::Logs(arguments) => logs::logs(arguments).await,
             Verb::Reload { at, force } => client::command(&at, &Order::Reload { force }).await,
             Verb::Scale {
                 at,
@@ -185,6 +210,7 @@ impl Cli {
             Verb::Resume { at, instance } => {
                 client::command(&at, &Order::Resume { instance }).await
             }
+            Verb::Simulate(arguments) => simulate::simulate(&arguments),
             Verb::DemoWeb { listen, name } => demo::web(listen, &name).await,
             Verb::DemoWorker => demo::worker().await,
         };

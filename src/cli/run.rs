@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use super::{Exit, config_file, no_config, print_issues};
@@ -39,6 +40,11 @@ pub(super) async fn run(
         return Exit::BadUsage;
     };
     log_to_stderr(&config.log, LOGGED);
+    // The memory holds the keys of every tenant: it is in no core dump, and nobody without
+    // privileges looks into it.
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        warn!(%error, "core dumps cannot be forbidden; they would hold the keys");
+    }
     let state = match StateDir::open(&config.state_dir) {
         Ok(state) => state,
         Err(error) => return failed(&error),

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::client::ask;
-use super::{At, Exit, Format};
+use super::{At, Exit, Format, table};
 
 /// The part of the statistics that the table shows.
 #[derive(Debug, Deserialize)]
@@ -31,6 +31,7 @@ struct Instance {
     requests_in_flight: u32,
     held: u32,
     services: Vec<Service>,
+    savings: Option<Savings>,
     certificates: Vec<Certificate>,
 }
 
@@ -40,6 +41,12 @@ struct Service {
     role: String,
     ready: u32,
     desired: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Savings {
+    replica_hours: f64,
+    always_on_hours: f64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -70,35 +77,19 @@ pub(super) async fn status(at: &At, format: Format) -> Exit {
 }
 
 fn table(stats: &Stats) -> String {
-    let mut rows = vec![
-        [
-            "INSTANCE",
-            "STATUS",
-            "WEBSOCKETS",
-            "REQUESTS",
-            "WAITING",
-            "REPLICAS",
-            "CERTIFICATE",
-        ]
-        .map(str::to_owned),
+    let heads = [
+        "INSTANCE",
+        "STATUS",
+        "WEBSOCKETS",
+        "REQUESTS",
+        "WAITING",
+        "REPLICAS",
+        "SAVED",
+        "CERTIFICATE",
     ];
+    let mut rows = vec![heads.map(str::to_owned)];
     rows.extend(stats.instances.iter().map(row));
-    let mut widths = [0; 7];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut text = String::new();
-    for row in &rows {
-        let cells = row
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
-        let line = cells.collect::<Vec<_>>().join("  ");
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
+    let mut text = table::table(&rows);
     text.push_str(&format!("\noverall: {}\n", stats.status));
     for reason in &stats.reasons {
         let Reason {
@@ -112,7 +103,7 @@ fn table(stats: &Stats) -> String {
     text
 }
 
-fn row(instance: &Instance) -> [String; 7] {
+fn row(instance: &Instance) -> [String; 8] {
     let replicas = instance
         .services
         .iter()
@@ -145,8 +136,17 @@ fn row(instance: &Instance) -> [String; 7] {
         instance.requests_in_flight.to_string(),
         instance.held.to_string(),
         replicas,
+        saved(instance.savings.as_ref()),
         certificate,
     ]
+}
+
+/// The share of this month's replica-hours that were not spent.
+fn saved(savings: Option<&Savings>) -> String {
+    let share = savings
+        .filter(|savings| savings.always_on_hours > 0.0)
+        .map(|savings| 1.0 - savings.replica_hours / savings.always_on_hours);
+    share.map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0))
 }
 
 #[cfg(test)]
@@ -168,14 +168,15 @@ mod tests {
                     { "name": "web", "role": "sessions", "ready": 4, "desired": 5 },
                     { "name": "redis", "role": "fixed", "ready": 1, "desired": null },
                 ],
+                "savings": { "replica_hours": 38.0, "always_on_hours": 100.0 },
                 "certificates": [{ "state": "valid", "not_after": "2027-02-18T00:00:00Z" }],
             }],
         });
         let stats: Stats = serde_json::from_value(stats).expect("stats");
         assert_eq!(
             table(&stats),
-            "INSTANCE  STATUS   WEBSOCKETS  REQUESTS  WAITING  REPLICAS  CERTIFICATE\n\
-             congress  warning  640         9         3        web 4/5   valid until 2027-02-18\n\
+            "INSTANCE  STATUS   WEBSOCKETS  REQUESTS  WAITING  REPLICAS  SAVED  CERTIFICATE\n\
+             congress  warning  640         9         3        web 4/5   62 %   valid until 2027-02-18\n\
              \n\
              overall: warning\n\
              \x20 warning: instance:congress: web is at its maximum (since 2026-11-20T08:59:10Z)\n"

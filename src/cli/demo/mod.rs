@@ -1,8 +1,7 @@
 //! `usher demo`: the product itself, with nothing installed.
 //!
 //! The same wiring as `usher run`: a configuration in a fresh folder, the process engine whose
-//! replicas are hidden commands of this binary, certificates of an authority made for the occasion,
-//! and attendees with real TLS websockets whose number rises and falls.
+//! replicas are hidden commands of this binary, certificates of the local authority, and attendees with real TLS websockets whose number rises and falls.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -17,18 +16,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, interval, sleep};
 
-mod authority;
 mod crowd;
 mod replica;
 
 pub(super) use self::replica::{web, worker};
 
-use self::authority::Authority;
-use self::crowd::{Crowd, Tally};
+use self::crowd::{Crowd, Tally, trusting};
 use super::run::log_to_stderr;
 use super::{Exit, print_issues};
 use crate::app::{self, Ports, Running, StateDir};
 use crate::cause::chain;
+use crate::certs;
 use crate::config;
 use crate::config::model::{Addresses, Log, LogFormat};
 use crate::control::Status;
@@ -68,6 +66,8 @@ pub(super) struct Arguments {
 struct Folder(PathBuf);
 
 const FOLDER_PREFIX: &str = "usher-demo-";
+const REMOVE_TRIES: u32 = 50;
+const REMOVE_AGAIN: Duration = Duration::from_millis(20);
 
 /// Ends the replicas of demos that were killed, and removes what they left. Demos that run hold
 /// their state folders.
@@ -108,8 +108,16 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What is left is in the temporary folder, and small.
-        let _ = fs::remove_dir_all(&self.0);
+        // Whatever writes into it for a moment longer (a state that is being saved, the next demo
+        // that looks whether this one was killed) keeps a folder from going.
+        for _ in 0..REMOVE_TRIES {
+            match fs::remove_dir_all(&self.0) {
+                Ok(()) => return,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+                Err(_) => std::thread::sleep(REMOVE_AGAIN),
+            }
+        }
+        eprintln!("left behind, please remove it: {}", self.0.display());
     }
 }
 
@@ -119,6 +127,7 @@ pub(super) async fn run(arguments: Arguments, panics: &'static AtomicU64) -> Exi
             format: LogFormat::Text,
             access: false,
             addresses: Addresses::Full,
+            queries: false,
         },
         "error,pingora_core::apps=off",
     );
@@ -159,10 +168,6 @@ impl From<app::StartError> for Trouble {
 async fn demonstrate(arguments: Arguments, panics: &'static AtomicU64) -> Result<(), Trouble> {
     clean_up_after_the_killed();
     let folder = Folder::fresh()?;
-    let authority = Authority::new(
-        &folder.0.join("certs"),
-        &INSTANCES.map(|(_, domain)| domain),
-    )?;
     let path = folder.0.join("usher.toml");
     let mut bound = Vec::new();
     let wanted = [
@@ -193,7 +198,8 @@ async fn demonstrate(arguments: Arguments, panics: &'static AtomicU64) -> Result
             "the demo's own configuration is wrong".to_owned(),
         ));
     };
-    let state = StateDir::open(&config.state_dir)?;
+    let state_dir = config.state_dir.clone();
+    let state = StateDir::open(&state_dir)?;
     let (engine, engine_facts) = app::engine_for(config, &state, None)?;
     let ports = Ports {
         engine,
@@ -206,7 +212,9 @@ async fn demonstrate(arguments: Arguments, panics: &'static AtomicU64) -> Result
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut running = app::start(path, loaded, state, ports).await?;
-    introduce(&running, &folder.0, &authority);
+    let roots = certs::local::root_pem(&state_dir)?.unwrap_or_default();
+    let client = trusting(&roots);
+    introduce(&running, &folder.0);
     let tally = Arc::new(Tally::default());
     let https = running
         .https
@@ -215,7 +223,7 @@ async fn demonstrate(arguments: Arguments, panics: &'static AtomicU64) -> Result
         .unwrap_or_else(|| ([127, 0, 0, 1], 443).into());
     let each = arguments.attendees / 2;
     let crowds = INSTANCES
-        .map(|(_, domain)| Crowd::new(domain, https, authority.client(), Arc::clone(&tally)));
+        .map(|(_, domain)| Crowd::new(domain, https, Arc::clone(&client), Arc::clone(&tally)));
     let show = show(running.status.clone(), crowds, each);
     let end = async {
         match arguments.span {
@@ -238,20 +246,20 @@ async fn demonstrate(arguments: Arguments, panics: &'static AtomicU64) -> Result
     }
 }
 
-fn introduce(running: &Running, folder: &Path, authority: &Authority) {
+fn introduce(running: &Running, folder: &Path) {
     let port = running.https.first().map_or(443, SocketAddr::port);
     println!("usher demo: two instances, their replicas are processes of this machine\n");
     for (_, domain) in INSTANCES {
         println!("  https://{domain}:{port}/");
     }
-    println!("  http://{}/stats          what usher sees", running.admin);
+    println!("  http://{}/               what usher sees", running.admin);
     println!(
         "  http://{}/metrics        the same for Prometheus",
         running.admin
     );
     println!(
         "  {}    the authority behind the certificates",
-        authority.root().display()
+        folder.join("state/local-ca/root.pem").display()
     );
     println!(
         "  usher status --socket {}\n",
