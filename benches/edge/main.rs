@@ -11,8 +11,10 @@
 //! 3. CPU time per large script for clients that take gzip and brotli.
 //! 4. The time until a hall of websockets that dropped at once is back, and what memory a hundred
 //!    thousand connections leave behind.
-//! 5. The time from the start of a container to the first answer through usher, by a real Docker
+//! 5. CPU time per TLS handshake, full and resumed, with the same P-256 certificate.
+//! 6. The time from the start of a container to the first answer through usher, by a real Docker
 //!    engine; from the container's own `StartedAt`, and from when its listener answers.
+//! 7. What the autoscaler costs: one decision, and those of a thousand stacks.
 //!
 //! CPU time is user and system time of all processes of the proxy, as the kernel counts it: neither
 //! the load generator nor the upstream is in it, and neither is waiting. Still it depends on what
@@ -35,7 +37,9 @@
 #[path = "../../tests/it/harness/mod.rs"]
 mod harness;
 
+mod autoscaler;
 mod containers;
+mod handshakes;
 mod process;
 mod proxies;
 mod report;
@@ -47,7 +51,15 @@ mod websockets;
 use proxies::Stage;
 use report::{Target, verdicts};
 
-const PARTS: [&str; 5] = ["requests", "websockets", "script", "storms", "containers"];
+const PARTS: [&str; 7] = [
+    "requests",
+    "handshakes",
+    "websockets",
+    "script",
+    "storms",
+    "containers",
+    "autoscaler",
+];
 
 #[tokio::main]
 async fn main() {
@@ -65,11 +77,14 @@ async fn main() {
     let mut targets: Vec<Target> = Vec::new();
     if PARTS
         .iter()
-        .any(|part| *part != "containers" && wanted(part))
+        .any(|part| !["autoscaler", "containers"].contains(part) && wanted(part))
     {
         let stage = Stage::new().await;
         if wanted("requests") {
             targets.extend(requests::measure(&stage).await);
+        }
+        if wanted("handshakes") {
+            targets.extend(handshakes::measure(&stage).await);
         }
         if wanted("websockets") {
             targets.extend(websockets::measure(&stage).await);
@@ -83,6 +98,9 @@ async fn main() {
     }
     if wanted("containers") {
         targets.extend(containers::measure().await);
+    }
+    if wanted("autoscaler") {
+        targets.extend(autoscaler::measure());
     }
     verdicts(&targets);
 }

@@ -11,7 +11,7 @@ use rustls::client::Resumption;
 use tokio::process::Command;
 
 use crate::harness::program::{self, Program, free_port};
-use crate::harness::{Front, Installed, eventually};
+use crate::harness::{Front, Installed, Pki, eventually};
 use crate::process;
 
 /// The name that is asked for.
@@ -97,6 +97,11 @@ impl Stage {
             upstream,
             _origin: origin,
         }
+    }
+
+    /// Who has signed the certificates.
+    pub fn pki(&self) -> &Pki {
+        &self.installed.pki
     }
 
     /// Starts one and waits until an answer comes through it.

@@ -4,69 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
-use rustls::ClientConfig;
 use tokio::net::TcpStream;
 
+use crate::harness::acme::{Trusting, tree};
 use crate::harness::eventually::{check, eventually};
 use crate::harness::pebble::Pebble;
 use crate::harness::{Front, Installed, Origin, client, instance};
 
 const HOST: &str = "congress.example.org";
 
-/// usher as its clients see it that trust pebble alone.
-struct Trusting<'a>(&'a Installed, ClientConfig);
-
-impl Front for Trusting<'_> {
-    fn http(&self) -> std::net::SocketAddr {
-        self.0.http()
-    }
-
-    fn https(&self) -> std::net::SocketAddr {
-        self.0.https()
-    }
-
-    fn trust(&self, protocols: &[&str]) -> ClientConfig {
-        let mut config = self.1.clone();
-        config.alpn_protocols = protocols
-            .iter()
-            .map(|name| name.as_bytes().to_vec())
-            .collect();
-        config
-    }
-}
-
-/// The certificate that a name is answered with, as DER.
-async fn leaf(front: &Trusting<'_>, name: &str) -> Result<Vec<u8>, String> {
-    let stream = client::tls(front, name, &["http/1.1"]).await;
-    let stream = stream.map_err(|error| error.to_string())?;
-    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
-    Ok(chain.first().ok_or("no certificate")?.to_vec())
-}
-
-async fn issued(front: &Trusting<'_>, name: &str) -> Vec<u8> {
-    eventually(&format!("a certificate for {name}"), async || {
-        leaf(front, name).await
-    })
-    .await
-}
-
 fn certs(installed: &Installed) -> PathBuf {
     installed.folder.path().join("certs")
-}
-
-/// Every file below, by its path there, with its content and mode.
-fn tree(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() && !path.is_symlink() {
-            found.extend(tree(&path));
-        } else {
-            found.push((path.clone(), fs::read(&path).unwrap()));
-        }
-    }
-    found.sort();
-    found
 }
 
 #[tokio::test]
@@ -81,9 +29,9 @@ async fn a_certificate_is_ordered_stored_like_the_companions_and_kept_over_a_res
     let mut usher = installed.start().await;
     let front = Trusting(&installed, pebble.trusting().await);
 
-    let first = issued(&front, HOST).await;
+    let first = front.issued(HOST).await;
     assert_eq!(
-        issued(&front, "www.congress.example.org").await,
+        front.issued("www.congress.example.org").await,
         first,
         "one for both names"
     );
@@ -130,7 +78,7 @@ async fn a_certificate_is_ordered_stored_like_the_companions_and_kept_over_a_res
     drop(pebble);
     let stored = tree(&certs);
     let mut usher = installed.start().await;
-    assert_eq!(leaf(&front, HOST).await.unwrap(), first);
+    assert_eq!(front.leaf(HOST).await.unwrap(), first);
     usher.signal(Signal::INT);
     usher.ended().await;
     assert_eq!(tree(&certs), stored);
@@ -147,16 +95,16 @@ async fn a_name_that_comes_later_gets_its_own_and_cuts_nobody() {
     installed.write(&format!("{}{one}", pebble.tables()));
     let _usher = installed.start().await;
     let front = Trusting(&installed, pebble.trusting().await);
-    let first = issued(&front, HOST).await;
+    let first = front.issued(HOST).await;
     let url = format!("wss://{HOST}/ws/");
     let mut socket = front.ask(&url).websocket().await.unwrap();
 
     installed.write(&format!("{}{one}{two}", pebble.tables()));
 
-    let second = issued(&front, "assembly.example.org").await;
+    let second = front.issued("assembly.example.org").await;
     assert_ne!(second, first);
     assert_eq!(
-        leaf(&front, HOST).await.unwrap(),
+        front.leaf(HOST).await.unwrap(),
         first,
         "nothing was ordered again"
     );
@@ -182,7 +130,7 @@ async fn an_authority_that_answers_nonsense_is_named_and_nothing_on_disk_is_lost
     installed.write(&format!("{}{one}", pebble.tables()));
     let mut usher = installed.start().await;
     let front = Trusting(&installed, pebble.trusting().await);
-    let first = issued(&front, HOST).await;
+    let first = front.issued(HOST).await;
     let stored = tree(&certs(&installed));
     usher.signal(Signal::TERM);
     usher.ended().await;
@@ -200,7 +148,7 @@ async fn an_authority_that_answers_nonsense_is_named_and_nothing_on_disk_is_lost
         )
     })
     .await;
-    assert_eq!(leaf(&front, HOST).await.unwrap(), first);
+    assert_eq!(front.leaf(HOST).await.unwrap(), first);
     assert_eq!(tree(&certs(&installed)), stored);
     // The name without a certificate is served plain meanwhile.
     assert_eq!(

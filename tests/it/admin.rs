@@ -60,7 +60,7 @@ async fn statistics_have_every_field_of_the_contract() {
         keys(congress),
         sorted(
             "name stack domains standby paused status reasons parts connections websockets streams \
-             requests_in_flight held requests_total limits services certificates next_event"
+             requests_in_flight held requests_total limits services certificates next_event savings"
         )
     );
     assert_eq!(
@@ -145,6 +145,7 @@ async fn metrics_carry_the_names_of_the_contract() {
         "scale_decisions_total",
         "status",
         "certificate_not_after_timestamp_seconds",
+        "certificate_failed_attempts",
         "acme_orders_total",
         "tls_handshakes_total",
         "bytes_total",
@@ -288,4 +289,29 @@ async fn the_access_log_has_one_line_per_request_and_two_per_websocket() {
     );
     let all = kept.text();
     assert!(!all.contains("secret"), "{all}");
+}
+
+#[tokio::test]
+async fn the_access_log_has_queries_where_the_operator_wants_them() {
+    let origin = Origin::start("one").await;
+    let kept = Kept::default();
+    let text = format!(
+        "[log]\nqueries = true\n{}",
+        instance("congress", &[origin.address])
+    );
+    let edge = Setup::new(&text).access_log(kept.clone()).start().await;
+    edge.all_ready().await;
+    edge.get("https://congress.example.org/page?at=5").await;
+    let socket = edge
+        .ask("wss://congress.example.org/ws/?change=7")
+        .websocket()
+        .await
+        .unwrap();
+    socket.close().await;
+    eventually("both queries", async || {
+        let text = kept.text();
+        let both = text.contains("\"query\":\"at=5\"") && text.contains("\"query\":\"change=7\"");
+        if both { Ok(()) } else { Err(text) }
+    })
+    .await;
 }

@@ -310,3 +310,21 @@ async fn what_a_killed_demo_left_is_ended_by_the_next() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_look_at_names_of_this_machine_makes_no_authority() {
+    let installed = Installed::new("");
+    installed.write(
+        "[[instance]]\nname = \"one\"\ndomains = [\"localhost\"]\n\
+         [instance.service.web]\nrole = \"sessions\"\naddresses = [\"127.0.0.1:9\"]\n",
+    );
+    let checked = installed.command(&["check", "--offline"]).await;
+    assert_eq!(checked.code, 0, "{checked:?}");
+    assert!(!checked.out.contains("certificate"), "{checked:?}");
+    let state = installed.folder.path().join("state");
+    assert!(
+        !state.exists(),
+        "{:?}",
+        fs::read_dir(state).unwrap().count()
+    );
+}

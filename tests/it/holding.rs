@@ -142,6 +142,19 @@ async fn a_websocket_waits_for_a_seat_in_a_full_replica() {
 }
 
 #[tokio::test]
+async fn who_leaves_while_waiting_is_no_longer_in_the_line() {
+    let (_engine, edge, _address) = starting().await;
+    let waiting = tokio::select! {
+        answered = edge.ask(SOCKET).websocket() => panic!("answered: {}", answered.is_ok()),
+        () = held(&edge, 1) => Instant::now(),
+    };
+    held(&edge, 0).await;
+    let took = waiting.elapsed();
+    println!("noticed after {took:?}; patience would have ended after 18 s");
+    assert!(took < Duration::from_secs(9), "{took:?}");
+}
+
+#[tokio::test]
 async fn a_storm_reaches_a_replica_a_few_handshakes_at_a_time_and_nobody_is_lost() {
     let origin = Origin::start("one").await;
     let edge = Edge::start(&instance("congress", &[origin.address])).await;

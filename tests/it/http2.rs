@@ -12,9 +12,12 @@ use tokio::time::{Instant, timeout};
 use crate::harness::client::{http2, tls};
 use crate::harness::eventually::{check, eventually};
 use crate::harness::h2flood::{
-    AGAIN, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADER_TABLE_SIZE, HEADERS,
-    INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS, MAX_HEADER_LIST_SIZE, PING, PRIORITY, RST_STREAM,
-    Raw, SETTINGS, WINDOW_UPDATE, block, frame, indexed,
+    AGAIN, HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS, MAX_HEADER_LIST_SIZE,
+    Raw, block, indexed,
+};
+use crate::harness::h2wire::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS,
+    WINDOW_UPDATE, frame,
 };
 use crate::harness::{Edge, Front, Installed, Origin, Setup, instance};
 

@@ -11,10 +11,11 @@ use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use usher::certs::Store;
+use usher::certs::{Challenges, Store};
 use usher::config::model::TlsVersion;
-use usher::listener::{Acceptors, Admission, EdgeCounters, WebsocketRequest};
+use usher::listener::{Acceptors, Admission, EdgeCounters, Tls, WebsocketRequest};
 use usher::names::Hostname;
+use usher::plan::ClientAuthorities;
 
 use crate::harness::eventually::eventually;
 
@@ -50,6 +51,10 @@ impl Admission for Open {
         Duration::from_secs(10)
     }
 
+    fn client_ca(&self, _host: &Hostname) -> Option<Arc<ClientAuthorities>> {
+        None
+    }
+
     fn expects_proxy_header(&self, _peer: IpAddr) -> bool {
         false
     }
@@ -71,16 +76,16 @@ async fn a_panic_costs_its_connection_and_is_counted() {
     crate::harness::prepare_process();
     usher::app::count_panics(&PANICS);
     let counters: Arc<EdgeCounters> = Arc::default();
+    let store = Arc::new(Store::new(false));
+    let tls = Tls::new(store, Challenges::default(), TlsVersion::Tls12);
     let acceptors = Acceptors::new(
         Arc::new(Moody),
         Arc::new(Open),
-        Arc::new(Store::new(false)),
-        TlsVersion::Tls12,
+        tls.unwrap(),
         Arc::clone(&counters),
         Arc::default(),
         16,
-    )
-    .unwrap();
+    );
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (_going, stop) = usher::shutdown::channel();

@@ -1,9 +1,20 @@
 //! Websockets that shout: pings without end, frames of every size. Others hear nothing of it.
 
 use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
+use tokio::runtime;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -12,7 +23,7 @@ use crate::harness::hall::{echo, seats};
 use crate::harness::neighbour::Neighbour;
 use crate::harness::numbers::numbers;
 use crate::harness::program::Program;
-use crate::harness::{Installed, Origin, instance};
+use crate::harness::{Front, Installed, Origin, instance};
 
 const HOST: &str = "congress.example.org";
 const NEIGHBOUR: &str = "other.example.org";
@@ -33,6 +44,16 @@ async fn start() -> (Origin, Installed, Program) {
 
 /// Does something loud beside a neighbour, who must not notice.
 async fn beside<T>(installed: &Installed, what: &str, storm: impl Future<Output = T>) -> T {
+    beside_within(installed, what, UNNOTICED, storm).await
+}
+
+/// As [`beside`], where that much is not noticed.
+async fn beside_within<T>(
+    installed: &Installed,
+    what: &str,
+    unnoticed: Duration,
+    storm: impl Future<Output = T>,
+) -> T {
     let mut other = seats(installed, NEIGHBOUR, 1, 1).await;
     let neighbour = Neighbour::start(installed, NEIGHBOUR);
     tokio::pin!(storm);
@@ -58,8 +79,8 @@ async fn beside<T>(installed: &Installed, what: &str, storm: impl Future<Output 
         echoes.len()
     );
     assert_eq!(seen.wrong, Vec::<String>::new());
-    assert!(worst < UNNOTICED, "echo {worst:?}");
-    assert!(seen.per_mille(990) < UNNOTICED, "{seen}");
+    assert!(worst < unnoticed, "echo {worst:?}");
+    assert!(seen.per_mille(990) < unnoticed, "{seen}");
     result
 }
 
@@ -187,4 +208,73 @@ async fn frames_of_one_byte_arrive_each_and_in_order() {
     let heard = beside(&installed, &what, timeout(PATIENCE, talk)).await;
 
     heard.expect("in time").unwrap();
+}
+
+/// Everybody's first message at once, from one address; how many of them are in, and the longest time
+/// that took one of them.
+async fn all_at_once(config: ClientConfig, to: SocketAddr, count: usize) -> (usize, Duration) {
+    let config = Arc::new(config);
+    let mut doors = Vec::new();
+    for _ in 0..count {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 9, 1], 0).into()).unwrap();
+        let tcp = socket.connect(to).await.unwrap();
+        let name = ServerName::try_from(HOST).unwrap();
+        // What a client has to reckon for its first message is done before.
+        let session = ClientConnection::new(Arc::clone(&config), name).unwrap();
+        doors.push((tcp, session));
+    }
+    let began = Instant::now();
+    let mut clients = JoinSet::new();
+    for (mut tcp, mut session) in doors {
+        clients.spawn(async move {
+            let mut hello = Vec::new();
+            session.write_tls(&mut hello).unwrap();
+            tcp.write_all(&hello).await?;
+            while session.is_handshaking() {
+                let mut some = [0; 4096];
+                let read = tcp.read(&mut some).await?;
+                if read == 0 {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                session.read_tls(&mut &some[..read])?;
+                session.process_new_packets().map_err(io::Error::other)?;
+                let mut reply = Vec::new();
+                while session.wants_write() {
+                    session.write_tls(&mut reply)?;
+                }
+                tcp.write_all(&reply).await?;
+            }
+            Ok::<_, io::Error>(began.elapsed())
+        });
+    }
+    let ended = clients.join_all().await;
+    let took: Vec<Duration> = ended.into_iter().filter_map(Result::ok).collect();
+    (took.len(), took.into_iter().max().unwrap_or_default())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_handshakes_of_a_hall_behind_one_address_are_all_made_and_disturb_nobody() {
+    let count = numbers().handshakes;
+    let (_origin, installed, _usher) = start().await;
+
+    // The other half of the work is done beside it, by the clients. Without turns an echo takes as
+    // long as all of the handshakes.
+    let unnoticed = 2 * UNNOTICED;
+    let what = format!("{count} handshakes");
+    let storm = async {
+        // On a thread of its own: who looks must not wait for those who storm, but for usher.
+        let (done, ended) = oneshot::channel();
+        let (config, to) = (installed.trust(&["http/1.1"]), installed.https());
+        thread::spawn(move || {
+            let runtime = runtime::Builder::new_current_thread().enable_all().build();
+            let _ = done.send(runtime.unwrap().block_on(all_at_once(config, to, count)));
+        });
+        ended.await.unwrap()
+    };
+    let storm = beside_within(&installed, &what, unnoticed, storm);
+    let (made, longest) = storm.await;
+
+    println!("{made} of {count} handshakes, the last after {longest:?}");
+    assert_eq!(made, count);
 }

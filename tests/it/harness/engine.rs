@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::Notify;
-use usher::engine::{Action, Engine, EngineError};
+use usher::engine::{Action, Engine, EngineError, Line, Printer, Span};
 use usher::inventory::{Inventory, Origin, Phase, Reach, Stack, Unit};
-use usher::names::ReplicaId;
+use usher::names::{ReplicaId, StackName};
 
 #[derive(Debug, Default)]
 pub struct FakeEngine {
@@ -26,11 +26,13 @@ pub fn unit(id: &str, started: u64, address: IpAddr) -> Unit {
         id: ReplicaId::new(id, started),
         name: id.to_owned(),
         image: "image".to_owned(),
+        make: String::new(),
         phase: Phase::Running,
         since: SystemTime::UNIX_EPOCH,
         reach: Reach::At(address),
         networks: Vec::new(),
         ports: Vec::new(),
+        mounts: Vec::new(),
         health: None,
         origin: Origin::Declared { number: 1 },
     }
@@ -106,6 +108,18 @@ impl Engine for Shared {
     async fn list(&self) -> Result<Inventory, EngineError> {
         self.0.here()?;
         Ok(self.0.inventory.lock().expect("lock").clone())
+    }
+
+    async fn printers(&self, _stack: &StackName) -> Result<Vec<Printer>, EngineError> {
+        Ok(Vec::new())
+    }
+
+    async fn output(
+        &self,
+        _printer: &str,
+        _span: Span,
+    ) -> Result<BoxStream<'static, Line>, EngineError> {
+        Ok(stream::empty().boxed())
     }
 
     async fn act(&self, action: &Action) -> Result<(), EngineError> {

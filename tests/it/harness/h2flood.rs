@@ -11,27 +11,15 @@ use tokio_rustls::client::TlsStream;
 
 use super::client::{Front, tls};
 use super::eventually;
-
-pub const DATA: u8 = 0x0;
-pub const HEADERS: u8 = 0x1;
-pub const PRIORITY: u8 = 0x2;
-pub const RST_STREAM: u8 = 0x3;
-pub const SETTINGS: u8 = 0x4;
-pub const PING: u8 = 0x6;
-pub const GOAWAY: u8 = 0x7;
-pub const WINDOW_UPDATE: u8 = 0x8;
-pub const CONTINUATION: u8 = 0x9;
-pub const ACK: u8 = 0x1;
-pub const END_STREAM: u8 = 0x1;
-pub const END_HEADERS: u8 = 0x4;
+use super::h2wire::{
+    ACK, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame, push_text, status,
+};
 
 /// Settings by their numbers (RFC 9113 §6.5.2).
 pub const HEADER_TABLE_SIZE: u16 = 0x1;
 pub const MAX_CONCURRENT_STREAMS: u16 = 0x3;
 pub const INITIAL_WINDOW_SIZE: u16 = 0x4;
 pub const MAX_HEADER_LIST_SIZE: u16 = 0x6;
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A frame as it came.
 #[derive(Clone, Debug)]
@@ -103,7 +91,8 @@ impl Raw {
         let head = self.first("an answer", |frame| {
             frame.kind == HEADERS && frame.stream == stream
         });
-        status(&head.await.payload)
+        let block = head.await.payload;
+        status(&block).unwrap_or_else(|| panic!("no status in {block:?}"))
     }
 
     /// The code with which a stream was reset.
@@ -170,21 +159,13 @@ fn number(bytes: &[u8]) -> u32 {
         .fold(0, |all, byte| all << 8 | u32::from(*byte))
 }
 
-/// One frame.
-pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
-    let head = [length[1], length[2], length[3], kind, flags];
-    [&head, &stream.to_be_bytes()[..], payload].concat()
-}
-
 /// The pseudo fields of a request.
 pub fn block(method: &str, host: &str, path: &str) -> Vec<u8> {
     let mut block = vec![0x87];
     for (index, value) in [(0x02, method), (0x01, host), (0x04, path)] {
         // A literal without indexing, its name from the static table (RFC 7541 §6.2.2).
         block.push(index);
-        block.push(u8::try_from(value.len()).expect("short"));
-        block.extend(value.as_bytes());
+        push_text(&mut block, value.as_bytes());
     }
     block
 }
@@ -193,63 +174,10 @@ pub fn block(method: &str, host: &str, path: &str) -> Vec<u8> {
 pub fn indexed(name: &str, value: &str) -> Vec<u8> {
     let mut field = vec![0x40];
     for text in [name, value] {
-        let length = text.len();
-        if length < 127 {
-            field.push(u8::try_from(length).expect("short"));
-        } else {
-            // RFC 7541 §5.1: seven bits are full, the rest follows in groups of seven.
-            field.push(127);
-            let mut rest = length - 127;
-            while rest >= 128 {
-                field.push(u8::try_from(rest % 128 + 128).expect("a byte"));
-                rest /= 128;
-            }
-            field.push(u8::try_from(rest).expect("a byte"));
-        }
-        field.extend(text.as_bytes());
+        push_text(&mut field, text.as_bytes());
     }
     field
 }
 
 /// The newest entry of the dynamic table, in one byte.
 pub const AGAIN: u8 = 0x80 | 62;
-
-/// A status as the first field of a block: indexed, or three digits.
-fn status(block: &[u8]) -> u16 {
-    // A change of the table's size may come first.
-    let mut block = block;
-    while block[0] & 0xe0 == 0x20 {
-        block = &block[1..];
-    }
-    match block[0] {
-        0x88 => return 200,
-        0x8c => return 400,
-        0x8d => return 404,
-        0x8e => return 500,
-        _ => {}
-    }
-    let value = &block[2..2 + usize::from(block[1] & 0x7f)];
-    if block[1] & 0x80 == 0 {
-        return String::from_utf8_lossy(value).parse().expect("digits");
-    }
-    // RFC 7541 Appendix B: 0 to 2 have five bits, the other digits six.
-    let bit = |at: usize| u16::from(value[at / 8] >> (7 - at % 8) & 1);
-    let bits =
-        |from: usize, count: usize| (from..from + count).fold(0, |all, at| all << 1 | bit(at));
-    let mut at = 0;
-    let mut status = 0;
-    for _ in 0..3 {
-        let digit = match bits(at, 5) {
-            short @ 0..=2 => {
-                at += 5;
-                short
-            }
-            _ => {
-                at += 6;
-                bits(at - 6, 6) - 0x19 + 3
-            }
-        };
-        status = status * 10 + digit;
-    }
-    status
-}

@@ -1,4 +1,4 @@
-//! A client of HTTP/2 that writes its frames by hand, lawful or not (RFC 9113 §4, RFC 7541 §6).
+//! A client of HTTP/2 that asks what no library would, and tells what became of each stream.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,17 +10,10 @@ use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
 use super::client::{Front, tls};
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const END_STREAM: u8 = 1;
-const ACK: u8 = 1;
-const END_HEADERS: u8 = 4;
+use super::h2wire::{
+    ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS,
+    frame, push_text, status,
+};
 
 pub type Field = (Vec<u8>, Vec<u8>);
 
@@ -63,8 +56,7 @@ impl RawH2 {
         for (name, value) in fields {
             block.push(0);
             for text in [name, value] {
-                push_length(&mut block, text.len());
-                block.extend_from_slice(text);
+                push_text(&mut block, text);
             }
         }
         let flags = END_HEADERS | if end { END_STREAM } else { 0 };
@@ -142,67 +134,4 @@ impl RawH2 {
         }
         true
     }
-}
-
-pub fn frame(kind: u8, flags: u8, id: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("a short payload");
-    let mut bytes = length.to_be_bytes()[1..].to_vec();
-    bytes.extend([kind, flags]);
-    bytes.extend(id.to_be_bytes());
-    bytes.extend_from_slice(payload);
-    bytes
-}
-
-/// An integer with a prefix of seven bits, Huffman bit unset (RFC 7541 §5.1).
-fn push_length(block: &mut Vec<u8>, length: usize) {
-    let byte = |value: usize| u8::try_from(value).expect("a byte");
-    if length < 127 {
-        block.push(byte(length));
-        return;
-    }
-    block.push(127);
-    let mut rest = length - 127;
-    while rest >= 128 {
-        block.push(byte(rest % 128 + 128));
-        rest /= 128;
-    }
-    block.push(byte(rest));
-}
-
-/// `:status`, which comes first (RFC 9113 §8.3); the rest of the block is nobody's business here.
-fn status(mut block: &[u8]) -> Option<u16> {
-    const INDEXED: [u16; 7] = [200, 204, 206, 304, 400, 404, 500];
-    // Updates of the table's size come before everything (RFC 7541 §4.2).
-    while let [0x20..=0x3f, rest @ ..] = block {
-        block = rest;
-    }
-    match block {
-        [first @ 0x88..=0x8e, ..] => INDEXED.get(usize::from(first - 0x88)).copied(),
-        // A literal with the name of entry 8.
-        [0x48 | 0x18 | 0x08, length, text @ ..] => {
-            let text = text.get(..usize::from(length & 0x7f))?;
-            if length & 0x80 == 0 {
-                return std::str::from_utf8(text).ok()?.parse().ok();
-            }
-            digits(text)
-        }
-        _ => None,
-    }
-}
-
-/// Three digits in Huffman's code: 0 to 2 have five bits, the others six (RFC 7541 appendix B).
-fn digits(coded: &[u8]) -> Option<u16> {
-    let bits: String = coded.iter().map(|byte| format!("{byte:08b}")).collect();
-    let mut rest = bits.as_str();
-    let mut number = 0;
-    for _ in 0..3 {
-        let five = u16::from_str_radix(rest.get(..5)?, 2).ok()?;
-        let (digit, length) = match five {
-            0..=2 => (five, 5),
-            _ => (u16::from_str_radix(rest.get(..6)?, 2).ok()? - 0x19 + 3, 6),
-        };
-        number = number * 10 + digit;
-        rest = &rest[length..];
-    }
-    Some(number)
 }

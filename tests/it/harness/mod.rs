@@ -3,14 +3,19 @@
 
 #![allow(dead_code, reason = "each test uses a part of the harness")]
 
+pub mod acme;
+pub mod acme_fault;
 pub mod audience;
+pub mod browser;
 pub mod client;
 pub mod daemon;
 pub mod docker;
+pub mod docker_api;
 pub mod engine;
 pub mod eventually;
 pub mod h2flood;
 pub mod h2raw;
+pub mod h2wire;
 pub mod hall;
 pub mod hang;
 pub mod installed;
@@ -80,6 +85,7 @@ pub struct Setup {
     engine: Option<(Arc<dyn Engine>, usher::control::EngineFacts)>,
     certified: bool,
     access_log: Option<Box<dyn io::Write + Send>>,
+    quiet: Duration,
     http2_idle: Duration,
 }
 
@@ -109,6 +115,7 @@ impl Setup {
             certified: true,
             access_log: None,
             http2_idle: app::HTTP2_IDLE,
+            quiet: usher::control::QUIET,
         }
     }
 
@@ -122,8 +129,16 @@ impl Setup {
         let facts = usher::control::EngineFacts {
             kind: "docker",
             starts_from_nothing,
+            shared: false,
+            quiet: usher::control::QUIET,
         };
         self.engine = Some((engine, facts));
+        self
+    }
+
+    /// With this in the place of the time for which a stack has to be left alone.
+    pub fn quiet(mut self, quiet: Duration) -> Self {
+        self.quiet = quiet;
         self
     }
 
@@ -156,6 +171,7 @@ impl Setup {
             certified,
             access_log,
             http2_idle,
+            quiet,
         } = self;
         let path = folder.path().join("usher.toml");
         fs::write(&path, configuration(folder.path(), &text)).expect("written");
@@ -175,7 +191,10 @@ impl Setup {
             engine.unwrap_or_else(|| app::engine_for(config, &state, None).expect("engine"));
         let ports = Ports {
             engine,
-            engine_facts,
+            engine_facts: usher::control::EngineFacts {
+                quiet,
+                ..engine_facts
+            },
             inherited: Inherited::default(),
             access_log: access_log.unwrap_or_else(|| Box::new(io::sink())),
             panics: &PANICS,

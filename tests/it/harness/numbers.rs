@@ -16,6 +16,8 @@ pub struct Numbers {
     pub stop_within: Duration,
     /// Connections that send one byte in a second.
     pub dribblers: usize,
+    /// Handshakes that one address asks for at once.
+    pub handshakes: usize,
     /// Pings without a pause.
     pub pings: usize,
 }
@@ -27,6 +29,7 @@ const PLAIN: Numbers = Numbers {
     stopped: 500,
     stop_within: Duration::from_secs(6),
     dribblers: 1000,
+    handshakes: 1000,
     pings: 100_000,
 };
 
@@ -37,6 +40,7 @@ const LONG: Numbers = Numbers {
     stopped: 2000,
     stop_within: Duration::from_secs(9),
     dribblers: 4000,
+    handshakes: 2000,
     pings: 2_000_000,
 };
 

@@ -32,14 +32,27 @@ impl Pki {
 
     /// A pair for these names, as PEM.
     pub fn pair(&self, names: &[&str]) -> (String, String) {
+        self.pair_until(names, 4096)
+    }
+
+    /// As [`Pki::pair`], with the end in this year.
+    pub fn pair_until(&self, names: &[&str], year: u16) -> (String, String) {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let params = CertificateParams::new(names).expect("names");
+        let mut params = CertificateParams::new(names).expect("names");
+        params.not_after = rcgen::date_time_ymd(year.into(), 1, 1);
         let key = KeyPair::generate().expect("key");
         let leaf = params.signed_by(&key, &self.issuer).expect("signed");
         (
             format!("{}{}", leaf.pem(), self.issuer.pem()),
             key.serialize_pem(),
         )
+    }
+
+    /// A pair that says this, as PEM.
+    pub fn sign(&self, params: CertificateParams) -> (String, String) {
+        let key = KeyPair::generate().expect("key");
+        let leaf = params.signed_by(&key, &self.issuer).expect("signed");
+        (leaf.pem(), key.serialize_pem())
     }
 
     /// Writes a pair as an operator would, under the first name without its wildcard.
@@ -55,12 +68,17 @@ impl Pki {
         self.issuer.pem()
     }
 
-    /// A client that trusts this authority and offers these protocols.
-    pub fn client(&self, protocols: &[&str]) -> ClientConfig {
+    /// This authority alone.
+    pub fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).expect("a root");
+        roots
+    }
+
+    /// A client that trusts this authority and offers these protocols.
+    pub fn client(&self, protocols: &[&str]) -> ClientConfig {
         let mut config = ClientConfig::builder()
-            .with_root_certificates(roots)
+            .with_root_certificates(self.roots())
             .with_no_client_auth();
         config.alpn_protocols = protocols
             .iter()

@@ -59,13 +59,18 @@ fn command(program: &Path, folder: &Path, arguments: &[impl AsRef<OsStr>]) -> Co
         .args(arguments)
         .current_dir(folder)
         .kill_on_drop(true);
+    clean(&mut command);
+    command
+}
+
+/// Without what the environment of the tests would have it do.
+fn clean(command: &mut Command) {
     command
         .env_remove("DOCKER_HOST")
         .env_remove("NOTIFY_SOCKET")
         .env_remove("WATCHDOG_USEC")
         .env_remove("USHER_LOG")
         .env_remove("RUST_LOG");
-    command
 }
 
 /// A program that runs until it is told to stop, or dropped.
@@ -89,6 +94,24 @@ impl Program {
         Self::spawn(command)
     }
 
+    /// usher with system calls that fail or kill it, as `strace -e inject` says.
+    ///
+    /// What is traced is its own process alone, which stays the child of this one; the lines about
+    /// what was injected go to `trace`.
+    pub fn start_traced(
+        folder: &Path,
+        arguments: &[&str],
+        inject: &[String],
+        trace: &Path,
+    ) -> Self {
+        let mut traced = Command::new("strace");
+        traced.args(["-D", "-f", "-qq", "-o"]).arg(trace);
+        traced.args(inject).arg("--").arg(usher()).args(arguments);
+        traced.current_dir(folder);
+        clean(&mut traced);
+        Self::spawn(traced)
+    }
+
     pub fn spawn(mut command: Command) -> Self {
         let command = command
             .stdin(Stdio::null())
@@ -98,6 +121,11 @@ impl Program {
         let out = collect(child.stdout.take().expect("piped"));
         let err = collect(child.stderr.take().expect("piped"));
         Self { child, out, err }
+    }
+
+    /// Whether it has not ended yet.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().expect("status").is_none()
     }
 
     pub fn id(&self) -> u32 {
