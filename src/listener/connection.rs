@@ -1,9 +1,11 @@
 //! What is known about a client connection before its first request.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
+use super::hello::Secured;
 use crate::names::Hostname;
+use crate::plan::ClientAuthorities;
 use crate::routing::Counted;
 
 /// One client connection. It holds its place in its instance, and no table.
@@ -15,15 +17,30 @@ pub struct Connection {
     pub local: SocketAddr,
     /// The name of the TLS handshake; `None` on plain HTTP.
     pub server_name: Option<Hostname>,
+    /// Who vouches for the client, which has shown a certificate then.
+    pub client_ca: Option<Arc<ClientAuthorities>>,
+    /// Whether every client believes the certificate it was shown; nothing was shown on plain HTTP.
+    pub is_believed: bool,
     counted: OnceLock<Counted>,
 }
 
 impl Connection {
-    pub fn new(peer: SocketAddr, local: SocketAddr, server_name: Option<Hostname>) -> Self {
+    /// Over plain HTTP, or with what a handshake has settled.
+    pub fn new(peer: SocketAddr, local: SocketAddr, secured: Option<Secured>) -> Self {
+        let (server_name, client_ca, is_believed) = match secured {
+            None => (None, None, true),
+            Some(Secured {
+                server_name,
+                client_ca,
+                is_believed,
+            }) => (Some(server_name), client_ca, is_believed),
+        };
         Self {
             peer: unmapped(peer),
             local: unmapped(local),
             server_name,
+            client_ca,
+            is_believed,
             counted: OnceLock::new(),
         }
     }

@@ -12,6 +12,7 @@ pub struct EdgeCounters {
     connections: AtomicU64,
     accepted: AtomicU64,
     handshakes: Mutex<BTreeMap<Handshake, u64>>,
+    handshakes_waiting: AtomicU64,
     proxy_headers_refused: AtomicU64,
     unrouted: AtomicU64,
 }
@@ -35,6 +36,12 @@ impl EdgeCounters {
         *counts.entry(kind).or_default() += 1;
     }
 
+    /// Somebody waits for a place until the guard is dropped.
+    pub(super) fn waits_for_handshake(&self) -> Waiting<'_> {
+        self.handshakes_waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting(self)
+    }
+
     /// A trusted proxy did not say whose connection it passes on. Gives how many that makes.
     pub(super) fn proxy_header_refused(&self) -> u64 {
         self.proxy_headers_refused.fetch_add(1, Ordering::Relaxed) + 1
@@ -49,6 +56,7 @@ impl EdgeCounters {
                 .lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner)
                 .clone(),
+            handshakes_waiting: self.handshakes_waiting.load(Ordering::Relaxed),
             proxy_headers_refused_total: self.proxy_headers_refused.load(Ordering::Relaxed),
             unrouted_total: self.unrouted.load(Ordering::Relaxed),
             level,
@@ -71,5 +79,14 @@ impl<'a> OpenConnection<'a> {
 impl Drop for OpenConnection<'_> {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Somebody whose handshake has to wait, counted on every way out.
+pub(super) struct Waiting<'a>(&'a EdgeCounters);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.handshakes_waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }

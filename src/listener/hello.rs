@@ -1,104 +1,263 @@
 //! The TLS handshake: the name first, then a certificate for exactly that name, or an alert.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use rustls::server::{Acceptor, NoServerSessionStorage, ServerConfig};
-use rustls::{HandshakeKind, SupportedProtocolVersion, version};
+use rustls::HandshakeKind;
+use rustls::server::{Acceptor, ServerConfig};
+use rustls::sign::CertifiedKey;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_rustls::LazyConfigAcceptor;
+use tokio::time::{interval, timeout};
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
-use crate::certs::Store;
+use super::arrival::Ends;
+use super::challenge;
+use super::counters::EdgeCounters;
+use super::settings::{Settings, SettingsError, builder};
+use super::turnstile::{Place, Turnstile};
+use crate::certs::{Challenges, Store};
 use crate::config::model::TlsVersion;
 use crate::names::Hostname;
-use crate::plan::Handshake;
+use crate::plan::{ClientAuthorities, Handshake};
+use crate::shutdown::Shutdown;
 
-/// From the first byte to the last of a handshake.
+/// From the first byte to the last of a handshake, the wait for a place included.
 const WITHIN: Duration = Duration::from_secs(10);
+/// Of that, until the first message is complete: three losses of a packet on the way (RFC 6298 §2
+/// waits 1, 2 and 4 s), and time for the rest.
+const HELLO_WITHIN: Duration = Duration::from_secs(8);
+/// How soon a key whose time has come is gone from memory.
+const ROTATE_EVERY: Duration = Duration::from_secs(60);
 /// A fatal alert with the description `unrecognized_name` (RFC 8446 §6, RFC 6066 §3), as one
 /// record. rustls would say `access_denied`, and browsers explain that worse.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
 /// Answers handshakes from a store.
 #[derive(Debug)]
-pub(super) struct Tls {
-    config: Arc<ServerConfig>,
+pub struct Tls {
     store: Arc<Store>,
+    challenges: Challenges,
+    least: TlsVersion,
+    settings: Settings,
+    turnstile: Arc<Turnstile>,
 }
+
+/// Why TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct TlsError(#[from] SettingsError);
 
 /// A handshake that succeeded.
 pub(super) struct Greeted {
     pub(super) stream: Box<TlsStream<TcpStream>>,
-    pub(super) server_name: Hostname,
+    pub(super) secured: Secured,
     pub(super) kind: Handshake,
+}
+
+/// What a handshake has settled about its connection.
+#[derive(Clone, Debug)]
+pub struct Secured {
+    /// The name the client asked for, or the address it came to if it asked for none.
+    pub server_name: Hostname,
+    /// Who vouches for the client; `None`: it was not asked for a certificate.
+    pub client_ca: Option<Arc<ClientAuthorities>>,
+    /// Whether every client believes the certificate, and not only who was told.
+    pub is_believed: bool,
+}
+
+#[cfg(test)]
+impl Secured {
+    /// A connection to this name, by a client without a certificate.
+    pub(crate) fn to(server_name: Hostname) -> Self {
+        Self {
+            server_name,
+            client_ca: None,
+            is_believed: true,
+        }
+    }
+}
+
+/// A client as far as it is known before its handshake.
+pub(super) struct Visitor<'a> {
+    pub(super) ends: &'a Ends,
+    pub(super) counters: &'a EdgeCounters,
+    /// Who has to vouch for the clients of a host.
+    pub(super) client_ca: &'a (dyn Fn(&Hostname) -> Option<Arc<ClientAuthorities>> + Sync),
 }
 
 impl Tls {
     /// # Errors
     /// When the random source of the ticket keys fails.
-    pub(super) fn new(store: Arc<Store>, least: TlsVersion) -> Result<Self, rustls::Error> {
-        let versions: &[&SupportedProtocolVersion] = match least {
-            TlsVersion::Tls12 => &[&version::TLS13, &version::TLS12],
-            TlsVersion::Tls13 => &[&version::TLS13],
-        };
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(&store) as Arc<dyn rustls::server::ResolvesServerCert>);
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        // Tickets let a hall come back without a thousand full handshakes. Their keys change every
-        // six hours, are good for twelve, and never touch a disk.
-        config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 1;
+    pub fn new(
+        store: Arc<Store>,
+        challenges: Challenges,
+        least: TlsVersion,
+    ) -> Result<Self, TlsError> {
         Ok(Self {
-            config: Arc::new(config),
+            settings: Settings::new(Arc::clone(&store), least)?,
             store,
+            challenges,
+            least,
+            turnstile: Turnstile::new(),
         })
+    }
+
+    /// Lets go of ticket keys whose time has come, until shutdown.
+    pub(super) async fn rotate(&self, mut shutdown: Shutdown) {
+        let mut tick = interval(ROTATE_EVERY);
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.begun() => return,
+                _ = tick.tick() => self.settings.rotate(),
+            }
+        }
     }
 
     /// Performs the handshake. The error says how it counts.
     ///
     /// # Errors
     /// A name nobody declared, a peer that is slow, gone or speaks something else.
-    pub(super) async fn greet(&self, tcp: TcpStream) -> Result<Greeted, Handshake> {
-        timeout(WITHIN, self.handshake(tcp))
+    pub(super) async fn greet(
+        &self,
+        tcp: TcpStream,
+        visitor: Visitor<'_>,
+    ) -> Result<Greeted, Handshake> {
+        timeout(WITHIN, self.handshake(tcp, visitor))
             .await
             .unwrap_or(Err(Handshake::Failed))
     }
 
-    async fn handshake(&self, tcp: TcpStream) -> Result<Greeted, Handshake> {
-        let acceptor = LazyConfigAcceptor::new(Acceptor::default(), tcp);
-        let mut start = acceptor.await.map_err(failed)?;
-        let name = start
+    async fn handshake(
+        &self,
+        tcp: TcpStream,
+        visitor: Visitor<'_>,
+    ) -> Result<Greeted, Handshake> {
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), tcp);
+        let hello = timeout(HELLO_WITHIN, hello).await;
+        let mut start = hello.map_err(|_| Handshake::Failed)?.map_err(failed)?;
+        let named = start
             .client_hello()
             .server_name()
-            .and_then(|name| name.parse::<Hostname>().ok());
-        let Some(server_name) = name.filter(|name| self.store.has(name)) else {
+            .map(str::parse::<Hostname>);
+        if challenge::is_asked(&start.client_hello())
+            && let Some(Ok(host)) = &named
+            && let Some(digest) = self.challenges.digest(host)
+        {
+            // Before anything else: the name may have no certificate yet, that is why it is asked.
+            return Err(self.answer_challenge(start, host, digest).await);
+        }
+        let found = match named {
+            Some(Ok(name)) if self.store.has(&name) => Some((name, None)),
+            Some(_) => None,
+            None => self.by_address(visitor.ends),
+        };
+        let Some((server_name, pair)) = found else {
             // An error means that the peer did not wait for the answer.
             let _ = start.io.write_all(&UNRECOGNIZED_NAME).await;
             let _ = start.io.shutdown().await;
             return Err(Handshake::UnknownName);
         };
-        let stream = start
-            .into_stream(Arc::clone(&self.config))
-            .await
-            .map_err(failed)?;
+        let client_ca = (visitor.client_ca)(&server_name);
+        let config = match pair {
+            Some(pair) => self.settings.of_address(client_ca.as_deref(), pair),
+            None => self.settings.of(client_ca.as_ref()),
+        };
+        let config = config.map_err(|error| {
+            tracing::error!(%server_name, %error, "no TLS for a name");
+            Handshake::Failed
+        })?;
+        let stream = self.work(start, config, &visitor).await.map_err(failed)?;
         let kind = match stream.get_ref().1.handshake_kind() {
             Some(HandshakeKind::Resumed) => Handshake::Resumed,
             _ => Handshake::Full,
         };
         Ok(Greeted {
             stream: Box::new(stream),
-            server_name,
+            secured: Secured {
+                is_believed: !self.store.is_local(&server_name),
+                server_name,
+                client_ca,
+            },
             kind,
         })
     }
+
+    /// Addresses are not asked for by name (RFC 6066 §3): who asks for none means the one they came
+    /// to.
+    fn by_address(&self, ends: &Ends) -> Option<(Hostname, Option<Arc<CertifiedKey>>)> {
+        let name: Hostname = ends.local.ip().to_string().parse().ok()?;
+        let pair = self.store.pair(&name)?;
+        Some((name, Some(pair)))
+    }
+
+    /// Completes the handshake. A place is taken for each part that there is something to do for, and
+    /// given back while the client is silent: those who dribble hold nothing but their connection.
+    async fn work(
+        &self,
+        start: StartHandshake<TcpStream>,
+        config: Arc<ServerConfig>,
+        visitor: &Visitor<'_>,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let mut place = self.place(visitor).await;
+        // The key exchange and the signature are made in here.
+        let mut accept = start.into_stream(config);
+        loop {
+            let done = poll_fn(|cx| Poll::Ready(Pin::new(&mut accept).poll(cx))).await;
+            drop(place);
+            if let Poll::Ready(done) = done {
+                return done;
+            }
+            // It has said what would wake it.
+            woken().await;
+            place = self.place(visitor).await;
+        }
+    }
+
+    async fn place(&self, visitor: &Visitor<'_>) -> Place {
+        let _waiting = visitor.counters.waits_for_handshake();
+        self.turnstile.enter(visitor.ends.peer.ip()).await
+    }
+
+    /// How the handshake counts; there is nothing to serve after it.
+    async fn answer_challenge(
+        &self,
+        start: StartHandshake<TcpStream>,
+        host: &Hostname,
+        digest: [u8; 32],
+    ) -> Handshake {
+        let builder = builder(self.least).map_err(challenge::Unanswered::Tls);
+        let answered = match builder {
+            Ok(builder) => challenge::answer(start, builder, host, digest).await,
+            Err(error) => Err(error),
+        };
+        match answered {
+            Ok(()) => Handshake::Challenge,
+            Err(error) => {
+                tracing::debug!(%host, %error, "an authority that asked got no answer");
+                Handshake::Failed
+            }
+        }
+    }
+}
+
+/// Until this task is woken.
+async fn woken() {
+    let mut waited = false;
+    poll_fn(|_| {
+        if std::mem::replace(&mut waited, true) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
 }
 
 fn failed(error: io::Error) -> Handshake {

@@ -21,6 +21,7 @@ use tracing::{debug, warn};
 
 mod arrival;
 mod budget;
+mod challenge;
 mod connection;
 mod counters;
 mod frames;
@@ -31,24 +32,27 @@ mod head;
 mod hello;
 mod pressure;
 mod proxy_protocol;
+mod settings;
 mod socket;
 mod stream;
+mod tickets;
+mod turnstile;
 
 pub use self::connection::Connection;
 pub use self::counters::EdgeCounters;
 pub use self::guard::Chunks;
 pub use self::head::{is_framing_alias, is_token};
+pub use self::hello::{Secured, Tls, TlsError};
 pub use self::pressure::{Measured, Pressure};
 pub use self::socket::Io;
 pub use self::stream::Handshake as WebsocketRequest;
 
 use self::arrival::Ends;
 use self::counters::OpenConnection;
-use self::hello::Tls;
+use self::hello::Visitor;
 use self::stream::{Downstream, HandBack};
-use crate::certs::Store;
-use crate::config::model::TlsVersion;
 use crate::names::Hostname;
+use crate::plan::ClientAuthorities;
 use crate::shutdown::Shutdown;
 
 /// As many connections wait for their accept as the kernel allows.
@@ -63,6 +67,9 @@ const USER_TIMEOUT: Duration = Duration::from_secs(60);
 pub trait Admission: Send + Sync + 'static {
     /// Deadline for request heads on connections to this host; `None` while no host is known.
     fn header_timeout(&self, host: Option<&Hostname>) -> Duration;
+
+    /// Who has to vouch for the clients of this host; `None`: they show no certificate.
+    fn client_ca(&self, host: &Hostname) -> Option<Arc<ClientAuthorities>>;
 
     /// Whether a connection from this address must begin with a PROXY header, and is believed.
     fn expects_proxy_header(&self, peer: IpAddr) -> bool;
@@ -192,26 +199,28 @@ where
     App: ServerApp + Send + Sync + 'static,
     Gate: Admission,
 {
-    /// # Errors
-    /// When the random source of the ticket keys fails.
     pub fn new(
         app: Arc<App>,
         gate: Arc<Gate>,
-        store: Arc<Store>,
-        least: TlsVersion,
+        tls: Tls,
         counters: Arc<EdgeCounters>,
         pressure: Arc<Pressure>,
         max_connections: u32,
-    ) -> Result<Arc<Self>, rustls::Error> {
+    ) -> Arc<Self> {
         let most = usize::try_from(max_connections).unwrap_or(usize::MAX);
-        Ok(Arc::new(Self {
+        Arc::new(Self {
             app,
             gate,
-            tls: Tls::new(store, least)?,
+            tls,
             counters,
             pressure,
             permits: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
-        }))
+        })
+    }
+
+    /// Lets go of what must not grow old, until shutdown.
+    pub async fn maintain(self: Arc<Self>, shutdown: Shutdown) {
+        self.tls.rotate(shutdown).await;
     }
 
     /// Accepts on one socket until `stop`, and then serves what is open until `cut`.
@@ -312,11 +321,16 @@ where
                 }
             };
         }
-        let (io, server_name) = if tls {
-            match self.tls.greet(tcp).await {
+        let (io, secured) = if tls {
+            let visitor = Visitor {
+                ends: &ends,
+                counters: &self.counters,
+                client_ca: &|host: &Hostname| self.gate.client_ca(host),
+            };
+            match self.tls.greet(tcp, visitor).await {
                 Ok(greeted) => {
                     self.counters.handshake(greeted.kind);
-                    (Io::Tls(greeted.stream), Some(greeted.server_name))
+                    (Io::Tls(greeted.stream), Some(greeted.secured))
                 }
                 Err(kind) => {
                     self.counters.handshake(kind);
@@ -326,8 +340,8 @@ where
         } else {
             (Io::Plain(tcp), None)
         };
-        let header_timeout = self.gate.header_timeout(server_name.as_ref());
-        let connection = Arc::new(Connection::new(ends.peer, ends.local, server_name));
+        let connection = Arc::new(Connection::new(ends.peer, ends.local, secured));
+        let header_timeout = self.gate.header_timeout(connection.server_name.as_ref());
         self.http(io, connection, header_timeout, stop).await
     }
 

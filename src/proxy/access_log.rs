@@ -28,6 +28,7 @@ pub struct AccessLog {
     enabled: bool,
     format: LogFormat,
     addresses: Addresses,
+    queries: bool,
     writer: Option<thread::JoinHandle<()>>,
 }
 
@@ -59,9 +60,11 @@ pub(super) struct Line<'a> {
     pub(super) host: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) method: Option<&'a str>,
-    /// Without its query: attendees' tokens travel there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) path: Option<&'a str>,
+    /// Written only where the operator wants it: attendees' tokens travel there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) query: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) protocol: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,6 +89,7 @@ impl Line<'_> {
         host: None,
         method: None,
         path: None,
+        query: None,
         protocol: None,
         status: None,
         duration_ms: None,
@@ -108,6 +112,7 @@ impl AccessLog {
             enabled: log.access,
             format: log.format,
             addresses: log.addresses,
+            queries: log.queries,
             writer,
         }
     }
@@ -120,6 +125,11 @@ impl AccessLog {
     /// What may be shown of a client's address.
     pub(super) fn shown(&self, client: IpAddr) -> Option<IpAddr> {
         self.addresses.shown(client)
+    }
+
+    /// What may be shown of a query.
+    pub(super) fn shown_query<'a>(&self, query: Option<&'a str>) -> Option<&'a str> {
+        query.filter(|_| self.queries)
     }
 
     pub(super) fn write(&self, wall: SystemTime, line: &Line<'_>) {
@@ -161,9 +171,13 @@ fn write_text(out: &mut Vec<u8>, line: &Line<'_>) -> std::io::Result<()> {
     let client = line
         .client
         .map_or_else(|| "-".to_owned(), |ip| ip.to_string());
+    let (question, query) = match line.query {
+        Some(query) => ("?", query.escape_debug().to_string()),
+        None => ("", String::new()),
+    };
     write!(
         out,
-        "{} {} {client} {} \"{} {}\" {} {}ms {} {}",
+        "{} {} {client} {} \"{} {}{question}{query}\" {} {}ms {} {}",
         line.time,
         line.kind,
         or_dash(line.host),

@@ -165,14 +165,13 @@ impl Known<'_> {
             asked.fields,
             &self.table.edge().trusted_proxies,
         );
-        let has_certificate = self.store.covers(host);
         let target = || match asked.query {
             Some(query) => format!("{}?{query}", asked.path),
             None => asked.path.to_owned(),
         };
         if let Some(other) = redirect_to {
             let secure =
-                client.secure || (site.https == Https::Redirect && self.store.covers(other));
+                client.secure || (site.https == Https::Redirect && self.store.is_believed(other));
             let location = if secure {
                 format!("https://{}{}", self.https_authority(other), target())
             } else {
@@ -182,12 +181,23 @@ impl Known<'_> {
             return Err(Answer::redirect(asked.method, location));
         }
         match site.https {
-            Https::Redirect if !client.secure && has_certificate => {
+            Https::Redirect if !client.secure && self.store.is_believed(host) => {
                 let location = format!("https://{}{}", self.https_authority(host), target());
                 return Err(Answer::redirect(asked.method, location));
             }
-            Https::Only if !client.secure && has_certificate => return fail(Failure::OnlyHttps),
+            Https::Only if !client.secure && self.store.covers(host) => {
+                return fail(Failure::OnlyHttps);
+            }
             Https::Both | Https::Off | Https::Only | Https::Redirect => {}
+        }
+        if let Some(required) = &site.client_ca
+            && asked.connection.client_ca.as_ref() != Some(required)
+        {
+            // The connection was made before a certificate was asked for, or without TLS.
+            return fail(match asked.connection.is_tls() {
+                true => Failure::HostDiffersFromSni,
+                false => Failure::OnlyHttps,
+            });
         }
         if !site.admits(client.ip) {
             return fail(Failure::Denied);

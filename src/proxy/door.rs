@@ -24,7 +24,9 @@ use super::hold::{Patience, Way};
 use super::local::Answer;
 use super::outgoing::to_replica;
 use super::pace::{LEAST_RATE, PATIENCE};
-use super::{Ctx, Gateway, authority, decorate, encode, now, strict, stub_status};
+use super::{
+    Ctx, Gateway, authority, client_left, decorate, encode, is_too_much, now, strict, stub_status,
+};
 use crate::listener::Connection;
 use crate::plan::{Ending, Level, Target};
 use crate::routing::{Pick, SessionCounter};
@@ -273,6 +275,9 @@ impl ProxyHttp for Door {
             with.watched.received(now(), 0);
             ctx.turns.clear();
         }
+        if let (Some(pool), true) = (&ctx.pool, is_too_much(response.status)) {
+            pool.overloaded();
+        }
         Ok(())
     }
 
@@ -355,6 +360,9 @@ impl ProxyHttp for Door {
         if let Some(with) = ctx.with.take() {
             ctx.tried.push(with.endpoint.id.clone());
         }
+        if let Some(pool) = &ctx.pool {
+            pool.refused();
+        }
         error.set_retry(true);
         error
     }
@@ -369,6 +377,13 @@ impl ProxyHttp for Door {
     ) -> Box<Error> {
         let mut error = error.more_context(format!("replica: {peer}"));
         let overdue = ctx.with.as_ref().and_then(|with| with.watched.overdue());
+        if let Some(pool) = &ctx.pool {
+            if overdue == Some(Failure::UpstreamTimedOut) {
+                pool.overloaded();
+            } else if *error.esource() == ErrorSource::Upstream && !reused {
+                pool.refused();
+            }
+        }
         let repeatable = session.req_header().method.is_idempotent()
             && !session.as_ref().retry_buffer_truncated();
         if overdue.is_some() {
@@ -426,9 +441,7 @@ impl ProxyHttp for Door {
             .as_ref()
             .and_then(|with| with.watched.closes(ending));
         let written = answered(session);
-        // 499 is what the field calls a client that left before the answer.
-        let left = StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST);
-        let status = ctx.answered.or(written).unwrap_or(left);
+        let status = ctx.answered.or(written).unwrap_or_else(client_left);
         if let Some(instance) = &ctx.instance {
             let took = closes.is_none().then(|| ctx.began.elapsed());
             instance.counters().answered(status, took);

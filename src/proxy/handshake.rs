@@ -19,7 +19,7 @@ use super::failure::Failure;
 use super::hold::{Patience, Way};
 use super::pages::Reader;
 use super::upgrade::{Refusal, Reply, Request, refusal};
-use super::{Gateway, additions, strict};
+use super::{Gateway, additions, is_too_much, now, strict};
 use crate::listener::Connection;
 use crate::names::ReplicaId;
 use crate::plan::Target;
@@ -197,12 +197,18 @@ impl Gateway {
                 inside,
                 pending,
             } = pick;
+            let asked = now();
             let answer = timeout(limits.request_timeout, ask(endpoint.address, &head));
             let Ok(answer) = answer.await else {
+                pool.overloaded();
                 return Err(Failure::UpstreamTimedOut);
             };
             match answer {
                 Ok((upstream, reply)) => {
+                    pool.answered_handshake(asked.elapsed());
+                    if is_too_much(reply.status) {
+                        pool.overloaded();
+                    }
                     return Ok(Answered {
                         upstream,
                         reply,
@@ -214,6 +220,7 @@ impl Gateway {
                 }
                 Err(Unanswered::Silence(error)) => {
                     debug!(replica = %endpoint.name, %error, "replica does not answer a handshake");
+                    pool.refused();
                     drop(pending);
                     tried.push(endpoint.id.clone());
                     if tried.len() >= TRIES {
@@ -252,12 +259,11 @@ impl Gateway {
         if let Ok(Err(failure)) = timeout(Duration::from_secs(10), read).await {
             return Refused::because(failure, visit);
         }
-        let secure = visit
-            .served
-            .as_ref()
-            .is_some_and(|served| served.client.secure);
         let mut answer = match &visit.served {
-            Some(served) => reply.to_client(additions(&served.instance.plan().site, secure)),
+            Some(served) => {
+                let site = &served.instance.plan().site;
+                reply.to_client(additions(site, served.client.strict))
+            }
             None => reply.to_client(std::iter::empty()),
         };
         answer.extend_from_slice(&body.bytes);

@@ -26,6 +26,9 @@ pub(super) struct Client {
     pub(super) ip: IpAddr,
     /// Whether the visitor speaks https, to usher or to a trusted proxy before it.
     pub(super) secure: bool,
+    /// Whether the visitor may be told never to come without it: who believes usher's certificate only
+    /// because they were told could not come at all then, once the telling is forgotten.
+    pub(super) strict: bool,
     /// What the chain of proxies before usher says; empty when the peer is no trusted proxy.
     chain: Option<String>,
     host: Option<String>,
@@ -44,6 +47,7 @@ impl Client {
         let direct = Self {
             ip: peer,
             secure: connection.is_tls(),
+            strict: connection.is_tls() && connection.is_believed,
             chain: None,
             host: None,
             port: None,
@@ -63,13 +67,15 @@ impl Client {
             .flat_map(|chain| chain.rsplit(','))
             .map_while(|entry| entry.trim().parse::<IpAddr>().ok())
             .find(|ip| !is_trusted(*ip));
+        let secure = match text("x-forwarded-proto").as_deref() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => direct.secure,
+        };
         Self {
             ip: visitor.unwrap_or(peer),
-            secure: match text("x-forwarded-proto").as_deref() {
-                Some("https") => true,
-                Some("http") => false,
-                _ => direct.secure,
-            },
+            secure,
+            strict: secure && connection.is_believed,
             chain,
             host: text("x-forwarded-host"),
             port: text("x-forwarded-port"),

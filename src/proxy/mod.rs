@@ -20,6 +20,7 @@ mod dial;
 mod door;
 mod encode;
 mod exchange;
+mod failed;
 mod failure;
 mod frames;
 mod handshake;
@@ -48,6 +49,7 @@ use self::failure::Failure;
 use self::local::Answer;
 use self::pages::Reader;
 use crate::certs::{Challenges, Store};
+use crate::failures::Failures;
 use crate::files::Library;
 use crate::listener::{EdgeCounters, Pressure};
 use crate::plan::Site;
@@ -66,6 +68,7 @@ pub struct Gateway {
     counters: Arc<EdgeCounters>,
     pressure: Arc<Pressure>,
     log: Arc<AccessLog>,
+    failures: Arc<Failures>,
     https_port: u16,
     files: Arc<Library>,
     dial: Arc<Dial>,
@@ -81,6 +84,7 @@ pub struct Parts {
     pub counters: Arc<EdgeCounters>,
     pub pressure: Arc<Pressure>,
     pub log: Arc<AccessLog>,
+    pub failures: Arc<Failures>,
     /// Where https is served, for redirects.
     pub https_port: u16,
     pub files: Arc<Library>,
@@ -96,6 +100,7 @@ impl Gateway {
             counters,
             pressure,
             log,
+            failures,
             https_port,
             files,
         } = parts;
@@ -108,6 +113,7 @@ impl Gateway {
             counters,
             pressure,
             log,
+            failures,
             https_port,
             files,
             dial: Arc::new(Dial),
@@ -179,28 +185,26 @@ impl Gateway {
         });
         let host = served.map(|served| served.host.as_str());
         let took = ctx.began.elapsed();
-        self.log.write(
-            wall(),
-            &Line {
-                kind,
-                instance: ctx
-                    .instance
-                    .as_ref()
-                    .map(|instance| instance.name().as_str()),
-                replica: ctx.with.as_ref().map(|with| &*with.endpoint.name),
-                client,
-                host: host.or_else(|| authority(request)),
-                method: Some(request.method.as_str()),
-                path: Some(request.uri.path()),
-                protocol: Some(protocol(request.version)),
-                status: Some(status.as_u16()),
-                duration_ms: Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
-                bytes_in: Some(ctx.body_in),
-                bytes_out: Some(ctx.body_out),
-                reason: ctx.failure.map(Failure::word).or(ending),
-                ..Line::EMPTY
-            },
-        );
+        self.tell(&Line {
+            kind,
+            instance: ctx
+                .instance
+                .as_ref()
+                .map(|instance| instance.name().as_str()),
+            replica: ctx.with.as_ref().map(|with| &*with.endpoint.name),
+            client,
+            host: host.or_else(|| authority(request)),
+            method: Some(request.method.as_str()),
+            path: Some(request.uri.path()),
+            query: self.log.shown_query(request.uri.query()),
+            protocol: Some(protocol(request.version)),
+            status: Some(status.as_u16()),
+            duration_ms: Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+            bytes_in: Some(ctx.body_in),
+            bytes_out: Some(ctx.body_out),
+            reason: ctx.failure.map(Failure::word).or(ending),
+            ..Line::EMPTY
+        });
     }
 }
 
@@ -212,6 +216,19 @@ fn wall() -> SystemTime {
 #[expect(clippy::disallowed_methods, reason = "the clock of request durations")]
 fn now() -> Instant {
     Instant::now()
+}
+
+/// What the field writes for a client that left before the answer: 499.
+fn client_left() -> StatusCode {
+    StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
+}
+
+/// Whether a replica says with its status that it cannot keep up.
+fn is_too_much(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE
+    )
 }
 
 fn protocol(version: Version) -> &'static str {
@@ -236,23 +253,24 @@ fn decorate(head: &mut ResponseHeader, ctx: &Ctx) -> Result<()> {
     let Some(instance) = &ctx.instance else {
         return Ok(());
     };
-    let secure = ctx.served.as_ref().map_or_else(
+    let strict = ctx.served.as_ref().map_or_else(
         || {
             ctx.connection
                 .as_ref()
-                .is_some_and(|connection| connection.is_tls())
+                .is_some_and(|connection| connection.is_tls() && connection.is_believed)
         },
-        |served| served.client.secure,
+        |served| served.client.strict,
     );
-    for (name, value) in additions(&instance.plan().site, secure) {
+    for (name, value) in additions(&instance.plan().site, strict) {
         head.insert_header(name.to_owned(), value)?;
     }
     Ok(())
 }
 
-/// `Strict-Transport-Security` belongs on secure answers only (RFC 6797 §7.2), errors included.
-fn additions(site: &Site, secure: bool) -> impl Iterator<Item = (&str, &str)> {
-    let hsts = site.hsts.as_deref().filter(|_| secure);
+/// `Strict-Transport-Security` belongs on secure answers only (RFC 6797 §7.2), errors included, and
+/// only under a certificate that every client believes.
+fn additions(site: &Site, strict: bool) -> impl Iterator<Item = (&str, &str)> {
+    let hsts = site.hsts.as_deref().filter(|_| strict);
     let hsts = hsts.map(|value| ("strict-transport-security", value));
     let own = site
         .headers

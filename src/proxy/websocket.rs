@@ -4,26 +4,28 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::StatusCode;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
-use super::access_log::Line;
+use super::access_log::{AccessLog, Line};
 use super::failure::Failure;
 use super::handshake::{Opened, Refused, Visit};
 use super::pages::Reader;
 use super::tunnel::{Relay, Relayed};
 use super::upgrade::{Request, refusal};
-use super::{Gateway, additions, now, wall};
+use super::{Gateway, additions, client_left, now};
 use crate::listener::{Admission, Connection, Io, WebsocketRequest};
 use crate::names::{Hostname, InstanceName};
-use crate::plan::Ending;
+use crate::plan::{ClientAuthorities, Ending};
 use crate::routing::{Counters, Endpoint, Inside, SessionKind};
 use crate::sessions::Session;
 
 /// Telling a client that it is over must not wait for that client.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// Frames that come before the handshake is answered, in bytes.
+const EARLY: usize = 16 * 1024;
 
 impl Admission for Gateway {
     fn header_timeout(&self, host: Option<&Hostname>) -> Duration {
@@ -32,6 +34,10 @@ impl Admission for Gateway {
             Some(instance) => instance.plan().site.limits.header_timeout,
             None => self.routes.load().edge().header_timeout,
         }
+    }
+
+    fn client_ca(&self, host: &Hostname) -> Option<Arc<ClientAuthorities>> {
+        self.instance_of(host)?.plan().site.client_ca.clone()
     }
 
     fn expects_proxy_header(&self, peer: IpAddr) -> bool {
@@ -97,10 +103,11 @@ struct Told {
     client: IpAddr,
     host: Option<String>,
     path: String,
+    query: Option<String>,
 }
 
 impl Visit {
-    fn told(&self) -> Told {
+    fn told(&self, log: &AccessLog) -> Told {
         let served = self.served.as_deref();
         let asked = || {
             let host = self.request.fields.get("host")?;
@@ -112,6 +119,7 @@ impl Visit {
             client: served.map_or_else(|| self.connection.peer.ip(), |served| served.client.ip),
             host: served.map_or_else(asked, |served| Some(served.host.to_string())),
             path: self.request.path().to_owned(),
+            query: log.shown_query(self.request.query()).map(ToOwned::to_owned),
         }
     }
 }
@@ -142,13 +150,23 @@ impl Gateway {
             served: None,
             replica: None,
         };
-        match self.open(&mut visit).await {
-            Ok(opened) => self.welcome(visit, io, rest, opened).await,
-            Err(Refused {
+        let mut early = BytesMut::from(rest);
+        let opened = tokio::select! {
+            biased;
+            opened = self.open(&mut visit) => Some(opened),
+            () = left(&mut io, &mut early) => None,
+        };
+        match opened {
+            Some(Ok(opened)) => self.welcome(visit, io, early.freeze(), opened).await,
+            None => {
+                self.gave_up(&visit);
+                None
+            }
+            Some(Err(Refused {
                 answer,
                 status,
                 failure,
-            }) => {
+            })) => {
                 send_last(&mut io, &answer).await;
                 if let Some(served) = &visit.served {
                     let counters = served.instance.counters();
@@ -156,7 +174,7 @@ impl Gateway {
                 } else {
                     self.counters.unrouted();
                 }
-                self.log_visitor(&visit.told(), "request", |line| Line {
+                self.log_visitor(&visit.told(&self.log), "request", |line| Line {
                     status: Some(status.as_u16()),
                     duration_ms: Some(millis(began.elapsed())),
                     reason: failure.map(Failure::word),
@@ -165,6 +183,21 @@ impl Gateway {
                 None
             }
         }
+    }
+
+    /// Nobody is left to be answered: what was waited for is the next one's.
+    fn gave_up(&self, visit: &Visit) {
+        let status = client_left();
+        if let Some(served) = &visit.served {
+            let counters = served.instance.counters();
+            counters.answered(status, Some(visit.began.elapsed()));
+        }
+        self.log_visitor(&visit.told(&self.log), "request", |line| Line {
+            status: Some(status.as_u16()),
+            duration_ms: Some(millis(visit.began.elapsed())),
+            reason: Some(Ending::Client.word()),
+            ..line
+        });
     }
 
     /// Tells the client, and counts the session from here on.
@@ -192,8 +225,8 @@ impl Gateway {
         // From here it is a session and no request any more.
         drop(until_counted);
         counters.answered(StatusCode::SWITCHING_PROTOCOLS, None);
-        let head = reply.to_client(additions(site, served.client.secure));
-        let told = visit.told();
+        let head = reply.to_client(additions(site, served.client.strict));
+        let told = visit.told(&self.log);
         self.log_visitor(&told, "open", |line| Line {
             status: Some(StatusCode::SWITCHING_PROTOCOLS.as_u16()),
             ..line
@@ -231,21 +264,33 @@ impl Gateway {
         kind: &'static str,
         more: impl for<'a> FnOnce(Line<'a>) -> Line<'a>,
     ) {
-        self.log.write(
-            wall(),
-            &more(Line {
-                kind,
-                instance: told.instance.as_ref().map(InstanceName::as_str),
-                replica: told.replica.as_ref().map(|replica| &*replica.name),
-                client: Some(told.client),
-                host: told.host.as_deref(),
-                method: Some("GET"),
-                path: Some(&told.path),
-                protocol: Some("websocket"),
-                ..Line::EMPTY
-            }),
-        );
+        self.tell(&more(Line {
+            kind,
+            instance: told.instance.as_ref().map(InstanceName::as_str),
+            replica: told.replica.as_ref().map(|replica| &*replica.name),
+            client: Some(told.client),
+            host: told.host.as_deref(),
+            method: Some("GET"),
+            path: Some(&told.path),
+            query: told.query.as_deref(),
+            protocol: Some("websocket"),
+            ..Line::EMPTY
+        }));
     }
+}
+
+/// Waits until the client has gone. What it says before it was answered is kept for the replica.
+///
+/// Cancel safe: what was read is in `early`.
+async fn left(io: &mut Io, early: &mut BytesMut) {
+    // A client that says this much too early is read on when somebody listens.
+    while early.len() < EARLY {
+        match io.read_buf(early).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+    }
+    std::future::pending().await
 }
 
 async fn send_last(io: &mut Io, answer: &[u8]) {

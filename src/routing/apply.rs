@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::debug;
 
 use super::table::Table;
@@ -43,15 +43,27 @@ impl Routes {
         let old = self.0.load_full();
         let new = Arc::new(Table::build(plan, &old));
         self.0.store(Arc::clone(&new));
+        let now = now();
         for instance in new.instances.values() {
             for endpoint in instance.pools.values().flat_map(|pool| &pool.endpoints) {
                 match endpoint.usage {
                     Usage::Serve => endpoint.load().reopen(),
                     Usage::Drain => endpoint.load().close(),
                     Usage::Cut { over } => {
-                        endpoint.load().close();
+                        endpoint.load().cut(now, over);
                         farewell.cut(&endpoint.id, over);
                     }
+                }
+            }
+            for leaving in &instance.plan().leaving {
+                let key = (leaving.service.clone(), leaving.id.clone());
+                let Some(load) = instance.loads.get(&key) else {
+                    continue;
+                };
+                load.close();
+                if let Usage::Cut { over } = leaving.usage {
+                    load.cut(now, over);
+                    farewell.cut(&leaving.id, over);
                 }
             }
         }
@@ -82,6 +94,7 @@ impl Routes {
     /// What is being served at this moment.
     pub fn report(&self, edge: EdgeReport) -> Report {
         let table = self.0.load();
+        let now = now();
         let instances = table
             .instances
             .iter()
@@ -97,6 +110,11 @@ impl Routes {
                             .insert(endpoint.id.clone(), endpoint.load().report());
                     }
                 }
+                report.drained = instance
+                    .loads
+                    .iter()
+                    .filter_map(|((_, replica), load)| Some((replica.clone(), load.proof(now)?)))
+                    .collect();
                 (name.clone(), report)
             })
             .collect();
@@ -106,6 +124,11 @@ impl Routes {
             instances,
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "when closing phases are over")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// Applies every plan and reports after each and every second, until shutdown.

@@ -7,6 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use super::counters::ServiceCounters;
 use super::line::Line;
@@ -101,6 +102,21 @@ impl Pool {
         &self.counters.seats
     }
 
+    /// A replica has refused a connection or ended it without an answer.
+    pub fn refused(&self) {
+        self.counters.refused();
+    }
+
+    /// A replica says that it is too much: 502, 503, or nothing in time.
+    pub fn overloaded(&self) {
+        self.counters.overloaded();
+    }
+
+    /// A replica has answered a handshake.
+    pub fn answered_handshake(&self, took: Duration) {
+        self.counters.answered_handshake(took);
+    }
+
     fn open(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
         self.endpoints
             .iter()
@@ -117,11 +133,6 @@ impl Pool {
         } else {
             open * WORDS_PER_REPLICA
         });
-    }
-
-    pub(super) fn load_of(&self, id: &ReplicaId) -> Option<Arc<Load>> {
-        let endpoint = self.endpoints.iter().find(|endpoint| endpoint.id == *id)?;
-        Some(Arc::clone(&endpoint.load))
     }
 
     /// A place for a request: fewest requests first, then fewest sessions.

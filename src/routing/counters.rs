@@ -37,6 +37,9 @@ pub(super) struct ServiceCounters {
     pub(super) gate: Arc<Line>,
     /// Websockets that wait for one that has room.
     pub(super) seats: Arc<Line>,
+    refused: AtomicU64,
+    overloaded: AtomicU64,
+    handshakes: [AtomicU64; DURATION_BUCKETS.len() + 1],
     opened: AtomicU64,
     closed: [AtomicU64; Ending::ALL.len()],
 }
@@ -95,14 +98,7 @@ impl Counters {
         let Some(took) = took else {
             return;
         };
-        let seconds = took.as_secs_f64();
-        let bucket = DURATION_BUCKETS
-            .iter()
-            .position(|bound| seconds <= *bound)
-            .unwrap_or(DURATION_BUCKETS.len());
-        if let Some(count) = self.durations.get(bucket) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
+        count_duration(&self.durations, took);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.duration_micros.fetch_add(micros, Ordering::Relaxed);
     }
@@ -131,11 +127,35 @@ impl Counters {
             bytes_out: load(&self.bytes_out),
             services: BTreeMap::<ServiceName, SessionTotals>::new(),
             endpoints: BTreeMap::new(),
+            drained: BTreeMap::new(),
         }
     }
 }
 
+fn count_duration(buckets: &[AtomicU64; DURATION_BUCKETS.len() + 1], took: Duration) {
+    let seconds = took.as_secs_f64();
+    let bucket = DURATION_BUCKETS
+        .iter()
+        .position(|bound| seconds <= *bound)
+        .unwrap_or(DURATION_BUCKETS.len());
+    if let Some(count) = buckets.get(bucket) {
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 impl ServiceCounters {
+    pub(super) fn refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn overloaded(&self) {
+        self.overloaded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn answered_handshake(&self, took: Duration) {
+        count_duration(&self.handshakes, took);
+    }
+
     pub(super) fn opened(&self) {
         self.opened.fetch_add(1, Ordering::Relaxed);
     }
@@ -150,6 +170,12 @@ impl ServiceCounters {
     pub(super) fn report(&self) -> SessionTotals {
         SessionTotals {
             held: self.gate.length() + self.seats.length(),
+            refused: self.refused.load(Ordering::Relaxed),
+            overloaded: self.overloaded.load(Ordering::Relaxed),
+            handshakes: self
+                .handshakes
+                .each_ref()
+                .map(|count| count.load(Ordering::Relaxed)),
             opened: self.opened.load(Ordering::Relaxed),
             closed: self
                 .closed

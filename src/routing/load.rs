@@ -2,20 +2,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::counters::ServiceCounters;
+use crate::drain::{DrainProof, Gate};
+use crate::names::ReplicaId;
 use crate::plan::EndpointReport;
 
-/// The top bit of the word says closed, the rest counts.
-const CLOSED: u32 = 1 << 31;
-
 /// Counts of one endpoint. They live as long as anything is inside, whatever tables come and go.
-///
-/// `enter` and `close` contend on a single word: whatever enters is either counted before the
-/// close, and a drain waits for it, or refused, and picks again from the newest table.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Load {
-    word: AtomicU32,
+    gate: Gate,
     websockets: AtomicU32,
     streams: AtomicU32,
     /// Handshakes of websockets that the replica has not answered yet.
@@ -23,28 +22,43 @@ pub(super) struct Load {
 }
 
 impl Load {
+    pub(super) fn new(replica: ReplicaId) -> Self {
+        Self {
+            gate: Gate::new(replica),
+            websockets: AtomicU32::new(0),
+            streams: AtomicU32::new(0),
+            pending: AtomicU32::new(0),
+        }
+    }
+
     /// Claims a place, or `None` while the endpoint is closed.
     pub(super) fn enter(self: &Arc<Self>) -> Option<Inside> {
-        if self.word.fetch_add(1, Ordering::AcqRel) & CLOSED != 0 {
-            self.word.fetch_sub(1, Ordering::AcqRel);
-            return None;
-        }
-        Some(Inside(Arc::clone(self)))
+        self.gate.enter().then(|| Inside(Arc::clone(self)))
     }
 
     /// Refuses what is new; what is inside continues.
     pub(super) fn close(&self) {
-        self.word.fetch_or(CLOSED, Ordering::AcqRel);
+        self.gate.close();
+    }
+
+    /// Begins the time in which everything inside has to end.
+    pub(super) fn cut(&self, now: Instant, over: Duration) {
+        self.gate.cut(now, over);
     }
 
     /// Accepts again: demand returned before the drain was done.
     pub(super) fn reopen(&self) {
-        self.word.fetch_and(!CLOSED, Ordering::AcqRel);
+        self.gate.reopen();
     }
 
     /// Everything inside. An upper bound: a refused `enter` shows for an instant.
     pub(super) fn inside(&self) -> u32 {
-        self.word.load(Ordering::Acquire) & !CLOSED
+        self.gate.look().1
+    }
+
+    /// That the replica may be stopped, once that is so.
+    pub(super) fn proof(&self, now: Instant) -> Option<DrainProof> {
+        self.gate.proof(now)
     }
 
     /// Websockets and streams.
@@ -73,16 +87,17 @@ impl Load {
 
     /// The counts as they are now.
     pub(super) fn report(&self) -> EndpointReport {
-        // Sessions are read before the word: one that ends in between makes the report show one
+        // Sessions are read before the gate: one that ends in between makes the report show one
         // request too many, never one session that is not inside.
         let websockets = self.websockets.load(Ordering::Acquire);
         let streams = self.streams.load(Ordering::Acquire);
-        let word = self.word.load(Ordering::Acquire);
+        let (closed, inside) = self.gate.look();
         EndpointReport {
-            closed: word & CLOSED != 0,
-            inside: word & !CLOSED,
+            closed,
+            inside,
             websockets,
             streams,
+            pending: self.pending(),
         }
     }
 
@@ -118,7 +133,7 @@ pub struct Inside(Arc<Load>);
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        self.0.word.fetch_sub(1, Ordering::AcqRel);
+        self.0.gate.leave();
     }
 }
 
@@ -139,13 +154,11 @@ impl Drop for Pending {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
     use super::*;
 
     #[test]
     fn a_closed_endpoint_takes_nothing_and_keeps_what_is_inside() {
-        let load = Arc::new(Load::default());
+        let load = Arc::new(Load::new(ReplicaId::new("web_1", 1)));
         let inside = load.enter().expect("open");
         load.close();
         assert!(load.enter().is_none());
@@ -160,27 +173,5 @@ mod tests {
         );
         load.reopen();
         assert!(load.enter().is_some());
-    }
-
-    #[test]
-    fn once_closed_and_seen_empty_it_stays_empty() {
-        for _ in 0..200 {
-            let load = Arc::new(Load::default());
-            thread::scope(|scope| {
-                for _ in 0..4 {
-                    scope.spawn(|| {
-                        for _ in 0..50 {
-                            drop(load.enter());
-                        }
-                    });
-                }
-                load.close();
-                while load.inside() > 0 {
-                    thread::yield_now();
-                }
-                assert!(load.enter().is_none());
-            });
-            assert_eq!(load.inside(), 0);
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::balance::Pool;
 use super::counters::{Counters, ServiceCounters};
@@ -39,8 +39,15 @@ pub struct InstanceTable {
     plan: Arc<InstancePlan>,
     routes: RouteList,
     pub(super) pools: HashMap<ServiceName, Arc<Pool>>,
+    /// Of everybody in the plan.
+    pub(super) loads: HashMap<LoadKey, Arc<Load>>,
+    /// Of whoever was in a plan before, as long as somebody is inside or may still enter.
+    lost: HashMap<LoadKey, Weak<Load>>,
     counters: Arc<Counters>,
 }
+
+/// A replica may be in two services of one instance, and leave one of them.
+pub(super) type LoadKey = (ServiceName, ReplicaId);
 
 /// One replica as a request uses it.
 #[derive(Debug)]
@@ -134,6 +141,18 @@ impl Table {
 
 impl InstanceTable {
     fn build(plan: &Arc<InstancePlan>, old: Option<&Arc<Self>>) -> Self {
+        let mut loads = HashMap::new();
+        let mut load_of = |service: &ServiceName, replica: &ReplicaId| {
+            let key = (service.clone(), replica.clone());
+            let load = old
+                .and_then(|old| old.load(&key))
+                .unwrap_or_else(|| Arc::new(Load::new(replica.clone())));
+            loads.insert(key, Arc::clone(&load));
+            load
+        };
+        for leaving in &plan.leaving {
+            load_of(&leaving.service, &leaving.id);
+        }
         let pools = plan
             .services
             .iter()
@@ -147,9 +166,7 @@ impl InstanceTable {
                     .endpoints
                     .iter()
                     .map(|endpoint| {
-                        let load = known
-                            .and_then(|known| known.load_of(&endpoint.id))
-                            .unwrap_or_default();
+                        let load = load_of(name, &endpoint.id);
                         Arc::new(Endpoint {
                             id: endpoint.id.clone(),
                             name: Arc::clone(&endpoint.name),
@@ -165,11 +182,33 @@ impl InstanceTable {
             })
             .collect();
         Self {
+            lost: old.map_or_else(HashMap::new, |old| old.lost_without(&loads)),
+            loads,
             plan: Arc::clone(plan),
             routes: RouteList::new(&plan.routes),
             pools,
             counters: old.map_or_else(Arc::default, |old| Arc::clone(&old.counters)),
         }
+    }
+
+    /// The counts of a replica, whether or not it is in the plan now: who lost their address may get
+    /// one again, or be asked for as leaving.
+    fn load(&self, key: &LoadKey) -> Option<Arc<Load>> {
+        let lost = || self.lost.get(key).and_then(Weak::upgrade);
+        self.loads.get(key).cloned().or_else(lost)
+    }
+
+    /// What the next table has to remember beside these.
+    fn lost_without(&self, loads: &HashMap<LoadKey, Arc<Load>>) -> HashMap<LoadKey, Weak<Load>> {
+        let now = self
+            .loads
+            .iter()
+            .map(|(key, load)| (key, Arc::downgrade(load)));
+        let before = self.lost.iter().map(|(key, load)| (key, load.clone()));
+        now.chain(before)
+            .filter(|(key, load)| !loads.contains_key(key) && load.strong_count() > 0)
+            .map(|(key, load)| (key.clone(), load))
+            .collect()
     }
 
     pub fn name(&self) -> &InstanceName {

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
+use crate::listener::Secured;
 use crate::names::{Generation, InstanceName, ReplicaId};
 use crate::plan::{EdgePolicy, InstancePlan, Plan, Site, Target};
 use crate::routing::{Farewell, Routes};
@@ -29,6 +30,7 @@ fn instance(name: &str, change: impl FnOnce(&mut InstancePlan, &mut Site)) -> Ar
             cache_control: None,
             target: Target::StubStatus,
         }],
+        leaving: Vec::new(),
         services: BTreeMap::new(),
     };
     change(&mut plan, &mut site);
@@ -64,6 +66,11 @@ impl World {
         }
     }
 
+    fn with_local_certificate(self, names: &[&str]) -> Self {
+        self.store.pretend_to_cover_locally(names);
+        self
+    }
+
     fn with_certificate(self, names: &[&str]) -> Self {
         self.store.pretend_to_cover(names);
         self
@@ -89,8 +96,10 @@ impl World {
         };
         // `https://sni@host/` for a name in the handshake that is not the host.
         let (sni, authority) = authority.split_once('@').unwrap_or((authority, authority));
-        let sni =
-            (scheme == "https").then(|| sni.split(':').next().expect("name").parse().expect("sni"));
+        let sni = (scheme == "https").then(|| {
+            let name = sni.split(':').next().expect("name");
+            Secured::to(name.parse().expect("sni"))
+        });
         let peer = format!("{peer}:4000").parse().expect("peer");
         let connection = Connection::new(peer, ([192, 0, 2, 1], 80).into(), sni);
         let fields = fields
@@ -180,6 +189,25 @@ fn plain_http_is_served_until_there_is_a_certificate() {
     );
     assert_eq!(post, (308, to));
     assert_eq!(world.ask("http://b.example/app").0, 0, "the other has none");
+}
+
+#[test]
+fn nobody_is_led_to_a_certificate_that_only_the_initiated_believe() {
+    let world = plain().with_local_certificate(&["a.example"]);
+    assert_eq!(world.ask("http://a.example/app").0, 0);
+    assert_eq!(world.ask("https://a.example/app").0, 0);
+    let only = World::new(vec![instance("a", |_, site| site.https = Https::Only)]);
+    let only = only.with_local_certificate(&["a.example"]);
+    assert_eq!(only.ask("http://a.example/app").0, 503);
+    let old = World::new(vec![instance("a", |_, site| {
+        site.redirect_from = vec!["old.example".parse().expect("host")];
+    })]);
+    let old = old.with_local_certificate(&["a.example", "old.example"]);
+    let (status, location) = old.ask("http://old.example/app");
+    assert_eq!(
+        (status, location.as_deref()),
+        (301, Some("http://a.example/app"))
+    );
 }
 
 #[test]

@@ -1,14 +1,15 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::listener::Secured;
 
 fn connection(peer: &str, secure: bool) -> Connection {
-    let name = secure.then(|| "a.example".parse().expect("host"));
+    let secured = secure.then(|| Secured::to("a.example".parse().expect("host")));
     let local = if secure { 443 } else { 80 };
     Connection::new(
         peer.parse().expect("peer"),
         ([192, 0, 2, 1], local).into(),
-        name,
+        secured,
     )
 }
 

@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 
 use super::*;
-use crate::listener::Connection;
+use crate::listener::{Connection, Secured};
 use crate::proxy::headers::Client;
 
 const HEAD: &str = "GET /ws/?x=1 HTTP/1.1\r\nHost: a.example\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: chat\r\nSec-WebSocket-Extensions: permessage-deflate\r\nCookie: a=b\r\nOrigin: https://a.example\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n";
@@ -86,7 +86,7 @@ fn the_replica_gets_the_handshake_intact_and_the_truth_about_the_client() {
     let peer: SocketAddr = ([203, 0, 113, 5], 4000).into();
     let local: SocketAddr = ([192, 0, 2, 1], 443).into();
     let host: Hostname = "a.example".parse().expect("host");
-    let connection = Connection::new(peer, local, Some(host.clone()));
+    let connection = Connection::new(peer, local, Some(Secured::to(host.clone())));
     let request = request(HEAD);
     let client = Client::new(&connection, &request.fields, &[]);
     let origin = Origin {

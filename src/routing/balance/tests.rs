@@ -10,7 +10,7 @@ fn endpoint(name: &str, usage: Usage) -> Arc<Endpoint> {
         address: ([127, 0, 0, 1], 1).into(),
         usage,
         pool_key: 0,
-        load: Arc::default(),
+        load: Arc::new(Load::new(ReplicaId::new(name, 1))),
     })
 }
 

@@ -3,7 +3,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::*;
-use crate::plan::{Condition, EndpointPlan, Https, ServicePlan, Site, Target};
+use crate::plan::{Condition, EndpointPlan, Https, LeavingPlan, ServicePlan, Site, Target};
 use crate::routing::{Farewell, Routes};
 
 fn host(text: &str) -> Hostname {
@@ -43,6 +43,7 @@ fn instance(name: &str, domains: &[&str], endpoints: Vec<EndpointPlan>) -> Arc<I
             cache_control: None,
             target: Target::Service(service()),
         }],
+        leaving: Vec::new(),
         services: BTreeMap::from([(
             service(),
             ServicePlan {
@@ -157,6 +158,55 @@ fn counts_survive_every_swap() {
         report.instances["a"].endpoints[&ReplicaId::new("r1", 1)].inside,
         0
     );
+}
+
+#[test]
+fn who_lost_its_address_still_counts_who_is_inside() {
+    let routes = Routes::default();
+    let heard = Heard::default();
+    let with = |endpoints| instance("a", &["a.example"], endpoints);
+    let serving = with(vec![endpoint("r1", Usage::Serve)]);
+    routes.apply(&plan(1, &[&serving]), &heard);
+    let pool = Arc::clone(routes.load().instances["a"].pool(&service()).expect("pool"));
+    let client = [127, 0, 0, 1].into();
+    let pick = || pool.pick(client, &[]).expect("a place").inside;
+    let inside = pick();
+    routes.apply(&plan(2, &[&with(Vec::new())]), &heard);
+    // Somebody who reads the table of before is counted as well.
+    let late = pick();
+    let mut leaving = (*with(Vec::new())).clone();
+    leaving.leaving.push(LeavingPlan {
+        service: service(),
+        id: ReplicaId::new("r1", 1),
+        usage: Usage::Drain,
+    });
+    routes.apply(&plan(3, &[&Arc::new(leaving)]), &heard);
+    let proofs = || {
+        let report = routes.report(crate::plan::EdgeReport::default());
+        report.instances["a"].drained.len()
+    };
+    assert_eq!(proofs(), 0, "two are inside");
+    drop(inside);
+    assert_eq!(proofs(), 0, "one is inside");
+    drop(late);
+    assert_eq!(proofs(), 1);
+    assert!(pool.pick(client, &[]).is_err(), "and nobody can enter");
+}
+
+#[test]
+fn a_replica_that_was_never_an_endpoint_has_its_proof_once_it_leaves() {
+    let routes = Routes::default();
+    let heard = Heard::default();
+    let mut workers = (*instance("a", &["a.example"], Vec::new())).clone();
+    workers.leaving.push(LeavingPlan {
+        service: "worker".parse().expect("name"),
+        id: ReplicaId::new("w1", 1),
+        usage: Usage::Drain,
+    });
+    routes.apply(&plan(1, &[&Arc::new(workers)]), &heard);
+    let report = routes.report(crate::plan::EdgeReport::default());
+    let proof = &report.instances["a"].drained[&ReplicaId::new("w1", 1)];
+    assert_eq!(proof.replica(), &ReplicaId::new("w1", 1));
 }
 
 #[test]
