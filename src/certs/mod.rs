@@ -103,6 +103,8 @@ pub struct Manager {
     wishes: (mpsc::Sender<Wish>, mpsc::Receiver<Wish>),
     /// Who waits for the end of an order.
     wishing: Vec<(Lineage, Answer)>,
+    /// What they are told at the end of the round.
+    answers: Vec<(Answer, Result<String, String>)>,
 }
 
 impl Manager {
@@ -126,6 +128,7 @@ impl Manager {
             arrived: 0,
             wishes: mpsc::channel(WISHES),
             wishing: Vec::new(),
+            answers: Vec::new(),
         }
     }
 
@@ -201,6 +204,7 @@ impl Manager {
                 *known = report;
                 new
             });
+            self.tell();
             let pause = self.until_something_is_due(wall());
             tokio::select! {
                 biased;

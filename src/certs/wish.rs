@@ -50,14 +50,22 @@ impl Manager {
         self.wishing.push((lineage, answer));
     }
 
-    /// Answers everybody who wished for these names.
+    /// The answer to everybody who wished for these names.
     pub(super) fn answer(&mut self, lineage: &Lineage, result: &Result<String, String>) {
         let (own, others) = std::mem::take(&mut self.wishing)
             .into_iter()
             .partition(|(wished, _)| wished == lineage);
         self.wishing = others;
         for (_, answer) in own {
-            let _ = answer.send(result.clone());
+            self.answers.push((answer, result.clone()));
+        }
+    }
+
+    /// Gives the answers: what they tell of is served and reported by now.
+    pub(super) fn tell(&mut self) {
+        for (answer, result) in self.answers.drain(..) {
+            // Whoever has gone does not want to know.
+            let _ = answer.send(result);
         }
     }
 }

@@ -11,6 +11,7 @@
 mod harness;
 
 mod acme_crashes;
+mod acme_fallbacks;
 mod acme_orders;
 mod acme_pebble;
 mod acme_schedule;

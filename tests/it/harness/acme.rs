@@ -6,9 +6,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rustls::ClientConfig;
+use rustls::client::Resumption;
 
+use super::Installed;
 use super::client::{self, Front};
-use super::{Installed, eventually};
+use super::eventually::{check, eventually};
 
 /// usher as its clients see it that trust these authorities alone.
 pub struct Trusting<'a>(pub &'a Installed, pub ClientConfig);
@@ -24,6 +26,8 @@ impl Front for Trusting<'_> {
 
     fn trust(&self, protocols: &[&str]) -> ClientConfig {
         let mut config = self.1.clone();
+        // A session that is taken up again shows the certificate it began with.
+        config.resumption = Resumption::disabled();
         config.alpn_protocols = protocols
             .iter()
             .map(|name| name.as_bytes().to_vec())
@@ -67,6 +71,19 @@ pub fn forget_pauses(installed: &Installed) {
         }
     }
     fs::write(&path, kept.to_string()).expect("written");
+}
+
+/// Waits until the end of an order is on disk: the certificate is served a moment before that.
+pub async fn remembered(installed: &Installed) {
+    let path = installed.folder.path().join("state/acme/schedule.json");
+    eventually("who issued it is remembered", async || {
+        let kept = fs::read(&path).unwrap_or_default();
+        let kept: serde_json::Value = serde_json::from_slice(&kept).unwrap_or_default();
+        let mut lineages = kept["lineages"].as_object().into_iter().flatten();
+        let known = lineages.any(|(_, lineage)| lineage["issuer"].is_string());
+        check(known, kept.clone())
+    })
+    .await;
 }
 
 /// Every file below, by its path there, with its content.

@@ -94,6 +94,8 @@ struct State {
     /// Every signing request, as DER.
     requests: Vec<Vec<u8>>,
     faults: Vec<(Step, Fault, u32)>,
+    /// The tokens for HTTP that were handed out.
+    tokens: Vec<String>,
     renewal_info: Option<(String, String)>,
     echoes_replaces: bool,
 }
@@ -196,6 +198,11 @@ impl AcmeFault {
         self.with(|state| state.replaced.clone())
     }
 
+    /// The tokens that are to be shown over HTTP.
+    pub fn tokens(&self) -> Vec<String> {
+        self.with(|state| state.tokens.clone())
+    }
+
     /// The public keys that certificates were asked for with, as they stand in their certificates.
     pub fn requested_keys(&self) -> Vec<Vec<u8>> {
         let requests = self.with(|state| state.requests.clone());
@@ -289,6 +296,13 @@ async fn answer(
             Step::NewOrder => {
                 let replaces = payload["replaces"].as_str();
                 state.replaced.push(replaces.map(ToOwned::to_owned));
+            }
+            Step::Authorization => {
+                let shown: Value = serde_json::from_slice(&body).unwrap_or_default();
+                let challenges = shown["challenges"].as_array().into_iter().flatten();
+                let over_http = challenges.filter(|challenge| challenge["type"] == "http-01");
+                let tokens = over_http.filter_map(|challenge| challenge["token"].as_str());
+                state.tokens.extend(tokens.map(ToOwned::to_owned));
             }
             Step::Finalize => {
                 let request = payload["csr"].as_str().unwrap_or_default();
