@@ -15,8 +15,9 @@ use tokio_rustls::TlsConnector;
 
 use crate::harness::{Front, Pki};
 use crate::process;
-use crate::proxies::{Kind, NAME, Proxy, Stage};
-use crate::report::{Rounds, Target, row, table};
+use crate::proxies::{NAME, Proxy, Stage};
+use crate::report::Target;
+use crate::turns::{Line, by_turns};
 
 const ROUNDS: usize = 5;
 const WARM_UP: u32 = 400;
@@ -32,17 +33,25 @@ enum Way {
     PostQuantum,
 }
 
+const LINES: [Line<Way>; 3] = [
+    Line {
+        way: Way::Full,
+        name: "full, X25519",
+        limit: Some(1.0),
+    },
+    Line {
+        way: Way::Resumed,
+        name: "resumed, X25519",
+        limit: Some(1.0),
+    },
+    Line {
+        way: Way::PostQuantum,
+        name: "full, X25519MLKEM768 where known",
+        limit: None,
+    },
+];
+
 impl Way {
-    const ALL: [Self; 3] = [Self::Full, Self::Resumed, Self::PostQuantum];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Full => "full, X25519",
-            Self::Resumed => "resumed, X25519",
-            Self::PostQuantum => "full, X25519MLKEM768 where known",
-        }
-    }
-
     /// A client that remembers its own sessions, or none.
     fn client(self, pki: &Pki) -> Arc<ClientConfig> {
         let mut provider = default_provider();
@@ -65,55 +74,15 @@ impl Way {
 }
 
 pub async fn measure(stage: &Stage) -> Vec<Target> {
-    let mut proxies = Vec::new();
-    for kind in &stage.kinds {
-        proxies.push(stage.start(*kind).await);
-    }
-    let mut rows = vec![row(&[&""])];
-    for proxy in &proxies {
-        rows[0].push(proxy.kind.name().to_owned());
-    }
-    for proxy in proxies.iter().skip(1) {
-        rows[0].push(format!("usher/{}", proxy.kind.name()));
-    }
-    let mut targets = Vec::new();
-    for way in Way::ALL {
-        eprintln!("measuring handshakes, {}", way.name());
-        let mut found = vec![Rounds::default(); proxies.len()];
-        for round in 0..ROUNDS {
-            for turn in 0..proxies.len() {
-                let index = (turn + round) % proxies.len();
-                found[index].add(microseconds_each(stage, &proxies[index], way).await);
-            }
-        }
-        let usher = found[0].median();
-        let mut row = vec![way.name().to_owned()];
-        row.extend(found.iter().map(Rounds::shown));
-        for (proxy, found) in proxies.iter().zip(&found).skip(1) {
-            let ratio = usher / found.median();
-            row.push(format!("{ratio:.2}"));
-            if proxy.kind == Kind::Nginx && way != Way::PostQuantum {
-                targets.push(Target {
-                    what: format!("CPU time per handshake, {}", way.name()),
-                    unit: "x nginx",
-                    limit: 1.0,
-                    measured: ratio,
-                });
-            }
-        }
-        rows.push(row);
-    }
-    table(
-        &format!(
-            "CPU time per handshake of TLS 1.3 with a P-256 key in us, median (least-most) of {ROUNDS} \
-             rounds of {HANDSHAKES}"
-        ),
-        &rows,
-    );
-    for proxy in proxies {
-        proxy.stop().await;
-    }
-    targets
+    by_turns(
+        stage,
+        "CPU time per handshake of TLS 1.3 with a P-256 key",
+        &format!("{HANDSHAKES} handshakes"),
+        ROUNDS,
+        &LINES,
+        async |proxy, way| microseconds_each(stage, proxy, way).await,
+    )
+    .await
 }
 
 async fn microseconds_each(stage: &Stage, proxy: &Proxy, way: Way) -> f64 {

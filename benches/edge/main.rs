@@ -46,6 +46,7 @@ mod report;
 mod requests;
 mod script;
 mod storms;
+mod turns;
 mod websockets;
 
 use proxies::Stage;

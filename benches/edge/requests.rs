@@ -16,8 +16,9 @@ use tokio::task::JoinSet;
 
 use crate::harness::{Front, client};
 use crate::process;
-use crate::proxies::{Kind, NAME, Proxy, Stage};
-use crate::report::{Rounds, Target, row, table};
+use crate::proxies::{NAME, Proxy, Stage};
+use crate::report::Target;
+use crate::turns::{Line, by_turns};
 
 const ROUNDS: usize = 5;
 const WARM_UP: u32 = 2_000;
@@ -33,17 +34,25 @@ enum Way {
     Http2,
 }
 
+const LINES: [Line<Way>; 3] = [
+    Line {
+        way: Way::Plain,
+        name: "HTTP/1.1",
+        limit: None,
+    },
+    Line {
+        way: Way::Tls,
+        name: "HTTP/1.1 over TLS",
+        limit: Some(1.1),
+    },
+    Line {
+        way: Way::Http2,
+        name: "HTTP/2 over TLS",
+        limit: Some(1.1),
+    },
+];
+
 impl Way {
-    const ALL: [Self; 3] = [Self::Plain, Self::Tls, Self::Http2];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "HTTP/1.1",
-            Self::Tls => "HTTP/1.1 over TLS",
-            Self::Http2 => "HTTP/2 over TLS",
-        }
-    }
-
     /// Connections, and requests in flight on each.
     fn shape(self) -> (usize, usize) {
         match self {
@@ -62,55 +71,15 @@ impl Way {
 }
 
 pub async fn measure(stage: &Stage) -> Vec<Target> {
-    let mut proxies = Vec::new();
-    for kind in &stage.kinds {
-        proxies.push(stage.start(*kind).await);
-    }
-    let mut rows = vec![row(&[&""])];
-    for proxy in &proxies {
-        rows[0].push(proxy.kind.name().to_owned());
-    }
-    for proxy in proxies.iter().skip(1) {
-        rows[0].push(format!("usher/{}", proxy.kind.name()));
-    }
-    let mut targets = Vec::new();
-    for way in Way::ALL {
-        eprintln!("measuring requests, {}", way.name());
-        let mut found = vec![Rounds::default(); proxies.len()];
-        for round in 0..ROUNDS {
-            // Each begins once: what the machine does meanwhile meets everyone.
-            for turn in 0..proxies.len() {
-                let index = (turn + round) % proxies.len();
-                found[index].add(microseconds_per_request(&proxies[index], way).await);
-            }
-        }
-        let usher = found[0].median();
-        let mut row = vec![way.name().to_owned()];
-        row.extend(found.iter().map(Rounds::shown));
-        for (proxy, found) in proxies.iter().zip(&found).skip(1) {
-            let ratio = usher / found.median();
-            row.push(format!("{ratio:.2}"));
-            if proxy.kind == Kind::Nginx && way != Way::Plain {
-                targets.push(Target {
-                    what: format!("CPU time per request, {}", way.name()),
-                    unit: "x nginx",
-                    limit: 1.1,
-                    measured: ratio,
-                });
-            }
-        }
-        rows.push(row);
-    }
-    table(
-        &format!(
-            "CPU time per request in us, median (least-most) of {ROUNDS} rounds of {REQUESTS} requests"
-        ),
-        &rows,
-    );
-    for proxy in proxies {
-        proxy.stop().await;
-    }
-    targets
+    by_turns(
+        stage,
+        "CPU time per request",
+        &format!("{REQUESTS} requests"),
+        ROUNDS,
+        &LINES,
+        async |proxy, way| microseconds_per_request(proxy, way).await,
+    )
+    .await
 }
 
 async fn microseconds_per_request(proxy: &Proxy, way: Way) -> f64 {
