@@ -62,6 +62,7 @@
 // In reading order: values first, then the two planes, then what composes them.
 pub mod cause;
 pub mod drain;
+pub mod durable;
 pub mod fingerprint;
 pub mod moment;
 pub mod names;

@@ -46,6 +46,7 @@ use crate::sessions::Sessions;
 use crate::shutdown::{self, Tasks};
 
 mod engines;
+mod kept;
 mod resources;
 mod running;
 mod state_dir;
@@ -250,6 +251,12 @@ pub async fn start(
     let (command_tx, command_rx) = mpsc::channel::<Command>(QUEUE);
     let controller = Controller::new(config_rx.borrow().clone(), ports.engine_facts, now());
     let (status_tx, status_rx) = watch::channel(Arc::new(first_status(controller)));
+    let kept_at = kept::path(&config.state_dir);
+    let (kept_tx, kept_rx) = watch::channel(Arc::default());
+    tasks.spawn(
+        "app::kept",
+        kept::follow(kept_at.clone(), kept_rx, going.clone()),
+    );
     let doors = Doors {
         config: config_rx.clone(),
         listings: listing_rx,
@@ -265,10 +272,16 @@ pub async fn start(
         wanted: wanted_tx,
         status: status_tx,
         actions: action_tx,
+        kept: kept_tx,
     };
     tasks.spawn(
         "control",
-        control::run(doors, ports.engine_facts, going.clone()),
+        control::run(
+            doors,
+            ports.engine_facts,
+            kept::read(&kept_at),
+            going.clone(),
+        ),
     );
 
     let feed = admin::Feed::new(&status_rx, Arc::clone(&sessions) as _, failures as _);

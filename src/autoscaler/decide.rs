@@ -47,6 +47,40 @@ impl Memory {
 }
 
 impl State {
+    /// The most sessions of each of the last days of every service that has any, this day first.
+    pub fn peaks(&self) -> impl Iterator<Item = (&str, &[u32])> {
+        self.services.iter().filter_map(|(name, memory)| {
+            let Memory::Web(web) = memory else {
+                return None;
+            };
+            let peaks = web.demand.peaks();
+            peaks
+                .iter()
+                .any(|peak| *peak > 0)
+                .then_some((&**name, peaks))
+        })
+    }
+
+    /// Takes in the peaks of one service that an earlier process saw so many days ago. They bound
+    /// how far ahead of growth replicas are started, and decide nothing else.
+    pub fn remember(
+        &mut self,
+        policy: &Policy,
+        service: &str,
+        peaks: &[u32],
+        days_ago: usize,
+        now: Instant,
+    ) {
+        self.adopt(policy, now);
+        for (name, memory) in &mut self.services {
+            if let Memory::Web(web) = memory
+                && **name == *service
+            {
+                web.demand.remember(peaks, days_ago);
+            }
+        }
+    }
+
     /// Keeps what is known of the services there are, whatever their order was.
     fn adopt(&mut self, policy: &Policy, now: Instant) {
         let same = self.services.len() == policy.services.len()

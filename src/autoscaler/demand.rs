@@ -88,6 +88,18 @@ impl Demand {
         }
     }
 
+    /// The most sessions of each day, this one first.
+    pub(super) fn peaks(&self) -> &[u32] {
+        &self.days
+    }
+
+    /// Takes in what an earlier process saw, `days_ago` days before this one.
+    pub(super) fn remember(&mut self, peaks: &[u32], days_ago: usize) {
+        for (day, peak) in self.days.iter_mut().skip(days_ago).zip(peaks) {
+            *day = (*day).max(*peak);
+        }
+    }
+
     fn push(&mut self, load: Load, now: Instant) {
         let second = now.duration_since(self.began).as_secs();
         self.requests.push(second, load.in_flight);

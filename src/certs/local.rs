@@ -24,8 +24,8 @@ use rcgen::{
     NameConstraints, PublicKeyData,
 };
 
-use super::durable::{keep, replace_file};
 use super::pair::{Pair, PairError};
+use crate::durable::{keep, replace_file};
 use crate::names::{Domain, Hostname, PRIVATE};
 
 const DAY: Duration = Duration::from_secs(86_400);

@@ -17,7 +17,6 @@ use tracing::{error, warn};
 pub mod challenge;
 mod desk;
 mod disk;
-mod durable;
 mod errand;
 pub mod export;
 mod holdings;
@@ -36,7 +35,6 @@ mod store;
 mod wish;
 
 pub use self::challenge::Challenges;
-pub use self::durable::replace_file;
 pub(crate) use self::preflight::{Addresses, is_ours, where_names_lead};
 pub use self::store::Store;
 pub use self::wish::{Answer, Wish};

@@ -17,6 +17,7 @@ use crate::cause::chain;
 use crate::certs::export::{TakenOut, take_out};
 use crate::certs::{self, import};
 use crate::config::{self, Config};
+use crate::durable::replace_file;
 use crate::names::Domain;
 
 #[derive(Debug, Subcommand)]
@@ -316,8 +317,8 @@ fn write_pair(dir: &Path, name: &Domain, pair: &TakenOut) -> io::Result<[PathBuf
     fs::create_dir_all(dir)?;
     let paths = [format!("{base}.key"), format!("{base}.crt")].map(|file| dir.join(file));
     let [key, crt] = &paths;
-    certs::replace_file(key, &pair.key, 0o600)?;
-    certs::replace_file(crt, &pair.chain, 0o644)?;
+    replace_file(key, &pair.key, 0o600)?;
+    replace_file(crt, &pair.chain, 0o644)?;
     Ok(paths)
 }
 

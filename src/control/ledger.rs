@@ -1,7 +1,10 @@
 //! What scaling has saved: replica-hours, beside those of a stack that is always as large as it ever
 //! had to be.
 
+use std::time::Duration;
+
 use super::event::Now;
+use super::kept::Savings;
 
 /// The replica-hours of one instance in the current month (UTC), since usher has watched it.
 #[derive(Debug, Default)]
@@ -39,6 +42,25 @@ impl Ledger {
         self.most = self.most.max(replicas);
     }
 
+    /// What a restart should find again.
+    pub(super) fn kept(&self) -> Savings {
+        Savings {
+            month: self.month.clone(),
+            used: whole(self.used),
+            watched: whole(self.watched),
+            most: self.most,
+        }
+    }
+
+    /// Goes on from what an earlier process counted.
+    pub(super) fn remember(&mut self, savings: Savings) {
+        let seconds = |seconds| Duration::from_secs(seconds).as_secs_f64();
+        self.month = savings.month;
+        self.used += seconds(savings.used);
+        self.watched += seconds(savings.watched);
+        self.most = self.most.max(savings.most);
+    }
+
     pub(super) fn month(&self) -> &str {
         &self.month
     }
@@ -54,9 +76,15 @@ impl Ledger {
     }
 }
 
+fn whole(seconds: f64) -> u64 {
+    Duration::try_from_secs_f64(seconds)
+        .unwrap_or_default()
+        .as_secs()
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
+    use std::time::SystemTime;
 
     use tokio::time::Instant;
 

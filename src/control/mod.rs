@@ -12,7 +12,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, error};
 
 mod answers;
+mod by_hand;
 mod event;
+mod kept;
 mod ledger;
 mod leftovers;
 mod networks;
@@ -27,6 +29,7 @@ pub mod step;
 mod tenant;
 
 pub use self::event::{Command, Event, Now, Wish};
+pub use self::kept::Kept;
 pub use self::status::Status;
 pub use self::step::{EngineFacts, QUIET};
 
@@ -57,17 +60,24 @@ pub struct Doors {
     pub wanted: watch::Sender<Arc<[WantedCertificate]>>,
     pub status: watch::Sender<Arc<Status>>,
     pub actions: mpsc::Sender<Action>,
+    /// What a restart should find again.
+    pub kept: watch::Sender<Arc<Kept>>,
 }
 
 /// How often time alone is an event.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Runs until shutdown.
-pub async fn run(mut doors: Doors, engine: EngineFacts, mut shutdown: Shutdown) {
+/// How often what changes by itself is handed out to be kept.
+const KEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// Runs until shutdown. `kept` is what an earlier process left.
+pub async fn run(mut doors: Doors, engine: EngineFacts, kept: Kept, mut shutdown: Shutdown) {
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let current = doors.config.borrow_and_update().clone();
     let mut controller = Controller::new(current, engine, now());
+    controller.remember(kept, now());
+    let mut keep_again = now().at + KEEP_EVERY;
     loop {
         let event = tokio::select! {
             biased;
@@ -76,6 +86,7 @@ pub async fn run(mut doors: Doors, engine: EngineFacts, mut shutdown: Shutdown) 
             _ = tick.tick() => Event::Tick,
         };
         let now = now();
+        let ordered = matches!(event, Event::Command(_));
         controller.take(now, event);
         // A burst is answered once: ten containers that start together make one plan.
         while let Some(event) = doors.ready() {
@@ -97,6 +108,11 @@ pub async fn run(mut doors: Doors, engine: EngineFacts, mut shutdown: Shutdown) 
         if let Some(plan) = controller.plan() {
             debug!(generation = %plan.generation, "plan");
             doors.plans.send_replace(plan);
+        }
+        // What an operator asked for is kept at once.
+        if ordered || now.at >= keep_again {
+            keep_again = now.at + KEEP_EVERY;
+            send_if_new(&doors.kept, Arc::new(controller.kept(now)));
         }
         send_if_new(&doors.targets, controller.targets());
         send_if_new(&doors.wanted, controller.certificates());

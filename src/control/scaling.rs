@@ -35,6 +35,18 @@ impl Scaler {
         }
     }
 
+    /// The most sessions of each of the last days, by service, this day first.
+    pub(super) fn peaks(&self) -> impl Iterator<Item = (&str, Vec<u32>)> {
+        let peaks = self.state.peaks();
+        peaks.map(|(service, peaks)| (service, peaks.to_vec()))
+    }
+
+    /// Takes in what an earlier process saw so many days ago.
+    pub(super) fn remember(&mut self, service: &str, peaks: &[u32], days_ago: usize, now: Now) {
+        self.state
+            .remember(&self.policy, service, peaks, days_ago, now.at);
+    }
+
     /// Takes a new configuration; what is known of the past stays.
     pub(super) fn configure(&mut self, instance: &Instance) {
         self.policy = Policy::of(instance);

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::answers::Answers;
+use super::by_hand::{ByHand, COUNTS_FOR, Counts};
 use super::event::Now;
 use super::leftovers::Leftovers;
 use super::reach::is_probed;
@@ -50,6 +51,9 @@ pub(super) struct ServiceState {
     pub(super) over: Option<Wished>,
     pub(super) starts: Starts,
     pub(super) leftovers: Leftovers,
+    pub(super) by_hand: ByHand,
+    /// Every unit of the last listing, alive or not.
+    listed: BTreeSet<String>,
     /// When one that somebody else had stopped ended.
     left_at: Option<Instant>,
     /// A replica that takes requests is about to be there.
@@ -75,6 +79,8 @@ pub(super) struct Disturbance {
     pub(super) stopped: bool,
     /// One was removed, or made of something new: mostly a deployment.
     pub(super) replaced: bool,
+    /// There is one more of the same.
+    pub(super) added: bool,
 }
 
 /// A change of the number of replicas, for people.
@@ -211,7 +217,8 @@ impl Starts {
 }
 
 impl ServiceState {
-    /// Takes the listed units in. Returns what somebody else did to them.
+    /// Takes the listed units in. Returns what somebody else did to them. What they do within
+    /// `quiet` of each other is one change.
     ///
     /// `next` is the number of the plan that will carry the changes.
     pub(super) fn list(
@@ -220,6 +227,7 @@ impl ServiceState {
         service: &Service,
         now: Now,
         next: Generation,
+        quiet: Duration,
     ) -> Disturbance {
         let alive: Vec<&Unit> = units.iter().filter(|unit| unit.phase.is_alive()).collect();
         self.ended = units
@@ -232,6 +240,8 @@ impl ServiceState {
         let mut disturbance = Disturbance::default();
         let mut left = false;
         let known = !self.replicas.is_empty();
+        let before = self.counts();
+        let ordered = self.starts.is_under_way() || self.starts.unseen(now);
         let makes = self.declared_makes();
         let mut short_lived = None;
         let mut died = None;
@@ -286,7 +296,9 @@ impl ServiceState {
                 }
                 None => {
                     let declared = matches!(unit.origin, Origin::Declared { .. });
+                    let new = known && declared && !self.listed.contains(unit.id.unit());
                     disturbance.replaced |= known && declared && !makes.contains(&unit.make);
+                    disturbance.added |= new && !ordered && makes.contains(&unit.make);
                     let replica = Replica::new(unit.clone(), now, probed);
                     tracing::info!(
                         replica = %unit.name,
@@ -302,7 +314,48 @@ impl ServiceState {
             }
         }
         self.mark_outdated(units);
+        let listed = units.iter().map(|unit| unit.id.unit().to_owned());
+        self.listed = listed.collect();
+        if disturbance != Disturbance::default() {
+            self.by_hand.noticed(before, now.at, quiet);
+        }
         disturbance
+    }
+
+    fn counts(&self) -> Counts {
+        let there = |origin: fn(Origin) -> bool| {
+            let leaving = |replica: &Replica| {
+                matches!(replica.state(), State::Draining { by: Who::Other, .. })
+            };
+            let replicas = self.replicas.values();
+            let count = replicas
+                .filter(|replica| origin(replica.unit.origin) && !leaving(replica))
+                .count();
+            u32::try_from(count).unwrap_or(u32::MAX)
+        };
+        Counts {
+            declared: there(|origin| matches!(origin, Origin::Declared { .. })),
+            added: there(|origin| matches!(origin, Origin::Added { .. })),
+            makes: self.declared_makes(),
+        }
+    }
+
+    /// What somebody else's change of the replicas asks for, once it is over. What was asked of
+    /// usher itself comes first.
+    pub(super) fn heed_what_was_done_by_hand(&mut self, now: Now) -> Option<Override> {
+        let mut hand = std::mem::take(&mut self.by_hand);
+        let wish = hand.meant(now.at, self.last_drain, || self.counts());
+        self.by_hand = hand;
+        let asked = |over: &Wished| matches!(over.wish, Override::Exact(_));
+        let wish = wish.filter(|_| !self.over.as_ref().is_some_and(asked))?;
+        self.over = Some(Wished {
+            wish,
+            until: Some(Now {
+                at: now.at + COUNTS_FOR,
+                wall: now.wall + COUNTS_FOR,
+            }),
+        });
+        Some(wish)
     }
 
     /// What the declared replicas are made of.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::event::{Command, Event, Now, Wish};
+use super::kept::Kept;
 use super::networks::NETWORK_BACKOFF;
 use super::service::ServiceState;
 use super::status::Memory;
@@ -48,6 +49,8 @@ pub struct Controller {
     /// started since. `None`: nobody knows.
     pub(super) room: Option<u64>,
     reported_at: Option<Instant>,
+    /// What an earlier process kept of instances that are not there yet.
+    pub(super) kept: Kept,
 }
 
 /// What the controller has to know of its engine.
@@ -88,6 +91,7 @@ impl Controller {
             networks: BTreeMap::new(),
             room: None,
             reported_at: None,
+            kept: Kept::default(),
         };
         controller.rebuild(now);
         controller
@@ -195,15 +199,19 @@ impl Controller {
         let silent = Stack::default();
         for (name, instance) in wanted {
             let stack = inventory.stacks.get(&instance.stack);
+            let new = !self.tenants.contains_key(&name);
             let tenant = self
                 .tenants
-                .entry(name)
+                .entry(name.clone())
                 .or_insert_with(|| Tenant::new(Arc::clone(&instance)));
             tenant.configure(instance);
             let existed = std::mem::replace(&mut tenant.stack_exists, stack.is_some());
             tenant.list(stack.unwrap_or(&silent), now, next, self.engine.quiet);
             if existed && !tenant.stack_exists {
                 tenant.forget();
+            }
+            if new {
+                self.recall(&name, now);
             }
         }
     }

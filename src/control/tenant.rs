@@ -101,7 +101,7 @@ impl Tenant {
             units.extend(fixed_units(service, now.wall));
             let withdrawn = withdrawn(state, &units);
             units.extend(withdrawn.iter().cloned());
-            let disturbance = state.list(&units, service, now, next);
+            let disturbance = state.list(&units, service, now, next, quiet);
             stopped |= disturbance.stopped;
             replaced |= disturbance.replaced;
             state.drain_withdrawn(&withdrawn, service, now, next);
@@ -141,8 +141,12 @@ impl Tenant {
     pub(super) fn watch(&mut self, now: Now, unknown: bool) {
         // Somebody else removed replicas of a stack that is still there: a deployment, mostly.
         let deployed = self.deployed_until.is_some_and(|until| until > now.at) && self.stack_exists;
-        for state in self.services.values_mut() {
+        for (name, state) in &mut self.services {
             state.forgive(now);
+            if let Some(wish) = state.heed_what_was_done_by_hand(now) {
+                let instance = &self.instance.name;
+                info!(%instance, service = %name, ?wish, "replicas were changed by hand; that counts for half an hour, or until `usher auto`");
+            }
             if state
                 .over
                 .is_some_and(|over| over.until.is_some_and(|until| until.at <= now.at))

@@ -242,6 +242,42 @@ fn runs(process: Pid) -> bool {
 }
 
 #[tokio::test]
+async fn what_an_operator_asked_for_outlives_a_kill() {
+    let origin = Origin::start("origin").await;
+    let installed = Installed::new(&instance("congress", &[origin.address]));
+    let mut usher = installed.start().await;
+    let paused = installed.command(&["pause", "congress"]).await;
+    assert_eq!(paused.code, 0, "{paused:?}");
+    let kept = installed.folder.path().join("state/control.json");
+    eventually("it is kept", async || {
+        let text = fs::read_to_string(&kept).unwrap_or_default();
+        check(text.contains("\"paused\":true"), text)
+    })
+    .await;
+    usher.signal(Signal::KILL);
+    usher.ended().await;
+
+    let mut usher = installed.start().await;
+    let paused = async |wanted: bool| {
+        eventually("what the statistics say", async || {
+            let stats = installed.stats().await;
+            check(stats["instances"][0]["paused"] == wanted, stats)
+        })
+        .await;
+    };
+    paused(true).await;
+    usher.signal(Signal::KILL);
+    usher.ended().await;
+
+    // A file that a crash tore costs what it held and nothing else.
+    fs::write(&kept, "{\"instances\":").unwrap();
+    let usher = installed.start().await;
+    paused(false).await;
+    assert!(usher.err().contains("is forgotten"), "{}", usher.err());
+    assert!(kept.with_file_name("control.json.unusable-1").exists());
+}
+
+#[tokio::test]
 async fn two_demos_run_side_by_side_and_leave_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["demo", "--for", "8s", "--attendees", "40"];

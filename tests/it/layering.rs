@@ -11,6 +11,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Values: no task, no clock, no wire.
     ("cause", &[]),
     ("drain", &["names"]),
+    ("durable", &[]),
     ("fingerprint", &[]),
     ("health", &[]),
     ("failures", &["names", "plan"]),
@@ -77,6 +78,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &[
             "cause",
             "config",
+            "durable",
             "fingerprint",
             "moment",
             "names",

@@ -10,9 +10,9 @@ use tracing::warn;
 use super::folder::{Folder, Kind};
 use super::read::{Files, Read, folder_of, is_unmarked, place};
 use super::{Disk, DiskError, FULLCHAIN, KEY, MARKER};
-use crate::certs::durable::make_dir;
 use crate::certs::lineage::Lineage;
 use crate::certs::pair::Pair;
+use crate::durable::make_dir;
 use crate::names::{Domain, Hostname};
 
 /// Folders that are not in force yet, and those that were until a moment ago.

@@ -27,8 +27,8 @@ use tracing::{info, warn};
 use super::refusal::{Why, is_problem};
 use super::retried;
 use super::wire::Wire;
-use crate::certs::durable::{keep, kept, set_aside};
 use crate::config::model::{Directory, ExternalAccount};
+use crate::durable::{keep, kept, set_aside};
 
 /// Whose account: one for each directory's URL and contact.
 pub(super) struct Contact<'a> {

@@ -16,9 +16,9 @@ use tokio::task;
 use tracing::warn;
 
 use super::Authorities;
-use crate::certs::durable::{keep, kept, set_aside};
 use crate::certs::lineage::Lineage;
 use crate::config::model::Directory;
+use crate::durable::{keep, kept, set_aside};
 
 const ORDER: &str = "order.json";
 const KEY: &str = "key.pem";

@@ -38,9 +38,9 @@ use self::judge::{Judged, is_spent, judge};
 use self::refusal::{Why, is_bad_nonce, is_problem};
 use self::wire::{Notes, Wire, WireError};
 use super::challenge::Challenges;
-use super::durable::keep;
 use super::lineage::Lineage;
 use crate::config::model::{Acme, ChallengeKind, Directory};
+use crate::durable::keep;
 
 /// A nonce may be refused at random; instant-acme asks three times each time.
 const NONCE_TRIES: u32 = 10;

@@ -15,7 +15,7 @@ use super::clock::{Mark, Steady};
 use super::names::NewNames;
 use super::pauses::Pauses;
 use super::renew::Window;
-use crate::certs::durable::keep;
+use crate::durable::keep;
 
 /// How long nothing is ordered when nobody knows any more what was. Every limit of an authority
 /// but the weekly ones is whole again then.

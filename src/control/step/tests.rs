@@ -13,6 +13,8 @@ use crate::names::{Generation, ReplicaId};
 use crate::plan::{EndpointReport, InstanceReport, Target, Usage};
 use crate::prober::Outcome;
 
+mod operator;
+
 const CONFIG: &str = r#"
 [[instance]]
 name = "congress"

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// The disk does not take it, or gives back something else. What was there before is there still.
-pub(super) fn keep(path: &Path, text: &str) -> io::Result<()> {
+pub fn keep(path: &Path, text: &str) -> io::Result<()> {
     make_dirs(folder_of(path))?;
     replace_file(path, text, 0o600)
 }
@@ -60,7 +60,7 @@ fn make_dirs(folder: &Path) -> io::Result<()> {
 }
 
 /// Makes a folder and its parents, if they are not there. One that is there keeps its mode.
-pub(super) fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
+pub fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
@@ -79,7 +79,7 @@ fn sync(folder: &Path) -> io::Result<()> {
 }
 
 /// What the file says. `None`: it is not there.
-pub(super) fn kept(path: &Path) -> io::Result<Option<String>> {
+pub fn kept(path: &Path) -> io::Result<Option<String>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -89,7 +89,7 @@ pub(super) fn kept(path: &Path) -> io::Result<Option<String>> {
 
 /// Moves a file that cannot be used out of the way, and says where it is now. Nothing is deleted:
 /// it may be all that is left of a key.
-pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
+pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let aside = (1..)
         .map(|number: u32| path.with_file_name(format!("{name}.unusable-{number}")))
