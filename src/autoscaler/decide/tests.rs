@@ -136,6 +136,22 @@ fn who_waits_and_who_shakes_hands_counts_as_if_it_were_in() {
 }
 
 #[test]
+fn who_waits_for_longer_than_three_seconds_is_a_panic_and_many_who_wait_less_are_none() {
+    let mut stack = Stack::new(2, 8);
+    let mut wait = |seconds| {
+        stack.seen[0].load = Load {
+            sessions: 100,
+            held: 40,
+            longest_wait: Duration::from_secs(seconds),
+            ..Load::default()
+        };
+        stack.second()[0].inputs.panic
+    };
+    assert!((0..10).all(|_| !wait(2)));
+    assert!(wait(4));
+}
+
+#[test]
 fn one_step_doubles_or_adds_four() {
     let mut stack = Stack::new(1, 4);
     stack.obeys = false;
