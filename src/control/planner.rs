@@ -244,9 +244,8 @@ impl Tenant {
                     let state = self.services.get(name);
                     let plan = ServicePlan {
                         workers: self.workers_of(name),
-                        ..state.map_or_else(ServicePlan::default, |state| {
-                            service_plan(service, state)
-                        })
+                        ..state
+                            .map_or_else(ServicePlan::default, |state| service_plan(service, state))
                     };
                     (name.clone(), plan)
                 })

@@ -63,7 +63,9 @@ pub(super) enum Work {
     /// It is not whole yet, so none can begin.
     Coming,
     /// With them, where there are any.
-    Begun { _counted: Option<Working> },
+    Begun {
+        _counted: Option<Working>,
+    },
     Answered,
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use http::{HeaderMap, Method};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Gateway, now};
 use super::failure::Failure;
+use super::{Gateway, now};
 use crate::names::Hostname;
 use crate::routing::{Line, NoPick, Pick, Pool, Rank, SessionPick, Turn, Waiting};
 

@@ -102,7 +102,10 @@ mod tests {
             signal(StatusCode::FORBIDDEN, CONNECT_TIMEOUT),
             Some("handshake-unanswered")
         );
-        assert_eq!(signal(StatusCode::SWITCHING_PROTOCOLS, CONNECT_TIMEOUT), None);
+        assert_eq!(
+            signal(StatusCode::SWITCHING_PROTOCOLS, CONNECT_TIMEOUT),
+            None
+        );
         assert_eq!(in_close(1013), Some(Signal::TryAgainLater));
         assert_eq!(in_close(1012), None);
     }

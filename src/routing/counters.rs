@@ -12,9 +12,7 @@ use super::admission::Admission;
 use super::line::Line;
 use super::load::SessionKind;
 use crate::names::ServiceName;
-use crate::plan::{
-    DURATION_BUCKETS, Ending, InstanceReport, RequestTotals, SessionTotals, Signal,
-};
+use crate::plan::{DURATION_BUCKETS, Ending, InstanceReport, RequestTotals, SessionTotals, Signal};
 
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -159,10 +157,7 @@ impl ServiceCounters {
 
     /// One of the words by which a stack says that it is too much.
     pub(super) fn pushed_back(&self, signal: Signal) {
-        if matches!(
-            signal,
-            Signal::HandshakeUnanswered | Signal::TryAgainLater
-        ) {
+        if matches!(signal, Signal::HandshakeUnanswered | Signal::TryAgainLater) {
             // The others have been counted by their status.
             self.overloaded();
         }

@@ -118,7 +118,11 @@ impl Line {
         }
         let queue = self.queue();
         let firsts = [Rank::Write, Rank::Upgrade, Rank::Read].map(|rank| queue.first(rank));
-        let since = firsts.into_iter().flatten().map(|waiter| waiter.since).min();
+        let since = firsts
+            .into_iter()
+            .flatten()
+            .map(|waiter| waiter.since)
+            .min();
         since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 

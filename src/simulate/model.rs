@@ -309,7 +309,8 @@ impl Stack<'_> {
                 if let Some(front) = self.held.front_mut() {
                     front.1 = left;
                 }
-                if window <= NOTHING {
+                let at_webs = AT_ONCE * webs;
+                if window <= NOTHING && f64::from(self.window.most(workers)) < at_webs {
                     self.window.was_full();
                 }
                 break;

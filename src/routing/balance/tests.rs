@@ -92,7 +92,10 @@ fn who_drains_gets_nothing_new() {
         endpoint("b", Usage::Serve),
     ]);
     for _ in 0..10 {
-        assert_eq!(name(&pool.pick(CLIENT, &[], true), |pick| &pick.endpoint), "b");
+        assert_eq!(
+            name(&pool.pick(CLIENT, &[], true), |pick| &pick.endpoint),
+            "b"
+        );
     }
 }
 
@@ -101,7 +104,10 @@ fn an_endpoint_closed_since_the_table_was_made_is_passed_over() {
     let pool = serving(&["a", "b"]);
     pool.endpoints[0].load.close();
     for _ in 0..10 {
-        assert_eq!(name(&pool.pick(CLIENT, &[], true), |pick| &pick.endpoint), "b");
+        assert_eq!(
+            name(&pool.pick(CLIENT, &[], true), |pick| &pick.endpoint),
+            "b"
+        );
     }
     pool.endpoints[1].load.close();
     assert_eq!(pool.pick(CLIENT, &[], true).err(), Some(NoPick::NoneReady));
@@ -139,7 +145,10 @@ fn why_there_is_no_place_is_told_apart() {
         },
         Arc::default(),
     );
-    assert_eq!(stranded.pick(CLIENT, &[], true).err(), Some(NoPick::Stranded));
+    assert_eq!(
+        stranded.pick(CLIENT, &[], true).err(),
+        Some(NoPick::Stranded)
+    );
 }
 
 #[test]

@@ -190,7 +190,10 @@ fn who_lost_its_address_still_counts_who_is_inside() {
     assert_eq!(proofs(), 0, "one is inside");
     drop(late);
     assert_eq!(proofs(), 1);
-    assert!(pool.pick(client, &[], true).is_err(), "and nobody can enter");
+    assert!(
+        pool.pick(client, &[], true).is_err(),
+        "and nobody can enter"
+    );
 }
 
 #[test]
