@@ -17,7 +17,7 @@ mod report;
 pub use self::report::{
     CertificateReport, CertificateSource, CertificateState, DURATION_BUCKETS, EdgeReport, Ending,
     EndpointReport, FailureFacts, FailureList, Failures, Handshake, InstanceReport, Level, Report,
-    RequestTotals, SessionFacts, SessionList, SessionTotals,
+    RequestTotals, SessionFacts, SessionList, SessionTotals, Signal,
 };
 
 use crate::names::{Domain, Generation, Hostname, InstanceName, ReplicaId, ServiceName};
@@ -259,6 +259,9 @@ pub struct ServicePlan {
     /// A replica is starting or has been ordered: it is worth waiting for.
     pub coming: bool,
     pub placement: Placement,
+    /// Replicas that are ready of the services that follow this one: they answer what comes in by
+    /// it. `None` where nobody follows.
+    pub workers: Option<u32>,
 }
 
 /// Which replica takes a request or a session.

@@ -15,7 +15,7 @@ use rand::Rng;
 use tokio::sync::oneshot;
 
 use crate::names::{InstanceName, ReplicaId};
-use crate::plan::{Ending, SessionFacts, SessionList};
+use crate::plan::{Ending, SessionFacts, SessionList, Signal};
 use crate::routing::{Farewell, SessionCount, SessionCounter, SessionKind};
 
 /// Sessions of an instance that was removed end within this time.
@@ -178,6 +178,11 @@ impl Session {
     /// Says how it ends.
     pub fn ends(&mut self, why: Ending) {
         self.count.ends(why);
+    }
+
+    /// Its replica has ended it with a word of back-pressure.
+    pub fn pushed_back(&self, signal: Signal) {
+        self.count.at().pushed_back(signal);
     }
 
     /// Where to say what it has carried.

@@ -9,7 +9,7 @@ use std::fs;
 
 use crate::control::Status;
 use crate::control::status::{Level, ReplicaStatus};
-use crate::plan::{DURATION_BUCKETS, Ending, Handshake, InstanceReport, Report};
+use crate::plan::{DURATION_BUCKETS, Ending, Handshake, InstanceReport, Report, Signal};
 
 /// One page of metrics.
 struct Page(String);
@@ -199,6 +199,21 @@ fn instances(page: &mut Page, report: &Report) {
         }
     }
     page.metric(
+        "backpressure_total",
+        "counter",
+        "Words of replicas that their workers are too few, by word.",
+    );
+    for (instance, report) in &report.instances {
+        for (index, signal) in Signal::ALL.iter().enumerate() {
+            let counts = report.services.values();
+            let count: u64 = counts
+                .filter_map(|totals| totals.pushed_back.get(index))
+                .sum();
+            let labels = [("instance", instance.as_str()), ("signal", signal.word())];
+            page.sample("backpressure_total", &labels, count);
+        }
+    }
+    page.metric(
         "request_duration_seconds",
         "histogram",
         "From the head of a request to the end of its answer, sessions excluded.",
@@ -290,6 +305,20 @@ fn services(page: &mut Page, status: &Status, report: &Report) {
                 ];
                 page.sample("sessions_closed_total", &labels, count);
             }
+        }
+    }
+    page.metric(
+        "handshake_window",
+        "gauge",
+        "Websocket handshakes that may be under way at a time.",
+    );
+    for (instance, report) in &report.instances {
+        for (service, totals) in &report.services {
+            let labels = [
+                ("instance", instance.as_str()),
+                ("service", service.as_str()),
+            ];
+            page.sample("handshake_window", &labels, totals.window);
         }
     }
     const STATES: [&str; 7] = [

@@ -49,11 +49,14 @@ pub struct Load {
     pub pending: u32,
     /// Requests and handshakes that wait for a place.
     pub held: u32,
+    /// How long the one of them has waited who has waited longest.
+    pub longest_wait: Duration,
     /// Requests that a replica works on.
     pub in_flight: u32,
     /// Connections that replicas refused or reset since the last look.
     pub refused: u32,
-    /// Answers since the last look that say it is too much: 502, 503, or none in time.
+    /// Answers since the last look that say it is too much: 502, 503, none in time, and the words of
+    /// back-pressure that are no answer.
     pub overloaded: u32,
     /// What 95 of 100 handshakes were answered within, lately.
     pub answered_within: Option<Duration>,

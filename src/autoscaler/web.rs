@@ -14,8 +14,8 @@ use crate::config::model::{Event, ScaleMode};
 
 /// Signs of too much are fresh for so many seconds.
 const LATELY: u64 = 10;
-/// Somebody waits without a break: longer than this is too long, in seconds.
-const WAITS_TOO_LONG: u64 = 3;
+/// Somebody waits for a place: longer than this is too long.
+const WAITS_TOO_LONG: Duration = Duration::from_secs(3);
 
 /// What is remembered of one service that carries sessions.
 #[derive(Clone, Debug)]
@@ -25,7 +25,6 @@ pub(super) struct Web {
     panic_until: Option<Instant>,
     refused_at: Option<Instant>,
     overloaded_at: Option<Instant>,
-    held_since: Option<Instant>,
     booted: bool,
 }
 
@@ -63,7 +62,6 @@ impl Web {
             panic_until: None,
             refused_at: None,
             overloaded_at: None,
-            held_since: None,
             booted: false,
         }
     }
@@ -196,13 +194,7 @@ impl Web {
         if seen.load.refused > 0 {
             self.refused_at = Some(now);
         }
-        let since = if seen.load.held > 0 {
-            *self.held_since.get_or_insert(now)
-        } else {
-            self.held_since = None;
-            now
-        };
-        let waits = now.duration_since(since).as_secs() > WAITS_TOO_LONG;
+        let waits = seen.load.longest_wait > WAITS_TOO_LONG;
         let full = seen.load.fullest >= policy.hard;
         let short = seen.crew.ready > 0 && need >= seen.crew.ready.saturating_mul(2);
         let refused = lately(self.refused_at, now);

@@ -205,6 +205,19 @@ impl Tenant {
         leaving
     }
 
+    /// Replicas that are ready of the services that follow this one, if any do.
+    fn workers_of(&self, leader: &ServiceName) -> Option<u32> {
+        let services = self.instance.services.iter();
+        let follows = |role: &Role| matches!(role, Role::Ratio { of, .. } if of == leader);
+        services
+            .filter(|(_, service)| follows(&service.role))
+            .map(|(name, _)| {
+                let state = self.services.get(name);
+                state.map_or(0, |state| state.count(|state| state == State::Ready))
+            })
+            .reduce(u32::saturating_add)
+    }
+
     fn plan(&self, stack: Option<&Stack>) -> InstancePlan {
         let instance = &self.instance;
         let routed = |role: &Role| !matches!(role, Role::Ratio { .. });
@@ -229,8 +242,11 @@ impl Tenant {
                 .filter(|(_, service)| routed(&service.role))
                 .map(|(name, service)| {
                     let state = self.services.get(name);
-                    let plan = state
-                        .map_or_else(ServicePlan::default, |state| service_plan(service, state));
+                    let plan = ServicePlan {
+                        workers: self.workers_of(name),
+                        ..state
+                            .map_or_else(ServicePlan::default, |state| service_plan(service, state))
+                    };
                     (name.clone(), plan)
                 })
                 .collect(),
@@ -267,6 +283,7 @@ fn service_plan(service: &Service, state: &ServiceState) -> ServicePlan {
         .filter(|replica| replica.unit.phase == Phase::Running)
         .collect::<Vec<_>>();
     ServicePlan {
+        workers: None,
         coming: state.coming,
         placement: service.placement,
         stranded: !running.is_empty() && !running.iter().any(|replica| replica.is_reachable()),

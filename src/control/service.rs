@@ -58,8 +58,9 @@ pub(super) struct ServiceState {
     left_at: Option<Instant>,
     /// A replica that takes requests is about to be there.
     pub(super) coming: bool,
-    /// Requests that wait for one.
+    /// Requests that wait for one, and how long the first of them has.
     held: u32,
+    longest_wait: Duration,
     pushed_back: PushedBack,
     answers: Answers,
 }
@@ -443,6 +444,7 @@ impl ServiceState {
     /// Takes in who waits, what was refused, and how quickly handshakes are answered.
     pub(super) fn count_totals(&mut self, totals: &SessionTotals, now: Now) {
         self.held = totals.held;
+        self.longest_wait = totals.longest_wait;
         let new = (totals.refused, totals.overloaded);
         // Totals that were not known before are of an unknown time.
         let old = self.pushed_back.known.replace(new).unwrap_or(new);
@@ -455,6 +457,7 @@ impl ServiceState {
     pub(super) fn seen(&mut self, now: Now) -> Seen {
         let mut load = Load {
             held: self.held,
+            longest_wait: self.longest_wait,
             answered_within: self.answers.within(),
             ..Load::default()
         };

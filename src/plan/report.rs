@@ -108,14 +108,56 @@ pub const DURATION_BUCKETS: [f64; 11] = [
 pub struct SessionTotals {
     /// Requests and handshakes that wait for a replica now.
     pub held: u32,
+    /// How long the one has waited who has waited longest.
+    pub longest_wait: Duration,
+    /// Handshakes that may be under way at a time.
+    pub window: u32,
     /// Connections that replicas refused or reset.
     pub refused: u64,
     /// Answers of replicas that say it is too much: 502, 503, or none in time.
     pub overloaded: u64,
+    /// Those of them that are words of back-pressure, in the order of [`Signal::ALL`].
+    pub pushed_back: [u64; Signal::ALL.len()],
     /// How long replicas took to answer handshakes, in the buckets of [`DURATION_BUCKETS`].
     pub handshakes: [u64; DURATION_BUCKETS.len() + 1],
     pub opened: u64,
     pub closed: [u64; Ending::ALL.len()],
+}
+
+/// The words by which daphne 1.x says that its workers are too few, and nothing else.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Signal {
+    /// A handshake was refused with 503: nobody takes another connection off the queue.
+    HandshakeRefused,
+    /// A handshake was rejected after all the time a worker had to accept it.
+    HandshakeUnanswered,
+    /// 503, `Request queue full.`
+    QueueFull,
+    /// A websocket was closed with 1013: its messages are not taken off the queue.
+    TryAgainLater,
+    /// 503, `Worker server failed to respond within time limit.`
+    WorkerSilent,
+}
+
+impl Signal {
+    pub const ALL: [Self; 5] = [
+        Self::HandshakeRefused,
+        Self::HandshakeUnanswered,
+        Self::QueueFull,
+        Self::TryAgainLater,
+        Self::WorkerSilent,
+    ];
+
+    /// The word of the metrics, the access log and the failures.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::HandshakeRefused => "handshake-refused",
+            Self::HandshakeUnanswered => "handshake-unanswered",
+            Self::QueueFull => "request-queue-full",
+            Self::TryAgainLater => "try-again-later",
+            Self::WorkerSilent => "worker-silent",
+        }
+    }
 }
 
 /// Who or what ended a session.

@@ -77,6 +77,9 @@ pub(super) struct Line<'a> {
     pub(super) bytes_out: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<&'static str>,
+    /// The word of back-pressure that the replica said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) signal: Option<&'static str>,
 }
 
 impl Line<'_> {
@@ -96,6 +99,7 @@ impl Line<'_> {
         bytes_in: None,
         bytes_out: None,
         reason: None,
+        signal: None,
     };
 }
 
@@ -186,7 +190,7 @@ fn write_text(out: &mut Vec<u8>, line: &Line<'_>) -> std::io::Result<()> {
         line.status.unwrap_or_default(),
         line.duration_ms.unwrap_or_default(),
         or_dash(line.replica),
-        line.reason.unwrap_or("-"),
+        line.signal.or(line.reason).unwrap_or("-"),
     )
 }
 

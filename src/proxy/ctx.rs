@@ -10,9 +10,11 @@ use super::encode::Encoding;
 use super::exchange::Watched;
 use super::failure::Failure;
 use super::hold::Patience;
+use super::pushback::Ear;
 use crate::listener::Connection;
 use crate::names::ReplicaId;
-use crate::routing::{Counted, Endpoint, Inside, InstanceTable, Pool, Turn};
+use crate::plan::Signal;
+use crate::routing::{Counted, Endpoint, Inside, InstanceTable, Pool, Turn, Working};
 
 #[derive(Debug)]
 pub struct Ctx {
@@ -31,6 +33,9 @@ pub struct Ctx {
     /// Replicas that have refused it.
     pub(super) tried: Vec<ReplicaId>,
     pub(super) failure: Option<Failure>,
+    /// Listens for a word of back-pressure in the answer, and what was heard.
+    pub(super) ear: Option<Ear>,
+    pub(super) signal: Option<Signal>,
     /// What was answered, where pingora does not know.
     pub(super) answered: Option<StatusCode>,
     /// Compresses the answer of a replica on its way.
@@ -47,8 +52,21 @@ pub struct Ctx {
 pub(super) struct With {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) watched: Watched,
+    pub(super) work: Work,
     /// Last, so that nothing outlives the place it holds.
     pub(super) _inside: Inside,
+}
+
+/// Where a request is on its way through the workers.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// It is not whole yet, so none can begin.
+    Coming,
+    /// With them, where there are any.
+    Begun {
+        _counted: Option<Working>,
+    },
+    Answered,
 }
 
 impl Ctx {
@@ -65,6 +83,8 @@ impl Ctx {
             turns: Vec::new(),
             tried: Vec::new(),
             failure: None,
+            ear: None,
+            signal: None,
             answered: None,
             encoding: None,
             told_open: false,

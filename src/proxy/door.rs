@@ -15,7 +15,7 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::{H1UpgradePolicy, HttpUpstreamRequestPolicy};
 
 use super::admit::Admitted;
-use super::ctx::With;
+use super::ctx::{With, Work};
 use super::decide::{Asked, Decision};
 use super::dial::hangup_of;
 use super::exchange::Deadlines;
@@ -24,6 +24,7 @@ use super::hold::{Patience, Way};
 use super::local::Answer;
 use super::outgoing::to_replica;
 use super::pace::{LEAST_RATE, PATIENCE};
+use super::pushback::Ear;
 use super::{
     Ctx, Gateway, authority, client_left, decorate, encode, is_too_much, now, strict, stub_status,
 };
@@ -165,14 +166,20 @@ impl ProxyHttp for Door {
                 Failure::BodyTooLarge.status().as_u16(),
             )));
         }
-        if let Some(with) = &ctx.with {
+        if let Some(with) = &mut ctx.with {
             with.watched.sent(now(), ctx.body_in, end);
+            if let (true, Work::Coming, Some(pool)) = (end, &with.work, &ctx.pool) {
+                with.work = Work::Begun {
+                    _counted: pool.is_whole(),
+                };
+            }
         }
         Ok(())
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         ctx.with = None;
+        let whole = session.as_mut().is_body_done();
         let (Some(instance), Some(served), Some(pool), Some(patience)) =
             (&ctx.instance, &ctx.served, &ctx.pool, ctx.patience)
         else {
@@ -184,9 +191,13 @@ impl ProxyHttp for Door {
             patience,
         };
         let placed = self
-            .place(way, |pool| pool.pick(served.client.ip, &ctx.tried))
+            .place(way, |pool| pool.pick(served.client.ip, &ctx.tried, whole))
             .await;
-        let Pick { endpoint, inside } = match placed {
+        let Pick {
+            endpoint,
+            inside,
+            working,
+        } = match placed {
             Ok((pick, turn)) => {
                 ctx.turns.extend(turn);
                 pick
@@ -218,6 +229,11 @@ impl ProxyHttp for Door {
         ctx.with = Some(With {
             endpoint,
             watched,
+            work: if whole {
+                Work::Begun { _counted: working }
+            } else {
+                Work::Coming
+            },
             _inside: inside,
         });
         Ok(Box::new(peer))
@@ -271,13 +287,17 @@ impl ProxyHttp for Door {
                 Error::explain(ErrorType::InvalidHTTPHeader, "an ambiguous answer").into_up(),
             );
         }
-        if let (Some(with), false) = (&ctx.with, response.status.is_informational()) {
+        if let (Some(with), false) = (&mut ctx.with, response.status.is_informational()) {
             with.watched.received(now(), 0);
+            with.work = Work::Answered;
             ctx.turns.clear();
         }
         if let (Some(pool), true) = (&ctx.pool, is_too_much(response.status)) {
             pool.overloaded();
         }
+        ctx.ear = Ear::of(response.status);
+        let reason = response.get_reason_phrase().unwrap_or_default();
+        heard(ctx, reason.as_bytes());
         Ok(())
     }
 
@@ -289,6 +309,7 @@ impl ProxyHttp for Door {
         ctx: &mut Ctx,
     ) -> Result<Option<Duration>> {
         let length = body.as_ref().map_or(0, |body| body.len() as u64);
+        heard(ctx, body.as_deref().unwrap_or_default());
         let Some(with) = &ctx.with else {
             return Ok(None);
         };
@@ -467,6 +488,17 @@ impl ProxyHttp for Door {
         _context: pingora::proxy::ProxyWarnLogContext,
     ) -> bool {
         true
+    }
+}
+
+/// Listens to a part of an answer for a word of back-pressure.
+fn heard(ctx: &mut Ctx, part: &[u8]) {
+    if let (Some(ear), Some(pool)) = (&mut ctx.ear, &ctx.pool)
+        && let Some(signal) = ear.hear(part)
+    {
+        pool.pushed_back(signal);
+        ctx.signal = Some(signal);
+        ctx.ear = None;
     }
 }
 

@@ -21,19 +21,19 @@ impl Gateway {
     }
 }
 
-/// What usher or a replica could not do, or a session that broke. What a client asked wrongly is
+/// What usher or a replica could not do, a session that broke, or a word of back-pressure. What a client asked wrongly is
 /// none.
 fn failed<'a>(line: &Line<'a>, at: SystemTime) -> Option<Failed<'a>> {
     let status = line.status.unwrap_or_default();
     let broke = line.kind == "close" && line.reason == Some(Ending::Error.word());
     let fails = broke || (line.kind == "request" && status >= 500);
-    fails.then(|| Failed {
+    (fails || line.signal.is_some()).then(|| Failed {
         at,
         method: line.method.unwrap_or_default(),
         path: line.path.unwrap_or_default(),
         replica: line.replica,
         status,
-        cause: line.reason.unwrap_or(OF_REPLICA),
+        cause: line.signal.or(line.reason).unwrap_or(OF_REPLICA),
     })
 }
 
@@ -64,5 +64,13 @@ mod tests {
         assert_eq!(cause("request", Some(500), None), Some(OF_REPLICA));
         assert_eq!(cause("close", None, Some("client")), None);
         assert_eq!(cause("close", None, Some("error")), Some("error"));
+        let pushed_back = Line {
+            kind: "close",
+            reason: Some("upstream"),
+            signal: Some("try-again-later"),
+            ..Line::EMPTY
+        };
+        let failed = failed(&pushed_back, UNIX_EPOCH).expect("a failure");
+        assert_eq!(failed.cause, "try-again-later");
     }
 }

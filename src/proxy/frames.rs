@@ -1,4 +1,5 @@
-//! Walks over websocket frames without looking inside, to know where one ends (RFC 6455 §5.2).
+//! Walks over websocket frames to know where one ends (RFC 6455 §5.2). Inside it looks for nothing but
+//! the code of a close frame.
 //!
 //! A close frame of ours may be put between two frames and nowhere else.
 
@@ -14,6 +15,9 @@ pub(super) struct Frames {
     payload: u64,
     opcode: u8,
     closed: bool,
+    /// The first bytes of a close frame, which are its code.
+    code: [u8; 2],
+    code_filled: u8,
 }
 
 impl Frames {
@@ -25,9 +29,12 @@ impl Frames {
                     .unwrap_or(u64::MAX)
                     .min(self.payload);
                 self.payload -= here;
-                bytes = bytes
-                    .get(usize::try_from(here).unwrap_or(usize::MAX)..)
-                    .unwrap_or_default();
+                let here = usize::try_from(here).unwrap_or(usize::MAX);
+                let (inside, behind) = bytes.split_at_checked(here).unwrap_or((bytes, &[]));
+                if self.opcode == CLOSE {
+                    self.note_code(inside);
+                }
+                bytes = behind;
                 self.note_end();
                 continue;
             }
@@ -46,6 +53,21 @@ impl Frames {
                 self.note_end();
             }
         }
+    }
+
+    fn note_code(&mut self, inside: &[u8]) {
+        for byte in inside {
+            let Some(place) = self.code.get_mut(usize::from(self.code_filled)) else {
+                return;
+            };
+            *place = *byte;
+            self.code_filled += 1;
+        }
+    }
+
+    /// The code of the close frame that has gone by, where it was not masked: a server's.
+    pub(super) fn code(&self) -> Option<u16> {
+        (self.closed && self.code_filled == 2).then(|| u16::from_be_bytes(self.code))
     }
 
     fn note_end(&mut self) {
@@ -154,6 +176,26 @@ mod tests {
         assert!(!frames.has_closed());
         frames.walk(&bytes[bytes.len() - 1..]);
         assert!(frames.has_closed());
+    }
+
+    #[test]
+    fn the_code_of_a_servers_close_frame_is_noticed_however_it_arrives() {
+        let reason = [&[0x88, 6, 0x03, 0xf5][..], b"full"].concat();
+        let text = frame(1, false, 300);
+        for bytes in [&reason[..], &close(1013)[..]] {
+            for step in [1, 3, 1_000] {
+                let mut frames = Frames::default();
+                for part in [&text, bytes].concat().chunks(step) {
+                    assert_eq!(frames.code(), None);
+                    frames.walk(part);
+                }
+                assert_eq!(frames.code(), Some(1013), "{step}");
+            }
+        }
+        let mut frames = Frames::default();
+        frames.walk(&[0x88, 0]);
+        assert!(frames.has_closed());
+        assert_eq!(frames.code(), None, "none was given");
     }
 
     #[test]

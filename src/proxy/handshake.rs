@@ -18,11 +18,12 @@ use super::dial::dial;
 use super::failure::Failure;
 use super::hold::{Patience, Way};
 use super::pages::Reader;
+use super::pushback::in_handshake;
 use super::upgrade::{Refusal, Reply, Request, refusal};
 use super::{Gateway, additions, is_too_much, now, strict};
 use crate::listener::Connection;
 use crate::names::ReplicaId;
-use crate::plan::Target;
+use crate::plan::{Signal, Target};
 use crate::routing::{
     Counted, Endpoint, Inside, InstanceTable, Pending, Pool, SessionCounter, SessionPick, Turn,
 };
@@ -37,6 +38,8 @@ pub(super) struct Visit {
     pub(super) connection: Arc<Connection>,
     pub(super) served: Option<Box<Served>>,
     pub(super) replica: Option<Arc<Endpoint>>,
+    /// The word of back-pressure that it was answered with.
+    pub(super) signal: Option<Signal>,
 }
 
 /// A handshake that a replica agreed to.
@@ -56,6 +59,7 @@ struct Answered {
     endpoint: Arc<Endpoint>,
     inside: Inside,
     pending: Pending,
+    signal: Option<Signal>,
     /// The next who waits is let through when this one has been answered.
     _turn: Option<Turn>,
 }
@@ -147,12 +151,14 @@ impl Gateway {
             endpoint,
             inside,
             pending,
+            signal,
             _turn,
         } = match handshake {
             Ok(answered) => answered,
             Err(failure) => return Err(Refused::because(failure, visit)),
         };
         visit.replica = Some(Arc::clone(&endpoint));
+        visit.signal = signal;
         if !reply.agrees(&visit.request) {
             return Err(self.refused_by_replica(visit, upstream, reply).await);
         }
@@ -205,9 +211,14 @@ impl Gateway {
             };
             match answer {
                 Ok((upstream, reply)) => {
-                    pool.answered_handshake(asked.elapsed());
+                    let took = asked.elapsed();
+                    pool.answered_handshake(took);
                     if is_too_much(reply.status) {
                         pool.overloaded();
+                    }
+                    let signal = in_handshake(reply.status, took);
+                    if let Some(signal) = signal {
+                        pool.pushed_back(signal);
                     }
                     return Ok(Answered {
                         upstream,
@@ -215,6 +226,7 @@ impl Gateway {
                         endpoint,
                         inside,
                         pending,
+                        signal,
                         _turn: turn,
                     });
                 }

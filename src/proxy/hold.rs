@@ -9,8 +9,8 @@ use std::time::Duration;
 use http::{HeaderMap, Method};
 use tokio::time::{Instant, timeout_at};
 
-use super::Gateway;
 use super::failure::Failure;
+use super::{Gateway, now};
 use crate::names::Hostname;
 use crate::routing::{Line, NoPick, Pick, Pool, Rank, SessionPick, Turn, Waiting};
 
@@ -77,13 +77,13 @@ impl Gateway {
             .unwrap_or_else(|| Arc::clone(way.pool))
     }
 
-    /// A place for a request, now or as soon as a replica is ready.
+    /// A place for a request, now or as soon as a replica is ready and workers have time for it.
     pub(super) async fn place(
         &self,
         way: Way<'_>,
         pick: impl Fn(&Pool) -> Result<Pick, NoPick>,
     ) -> Result<(Pick, Option<Turn>), Failure> {
-        self.through_gate(way, pick).await.map_err(Failure::from)
+        self.in_line(way.pool.calls(), way, pick).await
     }
 
     /// A place for a session, now or as soon as a replica is ready and has room.
@@ -92,22 +92,31 @@ impl Gateway {
         way: Way<'_>,
         pick: impl Fn(&Pool) -> Result<SessionPick, NoPick>,
     ) -> Result<(SessionPick, Option<Turn>), Failure> {
-        let seats = way.pool.seats();
+        self.in_line(way.pool.seats(), way, pick).await
+    }
+
+    /// A place, behind those who wait in this line for the same.
+    async fn in_line<P>(
+        &self,
+        line: &Arc<Line>,
+        way: Way<'_>,
+        pick: impl Fn(&Pool) -> Result<P, NoPick>,
+    ) -> Result<(P, Option<Turn>), Failure> {
         let mut waiting = None;
         loop {
-            if waiting.is_some() || seats.length() == 0 {
+            if waiting.is_some() || line.length() == 0 {
                 match self.through_gate(way, &pick).await {
-                    Ok(seat) => {
+                    Ok(place) => {
                         if let Some(waiting) = waiting {
                             Waiting::leave(waiting);
                         }
-                        return Ok(seat);
+                        return Ok(place);
                     }
                     Err(NoPick::Busy | NoPick::Full) => {}
                     Err(none) => return Err(none.into()),
                 }
             }
-            wait(seats, &mut waiting, way.patience)
+            wait(line, &mut waiting, way.patience)
                 .await
                 .map_err(|Impatient| Failure::OverLimit)?;
         }
@@ -146,7 +155,7 @@ pub(super) async fn wait(
 ) -> Result<(), Impatient> {
     match waiting {
         None => {
-            let joined = waiting.insert(line.join(patience.rank).ok_or(Impatient)?);
+            let joined = waiting.insert(line.join(patience.rank, now()).ok_or(Impatient)?);
             // What happened before the first joined was told to nobody, so it tries once more at
             // once. Whoever finds others there is told after them.
             if line.length() == 1 {

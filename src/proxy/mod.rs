@@ -30,6 +30,7 @@ mod local;
 mod outgoing;
 mod pace;
 mod pages;
+mod pushback;
 mod static_files;
 mod strict;
 mod stub_status;
@@ -52,7 +53,7 @@ use crate::certs::{Challenges, Store};
 use crate::failures::Failures;
 use crate::files::Library;
 use crate::listener::{EdgeCounters, Pressure};
-use crate::plan::Site;
+use crate::plan::{Signal, Site};
 use crate::routing::{InstanceTable, Routes};
 use crate::sessions::Sessions;
 use crate::shutdown::Shutdown;
@@ -203,6 +204,7 @@ impl Gateway {
             bytes_in: Some(ctx.body_in),
             bytes_out: Some(ctx.body_out),
             reason: ctx.failure.map(Failure::word).or(ending),
+            signal: ctx.signal.map(Signal::word),
             ..Line::EMPTY
         });
     }

@@ -65,6 +65,8 @@ pub(super) struct Relayed {
     pub(super) ending: Ending,
     pub(super) from_client: u64,
     pub(super) to_client: u64,
+    /// What the replica closed it with.
+    pub(super) code: Option<u16>,
 }
 
 impl Relayed {
@@ -73,6 +75,7 @@ impl Relayed {
             ending,
             from_client: 0,
             to_client: 0,
+            code: None,
         }
     }
 }
@@ -142,6 +145,7 @@ impl Relay {
             ending,
             from_client: self.up.carried,
             to_client: self.down.carried,
+            code: self.down.frames.code(),
         }
     }
 

@@ -13,12 +13,13 @@ use super::access_log::{AccessLog, Line};
 use super::failure::Failure;
 use super::handshake::{Opened, Refused, Visit};
 use super::pages::Reader;
+use super::pushback::in_close;
 use super::tunnel::{Relay, Relayed};
 use super::upgrade::{Request, refusal};
 use super::{Gateway, additions, client_left, now};
 use crate::listener::{Admission, Connection, Io, WebsocketRequest};
 use crate::names::{Hostname, InstanceName};
-use crate::plan::{ClientAuthorities, Ending};
+use crate::plan::{ClientAuthorities, Ending, Signal};
 use crate::routing::{Counters, Endpoint, Inside, SessionKind};
 use crate::sessions::Session;
 
@@ -63,6 +64,10 @@ impl Admission for Gateway {
             None => Relayed::nothing(Ending::Client),
         };
         session.ends(relayed.ending);
+        let signal = relayed.code.and_then(in_close);
+        if let Some(signal) = signal {
+            session.pushed_back(signal);
+        }
         drop((session, inside));
         let counters = &visitor.counters;
         counters.bytes(relayed.from_client, relayed.to_client);
@@ -71,6 +76,7 @@ impl Admission for Gateway {
             bytes_in: Some(relayed.from_client),
             bytes_out: Some(relayed.to_client),
             reason: Some(relayed.ending.word()),
+            signal: signal.map(Signal::word),
             ..line
         });
     }
@@ -149,6 +155,7 @@ impl Gateway {
             connection,
             served: None,
             replica: None,
+            signal: None,
         };
         let mut early = BytesMut::from(rest);
         let opened = tokio::select! {
@@ -178,6 +185,7 @@ impl Gateway {
                     status: Some(status.as_u16()),
                     duration_ms: Some(millis(began.elapsed())),
                     reason: failure.map(Failure::word),
+                    signal: visit.signal.map(Signal::word),
                     ..line
                 });
                 None

@@ -101,7 +101,7 @@ impl Routes {
             .map(|(name, instance)| {
                 let mut report: InstanceReport = instance.counters().snapshot();
                 for pool in instance.pools.values() {
-                    let totals = pool.counters.report();
+                    let totals = pool.report(now);
                     report.held += totals.held;
                     report.services.insert(pool.service().clone(), totals);
                     for endpoint in &pool.endpoints {
@@ -142,6 +142,7 @@ pub async fn run(
 ) {
     let mut tick = interval(REPORT_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = now();
     loop {
         tokio::select! {
             biased;
@@ -155,8 +156,10 @@ pub async fn run(
             }
             _ = tick.tick() => {}
         }
+        let passed = now().duration_since(last);
+        last += passed;
         // A word that was lost costs those who wait a second, and no more.
-        routes.load().tell();
+        routes.load().pass(passed);
         reports.send_replace(Arc::new(routes.report(edge())));
     }
 }

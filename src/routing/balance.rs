@@ -9,15 +9,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+use super::admission::Working;
 use super::counters::ServiceCounters;
 use super::line::Line;
 use super::load::{Inside, Load, Pending};
 use super::table::Endpoint;
 use crate::names::{ReplicaId, ServiceName};
-use crate::plan::{Placement, ServicePlan, Usage};
+use crate::plan::{Placement, ServicePlan, SessionTotals, Signal, Usage};
 
-/// Handshakes that one replica answers at a time. Of a thousand at once daphne loses most; of these
-/// it keeps all, and it is as fast.
+/// Handshakes that one replica answers at a time, however many the window allows: one that has just
+/// become ready gets no more at once, and of these daphne keeps all.
 const HANDSHAKES_AT_ONCE: u32 = 16;
 /// Requests that a replica meets at a time when it becomes ready and many have waited.
 const WORDS_PER_REPLICA: usize = 16;
@@ -32,6 +35,8 @@ pub struct Pool {
     /// A replica is starting.
     coming: bool,
     placement: Placement,
+    /// Who answers behind the replicas, and is ready.
+    workers: Option<u32>,
     pub(super) counters: Arc<ServiceCounters>,
     /// Ties go around in turn, or the first replica would get every first request.
     turn: AtomicUsize,
@@ -42,6 +47,8 @@ pub struct Pool {
 pub struct Pick {
     pub endpoint: Arc<Endpoint>,
     pub inside: Inside,
+    /// To be dropped when workers have answered.
+    pub working: Option<Working>,
 }
 
 /// A place for a session whose handshake is about to begin.
@@ -56,7 +63,7 @@ pub struct SessionPick {
 /// Why there is no place.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum NoPick {
-    /// Every replica answers as many handshakes as it should at a time.
+    /// As many handshakes or requests are under way as should be at a time.
     Busy,
     /// No replica takes anything new, but one is starting.
     Coming,
@@ -77,12 +84,14 @@ impl Pool {
         plan: &ServicePlan,
         counters: Arc<ServiceCounters>,
     ) -> Self {
+        counters.admission.serves(plan.workers);
         Self {
             service,
             endpoints,
             stranded: plan.stranded,
             coming: plan.coming,
             placement: plan.placement,
+            workers: plan.workers,
             counters,
             turn: AtomicUsize::new(0),
         }
@@ -99,7 +108,12 @@ impl Pool {
 
     /// Where handshakes wait while no replica takes one more.
     pub fn seats(&self) -> &Arc<Line> {
-        &self.counters.seats
+        &self.counters.admission.seats
+    }
+
+    /// Where requests wait while workers have enough.
+    pub fn calls(&self) -> &Arc<Line> {
+        &self.counters.admission.calls
     }
 
     /// A replica has refused a connection or ended it without an answer.
@@ -112,9 +126,29 @@ impl Pool {
         self.counters.overloaded();
     }
 
+    /// A replica says in words of its own that its workers are too few.
+    pub fn pushed_back(&self, signal: Signal) {
+        self.counters.pushed_back(signal);
+    }
+
     /// A replica has answered a handshake.
     pub fn answered_handshake(&self, took: Duration) {
         self.counters.answered_handshake(took);
+    }
+
+    /// So much time has passed.
+    pub(super) fn pass(&self, time: Duration) {
+        self.counters.admission.pass(time);
+    }
+
+    pub(super) fn report(&self, now: Instant) -> SessionTotals {
+        self.counters.report(self.hands(), now)
+    }
+
+    /// How many answer handshakes.
+    fn hands(&self) -> u32 {
+        let open = || u32::try_from(self.open().count()).unwrap_or(u32::MAX);
+        self.workers.unwrap_or_else(open)
     }
 
     fn open(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
@@ -127,6 +161,7 @@ impl Pool {
     pub(super) fn tell(&self) {
         let open = self.open().count();
         self.seats().tell(open * WORDS_PER_REPLICA);
+        self.calls().tell(open * WORDS_PER_REPLICA);
         self.gate().tell(if open == 0 && !self.coming {
             // In vain, for all of them.
             usize::MAX
@@ -135,17 +170,35 @@ impl Pool {
         });
     }
 
-    /// A place for a request: fewest requests first, then fewest sessions.
+    /// A place for a request: fewest requests first, then fewest sessions. `whole`: all of it can
+    /// be sent at once, so that workers have it at once.
     ///
     /// # Errors
     /// Why there is none. `tried` are replicas that this request has met already.
-    pub fn pick(&self, client: IpAddr, tried: &[ReplicaId]) -> Result<Pick, NoPick> {
+    pub fn pick(&self, client: IpAddr, tried: &[ReplicaId], whole: bool) -> Result<Pick, NoPick> {
+        let admission = &self.counters.admission;
+        let working = match self.workers {
+            Some(workers) if whole => Some(admission.request(workers).ok_or(NoPick::Busy)?),
+            Some(workers) if !admission.has_room(workers) => return Err(NoPick::Busy),
+            _ => None,
+        };
         let key = |load: &Load| {
             let sessions = load.sessions();
             (load.inside().saturating_sub(sessions), sessions)
         };
         let found = self.best(client, tried, |_| true, key);
-        found.ok_or_else(|| self.why_none(tried))
+        let (endpoint, inside) = found.ok_or_else(|| self.why_none(tried))?;
+        Ok(Pick {
+            endpoint,
+            inside,
+            working,
+        })
+    }
+
+    /// A request that was picked before it was whole is whole now.
+    pub fn is_whole(&self) -> Option<Working> {
+        let admission = &self.counters.admission;
+        self.workers.map(|_| admission.request_let_in())
     }
 
     /// A place for a session: fewest sessions, handshakes not yet answered included. A replica with
@@ -162,7 +215,7 @@ impl Pool {
         let seat = |load: &Load| load.sessions_soon() < most;
         let fits = |load: &Load| seat(load) && load.pending() < HANDSHAKES_AT_ONCE;
         let key = |load: &Load| (load.sessions_soon(), load.inside());
-        let Some(Pick { endpoint, inside }) = self.best(client, tried, fits, key) else {
+        let Some((endpoint, inside)) = self.best(client, tried, fits, key) else {
             let mut others = self
                 .open()
                 .filter(|endpoint| !tried.contains(&endpoint.id))
@@ -175,7 +228,11 @@ impl Pool {
                 NoPick::Full
             });
         };
-        let pending = endpoint.load.handshake(&self.counters);
+        let shaking = self.counters.admission.handshake(self.hands());
+        let pending = shaking.and_then(|one| endpoint.load.handshake(one, HANDSHAKES_AT_ONCE));
+        let Some(pending) = pending else {
+            return Err(NoPick::Busy);
+        };
         Ok(SessionPick {
             endpoint,
             inside,
@@ -189,7 +246,7 @@ impl Pool {
         tried: &[ReplicaId],
         fits: impl Fn(&Load) -> bool,
         key: impl Fn(&Load) -> (u32, u32),
-    ) -> Option<Pick> {
+    ) -> Option<(Arc<Endpoint>, Inside)> {
         let count = self.endpoints.len();
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         // Closed since this table was made: a newer one is in force, or about to be.
@@ -210,10 +267,7 @@ impl Pool {
                     Placement::Client => (affinity(client, &endpoint.id), (0, 0)),
                 })?;
             if let Some(inside) = endpoint.load.enter() {
-                return Some(Pick {
-                    endpoint: Arc::clone(endpoint),
-                    inside,
-                });
+                return Some((Arc::clone(endpoint), inside));
             }
             closed.push(&endpoint.id);
         }

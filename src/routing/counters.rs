@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
+use tokio::time::Instant;
 
+use super::admission::Admission;
 use super::line::Line;
 use super::load::SessionKind;
 use crate::names::ServiceName;
-use crate::plan::{DURATION_BUCKETS, Ending, InstanceReport, RequestTotals, SessionTotals};
+use crate::plan::{DURATION_BUCKETS, Ending, InstanceReport, RequestTotals, SessionTotals, Signal};
 
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -35,10 +37,11 @@ pub struct Counters {
 pub(super) struct ServiceCounters {
     /// Who waits for any replica at all.
     pub(super) gate: Arc<Line>,
-    /// Websockets that wait for one that has room.
-    pub(super) seats: Arc<Line>,
+    /// Who is under way, and who waits for one that has room.
+    pub(super) admission: Arc<Admission>,
     refused: AtomicU64,
     overloaded: AtomicU64,
+    pushed_back: [AtomicU64; Signal::ALL.len()],
     handshakes: [AtomicU64; DURATION_BUCKETS.len() + 1],
     opened: AtomicU64,
     closed: [AtomicU64; Ending::ALL.len()],
@@ -152,7 +155,21 @@ impl ServiceCounters {
         self.overloaded.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// One of the words by which a stack says that it is too much.
+    pub(super) fn pushed_back(&self, signal: Signal) {
+        if matches!(signal, Signal::HandshakeUnanswered | Signal::TryAgainLater) {
+            // The others have been counted by their status.
+            self.overloaded();
+        }
+        self.admission.pushed_back();
+        let index = Signal::ALL.iter().position(|known| *known == signal);
+        if let Some(count) = index.and_then(|index| self.pushed_back.get(index)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     pub(super) fn answered_handshake(&self, took: Duration) {
+        self.admission.answered_handshake(took);
         count_duration(&self.handshakes, took);
     }
 
@@ -167,9 +184,17 @@ impl ServiceCounters {
         }
     }
 
-    pub(super) fn report(&self) -> SessionTotals {
+    /// The counts as they are now. `hands`: so many answer.
+    pub(super) fn report(&self, hands: u32, now: Instant) -> SessionTotals {
+        let admission = &self.admission;
         SessionTotals {
-            held: self.gate.length() + self.seats.length(),
+            held: self.gate.length() + admission.seats.length() + admission.calls.length(),
+            longest_wait: self.gate.longest(now).max(admission.longest_wait(now)),
+            window: admission.most(hands),
+            pushed_back: self
+                .pushed_back
+                .each_ref()
+                .map(|count| count.load(Ordering::Relaxed)),
             refused: self.refused.load(Ordering::Relaxed),
             overloaded: self.overloaded.load(Ordering::Relaxed),
             handshakes: self

@@ -8,8 +8,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// No line is longer: who finds it so is turned away at once.
 const LONGEST: u32 = 4096;
@@ -38,10 +40,19 @@ struct Queue {
     waiting: BTreeMap<Place, Waiter>,
 }
 
+impl Queue {
+    /// Who has waited longest of this rank.
+    fn first(&self, rank: Rank) -> Option<&Waiter> {
+        let mut all = self.waiting.range((rank, 0)..=(rank, u64::MAX));
+        all.next().map(|(_, waiter)| waiter)
+    }
+}
+
 type Place = (Rank, u64);
 
 #[derive(Debug)]
 struct Waiter {
+    since: Instant,
     bell: Arc<Notify>,
     told: bool,
 }
@@ -72,7 +83,7 @@ impl Line {
     }
 
     /// Takes a place; `None` when the line is too long already.
-    pub fn join(self: &Arc<Self>, rank: Rank) -> Option<Waiting> {
+    pub fn join(self: &Arc<Self>, rank: Rank, now: Instant) -> Option<Waiting> {
         if self.length.fetch_add(1, Ordering::AcqRel) >= LONGEST {
             self.length.fetch_sub(1, Ordering::AcqRel);
             return None;
@@ -82,6 +93,7 @@ impl Line {
         queue.next += 1;
         let place = (rank, queue.next);
         let waiter = Waiter {
+            since: now,
             bell: Arc::clone(&bell),
             told: false,
         };
@@ -92,6 +104,26 @@ impl Line {
             place,
             bell,
         })
+    }
+
+    /// Whether anybody of this rank waits.
+    pub fn holds(&self, rank: Rank) -> bool {
+        self.length() > 0 && self.queue().first(rank).is_some()
+    }
+
+    /// How long the one has waited who has waited longest.
+    pub fn longest(&self, now: Instant) -> Duration {
+        if self.length() == 0 {
+            return Duration::ZERO;
+        }
+        let queue = self.queue();
+        let firsts = [Rank::Write, Rank::Upgrade, Rank::Read].map(|rank| queue.first(rank));
+        let since = firsts
+            .into_iter()
+            .flatten()
+            .map(|waiter| waiter.since)
+            .min();
+        since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     /// Tells the first so many of those who have not been told.
@@ -169,7 +201,7 @@ mod tests {
     #[test]
     fn what_somebody_has_done_goes_first_then_websockets_then_the_rest() {
         let line = Arc::new(Line::default());
-        let join = |rank| line.join(rank).expect("room");
+        let join = |rank| line.join(rank, Instant::now()).expect("room");
         let read = join(Rank::Read);
         let upgrade = join(Rank::Upgrade);
         let write = join(Rank::Write);
@@ -186,8 +218,8 @@ mod tests {
     #[test]
     fn a_word_is_passed_on_when_its_taker_is_done_and_not_before() {
         let line = Arc::new(Line::default());
-        let first = line.join(Rank::Read).expect("room");
-        let second = line.join(Rank::Read).expect("room");
+        let first = line.join(Rank::Read, Instant::now()).expect("room");
+        let second = line.join(Rank::Read, Instant::now()).expect("room");
         line.tell(1);
         assert!(is_told(&first));
         let turn = first.served();
@@ -199,8 +231,8 @@ mod tests {
     #[test]
     fn a_word_to_one_who_leaves_is_not_lost() {
         let line = Arc::new(Line::default());
-        let first = line.join(Rank::Read).expect("room");
-        let second = line.join(Rank::Read).expect("room");
+        let first = line.join(Rank::Read, Instant::now()).expect("room");
+        let second = line.join(Rank::Read, Instant::now()).expect("room");
         line.tell(1);
         drop(first);
         assert!(is_told(&second));
@@ -209,8 +241,8 @@ mod tests {
     #[test]
     fn one_who_came_too_late_waits_on_in_its_place() {
         let line = Arc::new(Line::default());
-        let first = line.join(Rank::Read).expect("room");
-        let second = line.join(Rank::Read).expect("room");
+        let first = line.join(Rank::Read, Instant::now()).expect("room");
+        let second = line.join(Rank::Read, Instant::now()).expect("room");
         line.tell(1);
         assert!(is_told(&first));
         first.again();
@@ -219,13 +251,29 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_wait_is_that_of_any_rank() {
+        let line = Arc::new(Line::default());
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(line.longest(after(9)), Duration::ZERO);
+        let read = line.join(Rank::Read, start).expect("room");
+        let write = line.join(Rank::Write, after(2)).expect("room");
+        assert!(line.holds(Rank::Write) && !line.holds(Rank::Upgrade));
+        assert_eq!(line.longest(after(9)), Duration::from_secs(9));
+        drop(read);
+        assert_eq!(line.longest(after(9)), Duration::from_secs(7));
+        drop(write);
+        assert!(!line.holds(Rank::Write));
+    }
+
+    #[test]
     fn a_line_has_an_end() {
         let line = Arc::new(Line::default());
         let all: Vec<_> = (0..LONGEST)
-            .map(|_| line.join(Rank::Read).expect("room"))
+            .map(|_| line.join(Rank::Read, Instant::now()).expect("room"))
             .collect();
-        assert!(line.join(Rank::Write).is_none());
+        assert!(line.join(Rank::Write, Instant::now()).is_none());
         drop(all);
-        assert!(line.join(Rank::Write).is_some());
+        assert!(line.join(Rank::Write, Instant::now()).is_some());
     }
 }

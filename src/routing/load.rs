@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::counters::ServiceCounters;
+use super::admission::Shaking;
 use crate::drain::{DrainProof, Gate};
 use crate::names::ReplicaId;
 use crate::plan::EndpointReport;
@@ -76,13 +76,16 @@ impl Load {
         self.pending.load(Ordering::Relaxed)
     }
 
-    /// Counts a handshake as a session to be, until the value is dropped.
-    pub(super) fn handshake(self: &Arc<Self>, service: &Arc<ServiceCounters>) -> Pending {
-        self.pending.fetch_add(1, Ordering::AcqRel);
-        Pending {
+    /// Counts a handshake as a session to be, until the value is dropped, unless `most` are.
+    pub(super) fn handshake(self: &Arc<Self>, shaking: Shaking, most: u32) -> Option<Pending> {
+        let more = |now| (now < most).then_some(now + 1);
+        let counted = self
+            .pending
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
+        counted.ok().map(|_| Pending {
             load: Arc::clone(self),
-            service: Arc::clone(service),
-        }
+            _shaking: shaking,
+        })
     }
 
     /// The counts as they are now.
@@ -142,13 +145,13 @@ impl Drop for Inside {
 #[derive(Debug)]
 pub struct Pending {
     load: Arc<Load>,
-    service: Arc<ServiceCounters>,
+    /// Last: whoever it tells finds the place in the replica free as well.
+    _shaking: Shaking,
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
         self.load.pending.fetch_sub(1, Ordering::AcqRel);
-        self.service.seats.tell(1);
     }
 }
 

@@ -3,6 +3,7 @@
 //! One immutable table answers. Its counts are carried from table to table, so no swap forgets what
 //! is open.
 
+mod admission;
 mod apply;
 mod balance;
 mod counters;
@@ -11,7 +12,9 @@ mod load;
 mod matcher;
 mod session;
 mod table;
+mod window;
 
+pub use self::admission::Working;
 pub use self::apply::{Farewell, Routes, run};
 pub use self::balance::{NoPick, Pick, Pool, SessionPick};
 pub use self::counters::{Counted, Counters};
@@ -20,3 +23,4 @@ pub use self::load::{Inside, Pending, SessionKind};
 pub use self::matcher::decode;
 pub use self::session::{SessionCount, SessionCounter};
 pub use self::table::{Endpoint, Host, InstanceTable, Table};
+pub use self::window::{Hands, Window};

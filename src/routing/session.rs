@@ -8,7 +8,7 @@ use super::counters::{Counters, ServiceCounters};
 use super::load::{Load, SessionKind};
 use super::table::{Endpoint, InstanceTable};
 use crate::names::{InstanceName, ReplicaId, ServiceName};
-use crate::plan::Ending;
+use crate::plan::{Ending, Signal};
 
 /// The places that count a session of one replica.
 #[derive(Clone, Debug)]
@@ -33,6 +33,11 @@ impl SessionCounter {
             totals: Arc::clone(&pool.counters),
             load: Arc::clone(endpoint.load()),
         }
+    }
+
+    /// The replica has said that it is too much.
+    pub fn pushed_back(&self, signal: Signal) {
+        self.totals.pushed_back(signal);
     }
 
     /// Counts one more, until the value is dropped.
@@ -83,6 +88,6 @@ impl Drop for SessionCount {
         at.load.count(self.kind).fetch_sub(1, Ordering::AcqRel);
         at.counters.count(self.kind).fetch_sub(1, Ordering::AcqRel);
         at.totals.closed(self.ending);
-        at.totals.seats.tell(1);
+        at.totals.admission.seats.tell(1);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use super::balance::Pool;
 use super::counters::{Counters, ServiceCounters};
@@ -118,6 +119,14 @@ impl Table {
             parent = name.split_once('.').map(|(_, rest)| rest);
         }
         None
+    }
+
+    /// So much time has passed: windows are judged, and those who wait are told.
+    pub(super) fn pass(&self, time: Duration) {
+        for instance in self.instances.values() {
+            instance.pools.values().for_each(|pool| pool.pass(time));
+        }
+        self.tell();
     }
 
     /// Tells those who wait that it may be worth trying.

@@ -5,10 +5,12 @@
 //! seconds later, for ever.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::merit::{Ledger, Merit};
-use super::rules::{RATIO, Rule};
+use super::rules::{RATIO, Rule, whole};
 use super::trace::Trace;
+use crate::routing::{Hands, Window};
 
 /// Sessions that a web could hold if it were known exactly who comes.
 const NOMINAL: f64 = 200.0;
@@ -30,8 +32,9 @@ const MESSAGE_EXPIRY: usize = 60;
 const START_WEB: usize = 6;
 const START_WORKER: usize = 12;
 const START_PARALLEL: usize = 6;
-/// Handshakes that usher lets in for each ready worker, and seconds it holds the others.
-const WINDOW: f64 = 4.0;
+/// Handshakes that usher lets in at each ready web whatever its window is, and seconds it holds the
+/// others.
+const AT_ONCE: f64 = 16.0;
 const HOLD: usize = 18;
 /// Seconds that a drain waits, sessions per second that are closed after that, and the room one
 /// needs elsewhere.
@@ -56,8 +59,9 @@ pub struct Glimpse<'a> {
     pub sessions: f64,
     /// Handshakes without an answer.
     pub pending: f64,
-    /// Handshakes that the proxy holds back.
+    /// Handshakes that the proxy holds back, and seconds that the first of them has waited.
     pub held: f64,
+    pub longest_wait: f64,
     /// Requests without an answer.
     pub in_flight: f64,
     /// Handshakes that failed in this second, by the stack's fault.
@@ -109,6 +113,7 @@ struct Stack<'a> {
     workers: Vec<usize>,
     queue: VecDeque<Messages>,
     held: VecDeque<(usize, f64)>,
+    window: Window,
     returning: Vec<Returning>,
     /// The last second in which anybody returns.
     horizon: usize,
@@ -135,6 +140,7 @@ pub fn run(trace: &Trace, rule: &mut dyn Rule) -> Merit {
         workers: vec![0; size(webs * RATIO)],
         queue: VecDeque::new(),
         held: VecDeque::new(),
+        window: Window::new(Hands::Workers),
         returning: vec![Returning::default(); trace.wanted.len() + 8],
         horizon: 0,
         line_dead_until: 0,
@@ -151,6 +157,7 @@ pub fn run(trace: &Trace, rule: &mut dyn Rule) -> Merit {
         last = wanted;
         stack.admit(second);
         stack.work(second);
+        stack.window.pass(Duration::from_secs(1));
         let glimpse = stack.glimpse(second, &mut per_web);
         let sizes = rule.tick(&glimpse);
         stack.ledger.wants(second, sizes.webs);
@@ -262,8 +269,12 @@ impl Stack<'_> {
             .filter(|messages| messages.handshakes)
             .map(|messages| messages.count)
             .sum();
+        let webs = self.webs.iter().filter(|web| Self::is_ready(web, second));
+        let webs = count(webs.count());
+        let workers = number(self.workers.iter().filter(|at| **at <= second).count());
         let mut window = if self.admits {
-            (WINDOW * self.ready_workers(second) - inside).max(0.0)
+            let most = f64::from(self.window.most(workers)).min(AT_ONCE * webs);
+            (most - inside).max(0.0)
         } else {
             f64::MAX
         };
@@ -298,6 +309,10 @@ impl Stack<'_> {
                 if let Some(front) = self.held.front_mut() {
                     front.1 = left;
                 }
+                let at_webs = AT_ONCE * webs;
+                if window <= NOTHING && f64::from(self.window.most(workers)) < at_webs {
+                    self.window.was_full();
+                }
                 break;
             } else {
                 self.held.pop_front();
@@ -328,6 +343,7 @@ impl Stack<'_> {
         if gave_up > 0.0 {
             self.failed += gave_up;
             self.fail(second, gave_up);
+            self.window.pushed_back();
         }
         let mut connected = 0.0;
         let mut slowest = None;
@@ -345,6 +361,8 @@ impl Stack<'_> {
             if messages.handshakes && !messages.abandoned {
                 connected += done;
                 let took = count(second - messages.sent) + messages.work;
+                self.window
+                    .answered(whole(done.ceil()), Duration::from_secs_f64(took));
                 slowest = Some(took.max(slowest.unwrap_or_default()));
             }
             if messages.count < NOTHING {
@@ -410,6 +428,10 @@ impl Stack<'_> {
             sessions: self.sessions(),
             pending: of(true),
             held: self.held.iter().map(|(_, count)| count).sum(),
+            longest_wait: self
+                .held
+                .front()
+                .map_or(0.0, |(since, _)| count(second - since)),
             in_flight: of(false),
             failed: self.failed,
             answered_within: self.answers.iter().flatten().copied().reduce(f64::max),

@@ -188,6 +188,7 @@ impl Rule for Usher {
             fullest: whole(glimpse.per_web.iter().copied().fold(0.0, f64::max)),
             pending: whole(glimpse.pending + 1e-6),
             held: whole(glimpse.held + 1e-6),
+            longest_wait: Duration::from_secs_f64(glimpse.longest_wait),
             in_flight: whole(glimpse.in_flight + 1e-6),
             refused: 0,
             overloaded: whole(glimpse.failed + 1e-6),

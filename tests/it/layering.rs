@@ -25,7 +25,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["fingerprint", "names", "plan", "shutdown"]),
     // The control plane.
     ("autoscaler", &["config", "moment"]),
-    ("simulate", &["autoscaler", "config", "moment"]),
+    // The window of handshakes is the one that serves.
+    ("simulate", &["autoscaler", "config", "moment", "routing"]),
     (
         "control",
         &[

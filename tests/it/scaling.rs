@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::harness::Setup;
 use crate::harness::audience::{attendees, closed_by_usher, replicas, service};
 use crate::harness::client::Socket;
+use crate::harness::docker_api::DockerApi;
 use crate::harness::eventually::{eventually, within};
 use crate::harness::program::{origin, run as run_program};
 
@@ -100,6 +103,38 @@ async fn a_replica_with_a_session_is_not_stopped_before_its_drain_ended() {
     }
     replicas(&edge, "web", 1).await;
     assert_eq!(closed_by_usher(&edge).await, Vec::<String>::new());
+    edge.running.stop().await;
+}
+
+#[tokio::test]
+async fn a_replica_is_ordered_within_seconds_of_the_demand_for_it() {
+    const PROMISE: Duration = Duration::from_millis(2_500);
+    let api = DockerApi::start();
+    api.compose("congress", "web", 1).await;
+    let text = format!(
+        "[engine]\nkind = \"docker\"\nendpoint = \"unix://{}\"\n\
+         [[instance]]\nname = \"congress\"\ndomains = [\"congress.example.org\"]\n\
+         [instance.scale]\nsessions-per-replica = 2\n\
+         [instance.service.web]\nrole = \"sessions\"\nport = 8000\nprobe = \"/\"\nmax = 4\n",
+        api.socket().display()
+    );
+    let edge = Setup::new(&text).start().await;
+    replicas(&edge, "web", 1).await;
+    let mut sockets = attendees(&edge, 2).await;
+    assert_eq!(api.calls("POST /containers/create").len(), 0);
+
+    sockets.extend(attendees(&edge, 1).await);
+    let demand = Instant::now();
+    let create = eventually("a container is made", async || {
+        let creates = api.calls("POST /containers/create");
+        creates.first().cloned().ok_or(creates)
+    })
+    .await;
+    let took = create.at.saturating_duration_since(demand);
+    println!("from the demand to the call that makes a container: {took:?} of {PROMISE:?}");
+    assert!(took <= 3 * PROMISE, "{took:?}");
+    replicas(&edge, "web", 2).await;
+    drop(sockets);
     edge.running.stop().await;
 }
 

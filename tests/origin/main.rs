@@ -1,7 +1,9 @@
 //! The origin of the tests as a program, for containers and child processes.
 //!
 //! `ORIGIN_NAME` is what it calls itself, `PORT` where it listens, `START_AFTER_MS` how long it
-//! takes to start. `ROLE=idle` listens nowhere, as a worker does.
+//! takes to start. `ROLE=idle` listens nowhere, as a worker does. With `REDIS` it has a channel layer
+//! there: every answer is one of a worker, which is another with `ROLE=worker` and is busy for
+//! `WORK_MS` with each.
 
 #![allow(
     clippy::disallowed_methods,
@@ -10,6 +12,8 @@
     reason = "a program of the tests"
 )]
 
+#[path = "../it/harness/channel.rs"]
+mod channel;
 #[path = "../it/harness/origin.rs"]
 #[expect(
     dead_code,
@@ -17,7 +21,9 @@
 )]
 mod origin;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -32,16 +38,36 @@ async fn main() {
     let mut terminate = signal(SignalKind::terminate()).expect("signals");
     let name = variable("ORIGIN_NAME", &format!("origin {}", std::process::id()));
     let wait = variable("START_AFTER_MS", "0").parse().unwrap_or(0);
+    let redis = std::env::var("REDIS").ok();
+    let redis = redis.map(|address| address.parse::<SocketAddr>().expect("REDIS"));
     let work = async {
         tokio::time::sleep(Duration::from_millis(wait)).await;
         if variable("ROLE", "web") == "idle" {
             return std::future::pending().await;
         }
+        let mut seen = origin::Seen::default();
+        if let Some(redis) = redis {
+            let answers = format!("answers.{}", std::process::id());
+            let channel = channel::Channel::open(redis, answers).await;
+            seen.channel = Some(channel.expect("a channel layer"));
+        }
         let port: u16 = variable("PORT", "8000").parse().expect("PORT");
         let listener = TcpListener::bind(("0.0.0.0", port)).await.expect("bound");
         println!("{name} listens on {port}");
-        origin::serve(listener, name, Arc::default()).await;
+        origin::serve(listener, name, Arc::new(seen)).await;
     };
+    if let (Some(redis), "worker") = (redis, variable("ROLE", "web").as_str()) {
+        // As `runworker`: what it works on when it is told to go is done first.
+        let leaving = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&leaving);
+        tokio::spawn(async move {
+            terminate.recv().await;
+            told.store(true, Ordering::Relaxed);
+        });
+        let each = Duration::from_millis(variable("WORK_MS", "10").parse().unwrap_or(10));
+        let done = channel::work(redis, each, || leaving.load(Ordering::Relaxed)).await;
+        return done.expect("a channel layer");
+    }
     tokio::select! {
         () = work => {}
         // As the first process of a container it gets no default action for TERM.

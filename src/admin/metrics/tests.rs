@@ -22,6 +22,7 @@ fn report() -> Report {
         ..SessionTotals::default()
     };
     totals.closed[1] = 3;
+    totals.pushed_back[2] = 4;
     instance
         .services
         .insert("web".parse().expect("name"), totals);
@@ -48,6 +49,7 @@ fn counts_appear_under_the_names_of_the_contract() {
     for line in [
         "usher_instance_requests_in_flight{instance=\"congress\"} 2",
         "usher_requests_total{instance=\"congress\",code_class=\"2xx\"} 5",
+        "usher_backpressure_total{instance=\"congress\",signal=\"request-queue-full\"} 4",
         "usher_request_duration_seconds_bucket{instance=\"congress\",le=\"0.005\"} 7",
         "usher_request_duration_seconds_bucket{instance=\"congress\",le=\"+Inf\"} 9",
         "usher_request_duration_seconds_sum{instance=\"congress\"} 1.5",

@@ -1,5 +1,7 @@
 use std::time::SystemTime;
 
+use rustix::time::{ClockId, clock_gettime};
+
 use super::*;
 use crate::autoscaler::{Crew, Kept, Limit, Load, Override, ServicePolicy, Spans, Term};
 use crate::config::model::{Bounds, Event, ScaleMode};
@@ -133,6 +135,55 @@ fn who_waits_and_who_shakes_hands_counts_as_if_it_were_in() {
     };
     let [web, _] = stack.second();
     assert_eq!((web.inputs.demand, web.desired), (250, 3));
+}
+
+#[test]
+fn who_waits_for_longer_than_three_seconds_is_a_panic_and_many_who_wait_less_are_none() {
+    let mut stack = Stack::new(2, 8);
+    let mut wait = |seconds| {
+        stack.seen[0].load = Load {
+            sessions: 100,
+            held: 40,
+            longest_wait: Duration::from_secs(seconds),
+            ..Load::default()
+        };
+        stack.second()[0].inputs.panic
+    };
+    assert!((0..10).all(|_| !wait(2)));
+    assert!(wait(4));
+}
+
+#[test]
+fn deciding_for_a_stack_costs_next_to_nothing() {
+    const STACKS: u32 = 100;
+    const SECONDS: u32 = 60;
+    /// Fifty microseconds are promised; a build for tests is slower.
+    const MOST: f64 = 10.0 * 50.0;
+    let spent = || {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::new(
+            u64::try_from(time.tv_sec).expect("positive"),
+            u32::try_from(time.tv_nsec).expect("below a second"),
+        )
+    };
+    let mut stacks: Vec<Stack> = (0..STACKS).map(|_| Stack::new(4, 16)).collect();
+    let before = spent();
+    for second in 0..SECONDS {
+        for (number, stack) in (0..).zip(&mut stacks) {
+            // Every term has its turn.
+            stack.seen[0].load = Load {
+                sessions: number * 5 + second,
+                in_flight: second,
+                overloaded: u32::from(second % 20 == 0),
+                answered_within: Some(Duration::from_secs(u64::from(second % 6))),
+                ..Load::default()
+            };
+            stack.second();
+        }
+    }
+    let each = (spent() - before).as_secs_f64() * 1e6 / f64::from(STACKS * SECONDS);
+    println!("deciding for a stack: {each:.1} µs of {MOST}");
+    assert!(each <= MOST, "{each} µs");
 }
 
 #[test]

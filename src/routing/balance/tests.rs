@@ -76,7 +76,7 @@ fn sessions_decide_and_not_requests() {
 fn requests_go_where_the_fewest_are() {
     let pool = serving(&["a", "b"]);
     let held: Vec<_> = (0..10)
-        .map(|_| pool.pick(CLIENT, &[]).expect("a place"))
+        .map(|_| pool.pick(CLIENT, &[], true).expect("a place"))
         .collect();
     let on_a = held
         .iter()
@@ -92,7 +92,10 @@ fn who_drains_gets_nothing_new() {
         endpoint("b", Usage::Serve),
     ]);
     for _ in 0..10 {
-        assert_eq!(name(&pool.pick(CLIENT, &[]), |pick| &pick.endpoint), "b");
+        assert_eq!(
+            name(&pool.pick(CLIENT, &[], true), |pick| &pick.endpoint),
+            "b"
+        );
     }
 }
 
@@ -101,10 +104,13 @@ fn an_endpoint_closed_since_the_table_was_made_is_passed_over() {
     let pool = serving(&["a", "b"]);
     pool.endpoints[0].load.close();
     for _ in 0..10 {
-        assert_eq!(name(&pool.pick(CLIENT, &[]), |pick| &pick.endpoint), "b");
+        assert_eq!(
+            name(&pool.pick(CLIENT, &[], true), |pick| &pick.endpoint),
+            "b"
+        );
     }
     pool.endpoints[1].load.close();
-    assert_eq!(pool.pick(CLIENT, &[]).err(), Some(NoPick::NoneReady));
+    assert_eq!(pool.pick(CLIENT, &[], true).err(), Some(NoPick::NoneReady));
 }
 
 #[test]
@@ -115,18 +121,18 @@ fn a_full_replica_gets_no_more_sessions_and_still_its_requests() {
         .count(SessionKind::Websocket)
         .fetch_add(2, Ordering::Relaxed);
     assert_eq!(pool.pick_session(CLIENT, &[], 2).err(), Some(NoPick::Full));
-    assert!(pool.pick(CLIENT, &[]).is_ok());
+    assert!(pool.pick(CLIENT, &[], true).is_ok());
 }
 
 #[test]
 fn why_there_is_no_place_is_told_apart() {
     let id = |name: &str| ReplicaId::new(name, 1);
     assert_eq!(
-        pool(Vec::new()).pick(CLIENT, &[]).err(),
+        pool(Vec::new()).pick(CLIENT, &[], true).err(),
         Some(NoPick::NoneReady)
     );
     assert_eq!(
-        serving(&["a"]).pick(CLIENT, &[id("a")]).err(),
+        serving(&["a"]).pick(CLIENT, &[id("a")], true).err(),
         Some(NoPick::Tried)
     );
     let service = "web".parse().expect("name");
@@ -139,7 +145,10 @@ fn why_there_is_no_place_is_told_apart() {
         },
         Arc::default(),
     );
-    assert_eq!(stranded.pick(CLIENT, &[]).err(), Some(NoPick::Stranded));
+    assert_eq!(
+        stranded.pick(CLIENT, &[], true).err(),
+        Some(NoPick::Stranded)
+    );
 }
 
 #[test]
@@ -150,7 +159,7 @@ fn a_client_keeps_its_replica_and_only_those_of_one_that_leaves_move() {
         (0..200)
             .map(|last| {
                 let client = IpAddr::from([192, 0, 2, last]);
-                let pick = pool.pick(client, &[]).expect("a place");
+                let pick = pool.pick(client, &[], true).expect("a place");
                 pick.endpoint.name.to_string()
             })
             .collect()

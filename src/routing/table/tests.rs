@@ -142,7 +142,7 @@ fn counts_survive_every_swap() {
     routes.apply(&plan(1, &[&with(Usage::Serve)]), &heard);
     let pool = Arc::clone(routes.load().instances["a"].pool(&service()).expect("pool"));
     let inside = pool
-        .pick([127, 0, 0, 1].into(), &[])
+        .pick([127, 0, 0, 1].into(), &[], true)
         .expect("a place")
         .inside;
     routes.apply(&plan(2, &[&with(Usage::Drain)]), &heard);
@@ -169,7 +169,7 @@ fn who_lost_its_address_still_counts_who_is_inside() {
     routes.apply(&plan(1, &[&serving]), &heard);
     let pool = Arc::clone(routes.load().instances["a"].pool(&service()).expect("pool"));
     let client = [127, 0, 0, 1].into();
-    let pick = || pool.pick(client, &[]).expect("a place").inside;
+    let pick = || pool.pick(client, &[], true).expect("a place").inside;
     let inside = pick();
     routes.apply(&plan(2, &[&with(Vec::new())]), &heard);
     // Somebody who reads the table of before is counted as well.
@@ -190,7 +190,10 @@ fn who_lost_its_address_still_counts_who_is_inside() {
     assert_eq!(proofs(), 0, "one is inside");
     drop(late);
     assert_eq!(proofs(), 1);
-    assert!(pool.pick(client, &[]).is_err(), "and nobody can enter");
+    assert!(
+        pool.pick(client, &[], true).is_err(),
+        "and nobody can enter"
+    );
 }
 
 #[test]
@@ -222,7 +225,7 @@ fn a_drain_taken_back_opens_the_endpoint_again() {
         routes.apply(&plan(generation, &[&a]), &heard);
         let pool = Arc::clone(routes.load().instances["a"].pool(&service()).expect("pool"));
         assert_eq!(
-            pool.pick([127, 0, 0, 1].into(), &[]).is_ok(),
+            pool.pick([127, 0, 0, 1].into(), &[], true).is_ok(),
             open,
             "{usage:?}"
         );

@@ -7,6 +7,7 @@ pub mod acme;
 pub mod acme_fault;
 pub mod audience;
 pub mod browser;
+pub mod channel;
 pub mod client;
 pub mod daemon;
 pub mod docker;

@@ -28,6 +28,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
+use super::channel::Channel;
+
 type Body = BoxBody<Bytes, Infallible>;
 
 /// What an origin has seen.
@@ -39,6 +41,11 @@ pub struct Seen {
     /// Handshakes under way on `/ws/late`, and the most there were at a time.
     pub handshakes: AtomicU32,
     pub most_handshakes: AtomicU32,
+    /// Requests under way on `/slow`, and the most there were at a time.
+    pub slow: AtomicU32,
+    pub most_slow: AtomicU32,
+    /// Where workers answer, if they do.
+    pub channel: Option<Arc<Channel>>,
     /// Websockets open now.
     pub websockets: AtomicU32,
     /// True once the origin is to go: what is under way is finished, websockets are told.
@@ -131,9 +138,20 @@ async fn answer(
     };
     let line = format!("{} {path}", request.method());
     seen.requests.lock().expect("lock").push(line);
+    if let Some(channel) = &seen.channel {
+        let handshake = request.headers().contains_key("sec-websocket-key");
+        match channel.ask(handshake).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(daphne_error("Request queue full.")),
+            Err(error) => return Ok(text(StatusCode::BAD_GATEWAY, error.to_string())),
+        }
+    }
     Ok(match path.as_str() {
         "/slow" => {
+            let now = seen.slow.fetch_add(1, Ordering::Relaxed) + 1;
+            seen.most_slow.fetch_max(now, Ordering::Relaxed);
             sleep(Duration::from_millis(number("ms").unwrap_or(500))).await;
+            seen.slow.fetch_sub(1, Ordering::Relaxed);
             text(StatusCode::OK, name)
         }
         "/late" => {
@@ -170,9 +188,27 @@ async fn answer(
             let pause = Duration::from_millis(number("ms").unwrap_or(0));
             page(length, number("parts"), pause)
         }
+        "/queue-full" => daphne_error("Request queue full."),
+        "/worker-silent" => daphne_error("Worker server failed to respond within time limit."),
+        "/ws/full" => text(StatusCode::SERVICE_UNAVAILABLE, String::new()),
+        "/ws/unanswered" => {
+            // The time that daphne gives a worker to accept.
+            sleep(Duration::from_secs(20)).await;
+            text(StatusCode::FORBIDDEN, String::new())
+        }
         path if path.starts_with("/ws") => upgrade(request, name, seen),
         _ => echo(request, &name).await,
     })
+}
+
+/// An error of daphne's own, in a page as it makes one.
+fn daphne_error(words: &str) -> Response<Body> {
+    let style = "h1 { margin: 0; } ".repeat(40);
+    let page = format!(
+        "<html><head><title>503 Service Unavailable</title><style>{style}</style></head>\
+         <body><h1>503 Service Unavailable</h1><p>{words}</p><footer>Daphne</footer></body></html>"
+    );
+    text(StatusCode::SERVICE_UNAVAILABLE, page)
 }
 
 fn text(status: StatusCode, body: String) -> Response<Body> {
@@ -313,6 +349,13 @@ async fn websocket(
             let frame = CloseFrame {
                 code: 4001.into(),
                 reason: "enough".into(),
+            };
+            let _ = socket.close(Some(frame)).await;
+        }
+        "/ws/later" => {
+            let frame = CloseFrame {
+                code: 1013.into(),
+                reason: "".into(),
             };
             let _ = socket.close(Some(frame)).await;
         }
