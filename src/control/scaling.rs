@@ -115,6 +115,7 @@ impl ServiceState {
                     service: orders.name.clone(),
                     command: orders.service.command.clone(),
                 });
+                self.keep_company(now, next, orders.service);
                 return 1;
             }
         }
@@ -131,6 +132,7 @@ impl ServiceState {
             self.last_drain = Some(now.at);
             self.record(Direction::Down, present, decision, orders, now);
         }
+        self.keep_company(now, next, orders.service);
         0
     }
 

@@ -71,6 +71,7 @@ fn unit(name: &str, origin: Origin) -> Unit {
         mounts: Vec::new(),
         health: None,
         origin,
+        task: None,
     }
 }
 
@@ -122,11 +123,11 @@ impl Edge {
             .collect();
         let stack = Stack {
             services,
-            volumes: BTreeMap::new(),
+            ..Stack::default()
         };
         Inventory {
             stacks: BTreeMap::from([("congress".parse().expect("name"), stack)]),
-            joined: Vec::new(),
+            ..Inventory::default()
         }
     }
 
