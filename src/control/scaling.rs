@@ -139,7 +139,7 @@ impl ServiceState {
     /// Whoever is to leave: one too many, or one of usher's own that never became ready.
     fn surplus(&self, now: Now, desired: u32) -> Option<ReplicaId> {
         if desired < self.crew(now).present {
-            return self.victim();
+            return self.victim().filter(|id| self.can_spare(id));
         }
         self.replicas
             .iter()

@@ -452,7 +452,9 @@ impl ServiceState {
         let replaced = self
             .left_at
             .is_some_and(|at| now.at.duration_since(at) < REPLACED_WITHIN);
-        starts || replaced || self.starts.unseen(now)
+        // Comes back when the engine has chosen another one.
+        let accompanies = self.replicas.values().any(|replica| replica.accompanies);
+        starts || replaced || accompanies || self.starts.unseen(now)
     }
 
     pub(super) fn count(&self, state: impl Fn(State) -> bool) -> u32 {

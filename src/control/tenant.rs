@@ -105,7 +105,11 @@ impl Tenant {
             stopped |= disturbance.stopped;
             replaced |= disturbance.replaced;
             state.drain_withdrawn(&withdrawn, service, now, next);
-            if let Some(count) = stack.counts.get(name).filter(|_| service.bounds().is_some()) {
+            if let Some(count) = stack
+                .counts
+                .get(name)
+                .filter(|_| service.bounds().is_some())
+            {
                 state.heed(*count, now);
             }
         }

@@ -30,7 +30,10 @@ impl Replica {
 
     /// Whether usher may choose it to leave. A task without a turn is not usher's to end.
     pub(super) fn may_leave(&self) -> bool {
-        self.unit.task.as_ref().is_none_or(|task| task.turn.is_some())
+        self.unit
+            .task
+            .as_ref()
+            .is_none_or(|task| task.turn.is_some())
     }
 
     /// Leaves because there is one too many, and not for another one's sake.
@@ -61,6 +64,19 @@ impl ServiceState {
                 }
             }
         }
+        // Somebody came in the last moment, and nobody else is there for the next.
+        let leavers = self.replicas.values().filter(|replica| replica.is_leaver());
+        let alone = leavers
+            .filter_map(Replica::turn)
+            .find(|turn| !self.serves_beside(*turn) && !self.is_empty(*turn));
+        if let Some(turn) = alone {
+            for replica in self.replicas.values_mut() {
+                if replica.turn() == Some(turn) && replica.is_draining() {
+                    let probed = is_probed(service, &replica.unit);
+                    replica.reopen(now, probed);
+                }
+            }
+        }
         let leavers = self.replicas.values().filter(|replica| replica.is_leaver());
         let leaving: BTreeSet<u32> = leavers.filter_map(Replica::turn).collect();
         for replica in self.replicas.values_mut() {
@@ -72,6 +88,32 @@ impl ServiceState {
                 replica.reopen(now, probed);
             }
         }
+    }
+
+    /// Whether somebody goes on serving while this one leaves. Where only its equals are left, all of
+    /// them have to be empty already: then the choice is made in a moment, and who comes meanwhile
+    /// is held.
+    pub(super) fn can_spare(&self, leaver: &ReplicaId) -> bool {
+        let Some(turn) = self.replicas.get(leaver).and_then(Replica::turn) else {
+            return true;
+        };
+        self.serves_beside(turn) || self.is_empty(turn)
+    }
+
+    fn serves_beside(&self, turn: u32) -> bool {
+        let mut others = self
+            .replicas
+            .values()
+            .filter(|other| other.turn() != Some(turn));
+        others.any(|other| other.state() == State::Ready)
+    }
+
+    fn is_empty(&self, turn: u32) -> bool {
+        let mut equals = self
+            .replicas
+            .values()
+            .filter(|one| one.turn() == Some(turn));
+        equals.all(|one| one.load.inside == 0)
     }
 
     /// The next to be ended, once everybody whose turn is the same is drained. One at a time: who
@@ -114,9 +156,10 @@ impl ServiceState {
             let Some(turn) = replica.turn() else {
                 return true;
             };
-            let mut equals = self.replicas.iter().filter(|(other, equal)| {
-                *other != id && equal.turn() == Some(turn)
-            });
+            let mut equals = self
+                .replicas
+                .iter()
+                .filter(|(other, equal)| *other != id && equal.turn() == Some(turn));
             equals.all(|(_, equal)| equal.drained(now, report, instance).is_some())
         };
         self.replicas

@@ -82,7 +82,6 @@ impl Compose {
         self
     }
 
-
     /// usher's own container, where it is one of this engine and has a network of its own.
     async fn own_container(&self) -> Result<Option<ContainerInspectResponse>, EngineError> {
         let Some(id) = &self.own else {
@@ -265,8 +264,7 @@ impl Engine for Compose {
             }
         }
         self.swarm.look(&self.engine).await?;
-        self.swarm
-            .add_to(&mut inventory, &paths, mounts.as_deref());
+        self.swarm.add_to(&mut inventory, &paths, mounts.as_deref());
         for volume in self.engine.volumes().await? {
             let project = volume
                 .labels

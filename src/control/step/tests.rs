@@ -13,6 +13,8 @@ use crate::names::{Generation, ReplicaId};
 use crate::plan::{EndpointReport, InstanceReport, Target, Usage};
 use crate::prober::Outcome;
 
+mod swarm;
+
 const CONFIG: &str = r#"
 [[instance]]
 name = "congress"

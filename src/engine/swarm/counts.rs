@@ -66,12 +66,10 @@ impl Counts {
 
     /// Whether a service is as it was last known: nobody has changed the number since.
     pub(super) fn is_as_known(&self, service: &Service) -> bool {
-        self.0
-            .get(&service.id)
-            .is_none_or(|known| {
-                let told = service.replicas();
-                told == Some(known.replicas) || told == known.asked
-            })
+        self.0.get(&service.id).is_none_or(|known| {
+            let told = service.replicas();
+            told == Some(known.replicas) || told == known.asked
+        })
     }
 
     /// usher is about to ask for so many.

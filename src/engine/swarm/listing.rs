@@ -45,9 +45,9 @@ impl Look {
 
     /// The service that a stack calls so.
     pub(super) fn find(&self, stack: &StackName, service: &ServiceName) -> Option<&Service> {
-        self.services.iter().find(|known| {
-            place(known).is_some_and(|(at, name)| at == *stack && name == *service)
-        })
+        self.services
+            .iter()
+            .find(|known| place(known).is_some_and(|(at, name)| at == *stack && name == *service))
     }
 
     /// Something is on its way, of which no event will tell the end.
@@ -138,7 +138,11 @@ impl Look {
                 continue;
             }
             // A slot may move; what is each node's own does not.
-            let node = if task.slot == 0 { task.node_id.as_str() } else { "" };
+            let node = if task.slot == 0 {
+                task.node_id.as_str()
+            } else {
+                ""
+            };
             let last = ended.entry((task.slot, node)).or_insert(task);
             if last.created_at < task.created_at {
                 *last = task;

@@ -230,7 +230,10 @@ fn tell<T: DeserializeOwned>(told: &Value) -> Result<T, EngineError> {
     })
 }
 
-#[expect(clippy::disallowed_methods, reason = "when a number was seen to have changed")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "when a number was seen to have changed"
+)]
 fn wall() -> SystemTime {
     SystemTime::now()
 }

@@ -83,7 +83,10 @@ mod tests {
                  online. (503)",
                 true,
             ),
-            ("rpc error: code = Unknown desc = raft: no elected cluster leader", true),
+            (
+                "rpc error: code = Unknown desc = raft: no elected cluster leader",
+                true,
+            ),
             ("context deadline exceeded (500)", false),
         ] {
             assert_eq!(is_leaderless(why), lost, "{why}");

@@ -60,7 +60,11 @@ impl Swarm {
         name: &ServiceName,
     ) -> Result<(), EngineError> {
         let Some(service) = self.service_id(stack, name) else {
-            return Err(refused(name, "add a replica of", "the stack has it no more"));
+            return Err(refused(
+                name,
+                "add a replica of",
+                "the stack has it no more",
+            ));
         };
         let before = {
             let _one_at_a_time = self.updating.lock().await;
@@ -316,11 +320,7 @@ impl Swarm {
 
 /// # Errors
 /// One of them is in use.
-fn may_end(
-    next: &[Slot<'_>],
-    drained: &BTreeSet<&str>,
-    service: &str,
-) -> Result<(), EngineError> {
+fn may_end(next: &[Slot<'_>], drained: &BTreeSet<&str>, service: &str) -> Result<(), EngineError> {
     let mut tasks = next.iter().flat_map(|slot| &slot.tasks);
     match tasks.find(|task| task.is_running() && !drained.contains(task.id.as_str())) {
         Some(task) => Err(EngineError::NotItsTurn {
@@ -392,7 +392,6 @@ fn deadline(span: Duration) -> Instant {
     now() + span
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::super::wire::TaskStatus;
@@ -457,6 +456,9 @@ mod tests {
         let mut coming = task(3, "", "pending");
         coming.status.err = Some("no suitable node (insufficient resources on 1 node)".to_owned());
         let why = not_running(&[task(1, "a", "running"), coming]);
-        assert!(why.contains("pending") && why.contains("insufficient"), "{why}");
+        assert!(
+            why.contains("pending") && why.contains("insufficient"),
+            "{why}"
+        );
     }
 }
