@@ -16,17 +16,65 @@ pub struct Inventory {
     pub stacks: BTreeMap<StackName, Stack>,
     /// Networks that usher joined for the sake of a stack, and may leave again.
     pub joined: Vec<Network>,
+    /// Where the engine is a manager of one.
+    pub swarm: Option<Swarm>,
 }
 
-/// One Compose project, or one set of child processes.
+/// One Compose project, one Swarm stack, or one set of child processes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stack {
     pub services: BTreeMap<ServiceName, Vec<Unit>>,
     /// By the name the stack itself uses: where the volume is, seen from usher.
     pub volumes: BTreeMap<String, Volume>,
+    /// The last time somebody else set how many replicas a service has.
+    pub counts: BTreeMap<ServiceName, Count>,
 }
 
-/// One container or process.
+/// How many replicas somebody else made of a service.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Count {
+    pub from: u64,
+    pub to: u64,
+    pub at: SystemTime,
+    /// Grows with every change.
+    pub version: u64,
+}
+
+/// A Swarm, as one of its managers sees it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Swarm {
+    /// By name.
+    pub nodes: Vec<Node>,
+    /// Why it cannot be asked or changed now. What is listed of it is what was last known.
+    pub lost: Option<String>,
+    /// What is not served, and why.
+    pub left_out: Vec<String>,
+    /// How often it ended another task than the one that was drained for it.
+    pub wrong_tasks: u64,
+}
+
+/// A machine of a Swarm.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Node {
+    pub name: String,
+    pub role: NodeRole,
+    /// `ready`, `down`, `disconnected` or `unknown`.
+    pub state: String,
+    /// `active`, `pause` or `drain`.
+    pub availability: String,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NodeRole {
+    /// `reachable`: by the other managers.
+    Manager {
+        reachable: bool,
+        leader: bool,
+    },
+    Worker,
+}
+
+/// One container, task or process.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unit {
     pub id: ReplicaId,
@@ -48,6 +96,18 @@ pub struct Unit {
     /// What the engine's own health check says, where there is one.
     pub health: Option<bool>,
     pub origin: Origin,
+    /// Where it is a task of a Swarm.
+    pub task: Option<Task>,
+}
+
+/// What is said of a task of a Swarm and of no container.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Task {
+    /// The machine it is on.
+    pub node: String,
+    /// When Swarm ends it if the service gets smaller: those of 0 first, and one among equals as
+    /// it likes. `None`: its service cannot get smaller, or it is leaving already.
+    pub turn: Option<u32>,
 }
 
 /// Where a container is in its life.
@@ -96,7 +156,7 @@ pub struct Network {
 pub enum Origin {
     /// Nobody here: an address in the configuration, never started and never stopped.
     Fixed,
-    /// The operator; the number is Compose's.
+    /// The operator; the number is Compose's, or Swarm's slot.
     Declared { number: u32 },
     /// usher. Sorts last, and leaves first.
     Added { number: u32 },

@@ -34,6 +34,7 @@ pub(super) fn status(instances: Vec<InstanceStatus>) -> Arc<Status> {
             kind: "docker",
             connected: true,
             last_sync: None,
+            wrong_tasks: 0,
         },
         nodes: Vec::new(),
         instances,

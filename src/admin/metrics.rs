@@ -132,6 +132,23 @@ fn edge(page: &mut Page, status: &Status, report: &Report, orders: (u64, u64), p
         u8::from(status.engine.connected),
     );
     page.single(
+        "swarm_wrong_tasks_total",
+        "counter",
+        "Tasks that a Swarm ended in place of a drained one.",
+        status.engine.wrong_tasks,
+    );
+    page.metric(
+        "swarm_node_ready",
+        "gauge",
+        "Whether a machine of the Swarm is ready.",
+    );
+    for node in &status.nodes {
+        if let Some(member) = &node.swarm {
+            let ready = u8::from(member.state == "ready");
+            page.sample("swarm_node_ready", &[("node", &node.name)], ready);
+        }
+    }
+    page.single(
         "config_generation",
         "gauge",
         "Number of the plan in force.",

@@ -27,6 +27,7 @@ mod service;
 pub mod status;
 pub mod step;
 mod tenant;
+mod turns;
 
 pub use self::event::{Command, Event, Now, Wish};
 pub use self::kept::Kept;

@@ -37,6 +37,8 @@ pub(super) struct Replica {
     pub(super) load: EndpointReport,
     /// A copy of what is not deployed any more: it serves until something newer does.
     pub(super) outdated: bool,
+    /// It drains because another one does, and the engine may choose between the two.
+    pub(super) accompanies: bool,
     /// When usher decided that it leaves, however often the engine did not stop it since.
     drain_began: Option<Instant>,
     /// When the engine last did not stop it.
@@ -102,6 +104,7 @@ impl Replica {
             health: Health::default(),
             load: EndpointReport::default(),
             outdated: false,
+            accompanies: false,
             drain_began: None,
             stop_refused: None,
             state: if proven {
@@ -210,6 +213,9 @@ impl Replica {
 
     /// `next` is the number of the plan that will say so.
     pub(super) fn drain(&mut self, now: Now, next: Generation) {
+        if std::mem::take(&mut self.accompanies) && self.is_draining() {
+            return;
+        }
         self.drain_began = Some(now.at);
         self.enter(
             now,
@@ -220,8 +226,15 @@ impl Replica {
         );
     }
 
+    /// Drains for as long as another one does.
+    pub(super) fn accompany(&mut self, now: Now, next: Generation) {
+        self.drain(now, next);
+        self.accompanies = true;
+    }
+
     /// Takes a drain back. Only what was not cut yet can be had again.
     pub(super) fn reopen(&mut self, now: Now, probed: bool) {
+        self.accompanies = false;
         let state = match self.health.verdict() {
             Verdict::Unhealthy => State::Unhealthy,
             Verdict::Unproven if probed => State::Starting,
@@ -288,6 +301,10 @@ impl Replica {
             self.state,
             State::Starting | State::Ready | State::Unhealthy
         )
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        matches!(self.state, State::Draining { by: Who::Usher, .. })
     }
 
     pub(super) fn is_reachable(&self) -> bool {

@@ -127,6 +127,7 @@ impl ServiceState {
                     service: orders.name.clone(),
                     command: orders.service.command.clone(),
                 });
+                self.keep_company(now, next, orders.service);
                 return 1;
             }
         }
@@ -143,13 +144,14 @@ impl ServiceState {
             self.last_drain = Some(now.at);
             self.record(Direction::Down, present, decision, orders, now);
         }
+        self.keep_company(now, next, orders.service);
         0
     }
 
     /// Whoever is to leave: one too many, or one of usher's own that never became ready.
     fn surplus(&self, now: Now, desired: u32) -> Option<ReplicaId> {
         if desired < self.crew(now).present {
-            return self.victim();
+            return self.victim().filter(|id| self.can_spare(id));
         }
         self.replicas
             .iter()

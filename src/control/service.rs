@@ -15,7 +15,7 @@ use super::scaling::Orders;
 use crate::autoscaler::{Crew, Decision, Direction, Lead, Load, Override, Seen};
 use crate::config::model::Service;
 use crate::engine::Trouble;
-use crate::inventory::{Origin, Phase, Unit};
+use crate::inventory::{Count, Origin, Phase, Unit};
 use crate::names::{Generation, ReplicaId};
 use crate::plan::{InstanceReport, SessionTotals};
 
@@ -32,6 +32,8 @@ const IN_A_ROW: usize = 3;
 const LOOP_WITHIN: Duration = Duration::from_secs(300);
 /// What failed is not told any more when nothing was tried for this long.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
+/// How long the number counts that somebody set without asking usher.
+const HEEDED_FOR: Duration = Duration::from_secs(30 * 60);
 /// A replica that was ordered shows in the listing by then, or it never will.
 const LISTED_WITHIN: Duration = Duration::from_secs(10);
 
@@ -54,6 +56,8 @@ pub(super) struct ServiceState {
     pub(super) by_hand: ByHand,
     /// Every unit of the last listing, alive or not.
     listed: BTreeSet<String>,
+    /// The last change of the number by somebody else that was heeded.
+    heeded: u64,
     /// When one that somebody else had stopped ended.
     left_at: Option<Instant>,
     /// A replica that takes requests is about to be there.
@@ -257,6 +261,8 @@ impl ServiceState {
             if let State::Draining { by: Who::Other, .. } = replica.state() {
                 left = true;
                 disturbance.replaced |= ended.is_none();
+            } else if replica.is_draining() && replica.unit.phase == Phase::Leaving {
+                // It was to leave, and somebody was quicker: a Swarm, that may choose.
             } else if !matches!(replica.state(), State::Stopping { .. }) {
                 let lived = now
                     .wall
@@ -502,7 +508,9 @@ impl ServiceState {
         let replaced = self
             .left_at
             .is_some_and(|at| now.at.duration_since(at) < REPLACED_WITHIN);
-        starts || replaced || self.starts.unseen(now)
+        // Comes back when the engine has chosen another one.
+        let accompanies = self.replicas.values().any(|replica| replica.accompanies);
+        starts || replaced || accompanies || self.starts.unseen(now)
     }
 
     pub(super) fn count(&self, state: impl Fn(State) -> bool) -> u32 {
@@ -515,21 +523,29 @@ impl ServiceState {
     }
 
     pub(super) fn crew(&self, now: Now) -> Crew {
+        let accompanying = self
+            .replicas
+            .values()
+            .filter(|replica| replica.accompanies)
+            .count();
+        let accompanying = u32::try_from(accompanying).unwrap_or(u32::MAX);
         let present = self
             .replicas
             .values()
-            .filter(|replica| replica.is_present())
+            .filter(|replica| replica.is_present() || replica.accompanies)
             .count();
         Crew {
             present: u32::try_from(present).unwrap_or(u32::MAX)
                 + u32::from(self.starts.unseen(now)),
             ready: self.count(|state| state == State::Ready),
-            draining: self.count(|state| {
-                matches!(
-                    state,
-                    State::Draining { by: Who::Usher, .. } | State::Cutting { .. }
-                )
-            }),
+            draining: self
+                .count(|state| {
+                    matches!(
+                        state,
+                        State::Draining { by: Who::Usher, .. } | State::Cutting { .. }
+                    )
+                })
+                .saturating_sub(accompanying),
             last_up: self.last_up,
             last_drain: self.last_drain,
             lead: self.lead.usual(),
@@ -553,12 +569,15 @@ impl ServiceState {
         }
     }
 
-    /// Who leaves first: what failed, then what does not answer, then what usher added, then who
+    /// Who leaves first: where the engine has an order, whose turn it is; then what failed, then what does not answer, then what usher added, then who
     /// holds the fewest sessions, then the youngest.
     pub(super) fn victim(&self) -> Option<ReplicaId> {
         self.replicas
             .iter()
-            .filter(|(_, replica)| replica.is_present() || replica.state() == State::Failed)
+            .filter(|(_, replica)| {
+                let stays = replica.is_present() || replica.state() == State::Failed;
+                (stays || replica.accompanies) && replica.may_leave()
+            })
             .min_by_key(|(_, replica)| {
                 let declared = !matches!(replica.unit.origin, Origin::Added { .. });
                 let rank = match replica.state() {
@@ -568,6 +587,9 @@ impl ServiceState {
                     _ => 3,
                 };
                 (
+                    replica.turn(),
+                    // Which is on its way out already.
+                    !replica.accompanies,
                     rank,
                     !replica.outdated,
                     declared,
@@ -579,15 +601,17 @@ impl ServiceState {
             .map(|(id, _)| id.clone())
     }
 
-    /// A replica whose drain can be taken back: the fullest, because it saves the most.
+    /// A replica whose drain can be taken back: the fullest, because it saves the most; where the
+    /// engine has an order, the last in it.
     pub(super) fn reopenable(&self) -> Option<ReplicaId> {
         self.replicas
             .iter()
             .filter(|(_, replica)| {
                 matches!(replica.state(), State::Draining { by: Who::Usher, .. })
                     && !replica.outdated
+                    && !replica.accompanies
             })
-            .max_by_key(|(_, replica)| replica.sessions())
+            .max_by_key(|(_, replica)| (replica.turn(), replica.sessions()))
             .map(|(id, _)| id.clone())
     }
 
@@ -598,6 +622,32 @@ impl ServiceState {
             .filter(|replica| replica.state() == State::Ready)
             .map(|replica| per_replica.saturating_sub(replica.sessions()))
             .sum()
+    }
+
+    /// Heeds a number that somebody else set without asking usher: who set more wants at least
+    /// that, who set less at most, for [`HEEDED_FOR`].
+    pub(super) fn heed(&mut self, count: Count, now: Now) {
+        if count.version <= self.heeded {
+            return;
+        }
+        self.heeded = count.version;
+        let age = now.wall.duration_since(count.at).unwrap_or_default();
+        let Some(left) = HEEDED_FOR.checked_sub(age) else {
+            return;
+        };
+        let to = u32::try_from(count.to).unwrap_or(u32::MAX);
+        let wish = if count.to > count.from {
+            Override::Floor(to)
+        } else {
+            Override::Cap(to)
+        };
+        self.over = Some(Wished {
+            wish,
+            until: Some(Now {
+                at: now.at + left,
+                wall: now.wall + left,
+            }),
+        });
     }
 
     /// A change of the number of replicas begins.

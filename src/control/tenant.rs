@@ -105,6 +105,13 @@ impl Tenant {
             stopped |= disturbance.stopped;
             replaced |= disturbance.replaced;
             state.drain_withdrawn(&withdrawn, service, now, next);
+            if let Some(count) = stack
+                .counts
+                .get(name)
+                .filter(|_| service.bounds().is_some())
+            {
+                state.heed(*count, now);
+            }
         }
         if stopped || replaced {
             info!(instance = %instance.name, replaced, "replicas were changed by somebody else");
@@ -257,7 +264,9 @@ impl Tenant {
             let routed = !matches!(service.role, Role::Ratio { .. });
             let room = state.room(instance.scale.sessions_per_replica);
             let busy = in_flight.get(name).is_some_and(|busy| *busy);
-            state.replicas.retain(|_, replica| {
+            let turn = state.next_to_end(now, report, &instance.name);
+            let may_be_cut = state.may_be_cut(now, report, &instance.name);
+            state.replicas.retain(|id, replica| {
                 let (State::Draining {
                     from,
                     by: Who::Usher,
@@ -273,8 +282,13 @@ impl Tenant {
                 // What it does may take long; when its time is over, it is over.
                 let at_work = busy && matches!(replica.state(), State::Draining { .. });
                 let waits = !routed && (at_work || !may_stop_follower);
+                let others = match (&replica.unit.task, &turn) {
+                    (None, _) => Some(Vec::new()),
+                    (Some(_), Some(turn)) if turn.replica == *id => Some(turn.others.clone()),
+                    (Some(_), _) => None,
+                };
                 let proof = replica.drained(now, report, &instance.name);
-                if let Some(proof) = proof.filter(|_| !waits) {
+                if let (Some(proof), Some(others), false) = (proof, others, waits) {
                     if fixed {
                         info!(replica = %replica.unit.name, "address left");
                         return false;
@@ -293,6 +307,7 @@ impl Tenant {
                         stack: instance.stack.clone(),
                         service: name.clone(),
                         proof,
+                        others,
                         when,
                         grace: instance.drain.stop,
                     });
@@ -303,7 +318,8 @@ impl Tenant {
                 let due =
                     drained_for >= instance.drain.natural && room >= replica.sessions() && !event;
                 let overdue = drained_for >= instance.drain.at_most;
-                if matches!(replica.state(), State::Draining { .. }) && (due || overdue) {
+                let drains = matches!(replica.state(), State::Draining { .. });
+                if drains && (due || overdue) && may_be_cut.contains(id) {
                     replica.cut(now, next);
                 }
                 true
@@ -411,6 +427,7 @@ fn fixed_units(service: &Service, wall: SystemTime) -> Vec<Unit> {
             mounts: Vec::new(),
             health: None,
             origin: Origin::Fixed,
+            task: None,
         })
         .collect()
 }

@@ -52,7 +52,12 @@ pub async fn run(
                 begun.insert(task.id(), action);
             }
             Some(ended) = running.join_next_with_id() => {
-                let busy = matches!(&ended, Ok((_, Err(EngineError::Busy { .. }))));
+                let put_off = matches!(
+                    &ended,
+                    Ok((_, Err(EngineError::Busy { .. }
+                        | EngineError::Instead { .. }
+                        | EngineError::NotItsTurn { .. })))
+                );
                 let (id, result) = match ended {
                     Ok((id, result)) => (id, result.map_err(|error| Failure {
                         text: chain(&error),
@@ -66,7 +71,7 @@ pub async fn run(
                 };
                 let Some(action) = begun.remove(&id) else { continue };
                 if let Err(failure) = &result {
-                    if busy {
+                    if put_off {
                         debug!(%action, reason = %failure.text, "engine action put off");
                     } else {
                         warn!(%action, error = %failure.text, "engine action failed");

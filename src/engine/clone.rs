@@ -17,7 +17,7 @@ pub(super) const NUMBER: &str = "com.docker.compose.container-number";
 pub(super) const CLONE_OF: &str = "usher.clone-of";
 
 /// An operator's word against more of a container, as a label with the value `off`.
-const AUTOSCALE: &str = "usher.autoscale";
+pub(super) const AUTOSCALE: &str = "usher.autoscale";
 /// Namespaces of the host that a container may have been given, and how Compose calls that.
 const NAMESPACES: [(&str, &str); 4] = [
     ("IpcMode", "ipc: host"),
@@ -264,11 +264,16 @@ fn refuse_privileges(host: &Value) -> Result<(), String> {
         .filter_map(|bind| bind.split(':').next())
         .chain(mounts.map(|mount| text(&mount["Source"])));
     for source in sources {
-        if source.ends_with("/docker.sock") || TO_THE_ENGINE.contains(&source) {
+        if leads_to_the_engine(source) {
             return by_hand(source);
         }
     }
     Ok(())
+}
+
+/// Whether who has this folder or socket of the host can command the engine.
+pub(super) fn leads_to_the_engine(source: &str) -> bool {
+    source.ends_with("/docker.sock") || TO_THE_ENGINE.contains(&source)
 }
 
 /// Volumes without a name belong to one container. Compose hands the ones of a replaced container

@@ -1,4 +1,5 @@
-//! Stacks that are Compose projects: what there is of them, and how usher gets there.
+//! Stacks that are Compose projects: what there is of them, and how usher gets there. Those of a
+//! Swarm are listed beside them where the engine is a manager of one.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -10,13 +11,14 @@ use async_trait::async_trait;
 use bollard::models::{ContainerInspectResponse, ContainerSummary, EndpointSettings};
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::containers::{
     Paths, endpoints, is_one_off, own_mounts, place, printers, started_at, unit, visible,
 };
 use super::docker::{self, PROJECT};
 use super::lease::Leases;
+use super::swarm::{NAMESPACE, Swarm};
 use super::{Action, Engine, EngineError, Line, Printer, Span, here};
 use crate::inventory::{Inventory, Network, Stack};
 use crate::names::StackName;
@@ -26,7 +28,10 @@ const JOINED: &str = "usher-joined";
 /// How long what an inspection said is believed when no event spoke against it.
 const INSPECTION_GOOD_FOR: Duration = Duration::from_secs(25);
 
-/// A Docker engine whose stacks are Compose projects.
+/// How often a Swarm is looked at while something changes that no event tells.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A Docker engine whose stacks are Compose projects, and those of its Swarm.
 #[derive(Debug)]
 pub struct Compose {
     pub(super) engine: docker::Engine,
@@ -36,6 +41,7 @@ pub struct Compose {
     inspections: Mutex<HashMap<String, Inspection>>,
     leases: Leases,
     acted: Arc<Notify>,
+    swarm: Arc<Swarm>,
 }
 
 /// How containers may be reached.
@@ -66,7 +72,14 @@ impl Compose {
             inspections: Mutex::default(),
             leases: Leases::default(),
             acted: Arc::default(),
+            swarm: Arc::default(),
         }
+    }
+
+    /// As if usher ran in this container of the engine.
+    pub fn inside(mut self, container: &str) -> Self {
+        self.own = Some(container.to_owned());
+        self
     }
 
     /// usher's own container, where it is one of this engine and has a network of its own.
@@ -195,7 +208,15 @@ impl Engine for Compose {
         });
         // Ends with the events, which end with the connection.
         let events = events.map(Some).chain(stream::once(async { None }));
-        let hints = stream::select(events, acted);
+        let looks = stream::unfold(Arc::clone(&self.swarm), |swarm| async move {
+            loop {
+                sleep(LOOK_EVERY).await;
+                if swarm.is_to_be_watched() {
+                    return Some((Some(()), swarm));
+                }
+            }
+        });
+        let hints = stream::select(events, stream::select(acted, looks));
         Ok(hints
             .take_while(|hint| std::future::ready(hint.is_some()))
             .map(drop)
@@ -242,6 +263,8 @@ impl Engine for Compose {
                 units.sort_by_key(|unit| (unit.origin, unit.id.clone()));
             }
         }
+        self.swarm.look(&self.engine).await?;
+        self.swarm.add_to(&mut inventory, &paths, mounts.as_deref());
         for volume in self.engine.volumes().await? {
             let project = volume
                 .labels
@@ -249,7 +272,16 @@ impl Engine for Compose {
                 .and_then(|name| name.parse().ok());
             let place = visible(Path::new(&volume.mountpoint), mounts.as_deref());
             let key = volume.labels.get("com.docker.compose.volume");
-            if let (Some(project), Some(key)) = (project, key) {
+            let deployed = volume.labels.get(NAMESPACE).and_then(|stack| {
+                let key = volume.name.strip_prefix(stack.as_str())?;
+                let name: StackName = stack.parse().ok()?;
+                Some((name, key.strip_prefix('_')?.to_owned()))
+            });
+            if let Some((name, key)) = deployed {
+                if let Some(stack) = inventory.stacks.get_mut(&name) {
+                    stack.volumes.insert(key, place);
+                }
+            } else if let (Some(project), Some(key)) = (project, key) {
                 let stack: &mut Stack = match inventory.stacks.get_mut::<StackName>(&project) {
                     Some(stack) => stack,
                     None => continue,
@@ -289,6 +321,9 @@ impl Engine for Compose {
     }
 
     async fn printers(&self, stack: &StackName) -> Result<Vec<Printer>, EngineError> {
+        if self.swarm.has(stack) {
+            return Ok(self.swarm.printers(stack));
+        }
         let listed = self.engine.containers().await?;
         Ok(printers(&listed, stack))
     }
@@ -312,6 +347,22 @@ impl Compose {
                 None => Ok(()),
             },
             Action::Remove { replica, .. } => self.clear(replica).await,
+            Action::Start { stack, service, .. } if self.swarm.has(stack) => {
+                self.swarm.start(&self.engine, stack, service).await
+            }
+            Action::Stop {
+                stack,
+                service,
+                proof,
+                others,
+                when,
+                ..
+            } if self.swarm.has(stack) => {
+                let place = (stack, service);
+                self.swarm
+                    .stop(&self.engine, proof, others, *when, place)
+                    .await
+            }
             Action::Start { stack, service, .. } => self.start(stack, service).await,
             Action::Stop {
                 proof, when, grace, ..

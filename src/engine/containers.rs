@@ -183,6 +183,7 @@ pub(super) fn unit(
         } else {
             Origin::Declared { number }
         },
+        task: None,
     })
 }
 

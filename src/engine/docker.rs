@@ -1,7 +1,7 @@
 //! The connection to a Docker engine. The only file that names bollard.
 //!
 //! bollard's typed models drop fields they do not know. Where JSON has to survive a round trip (a
-//! container that is cloned) a small client of our own speaks to the same endpoint.
+//! container that is cloned, a service of a Swarm) a small client of our own speaks to the same endpoint.
 
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
@@ -41,6 +41,8 @@ const CALL_WITHIN: Duration = Duration::from_secs(60);
 const LARGEST_ANSWER: usize = 16 << 20;
 /// The label by which Compose marks everything of a project.
 pub(super) const PROJECT: &str = "com.docker.compose.project";
+/// Before the id of one that is no container but a task of a Swarm.
+pub(super) const TASK: &str = "task/";
 
 /// A Docker engine that may come and go.
 #[derive(Debug)]
@@ -118,10 +120,11 @@ impl Engine {
             .ok_or_else(|| self.unreachable("not connected"))
     }
 
-    /// Events of containers and networks, each a hint. What tells that a container is about to
+    /// Events of containers, networks, volumes and of a Swarm, each a hint. What tells that a container is about to
     /// stop is remembered, because no listing shows it.
     pub(super) fn events(&self) -> Result<BoxStream<'static, ()>, EngineError> {
-        let kinds = HashMap::from([("type", vec!["container", "network", "volume"])]);
+        let kinds = ["container", "network", "node", "service", "volume"];
+        let kinds = HashMap::from([("type", kinds.to_vec())]);
         let options = EventsOptionsBuilder::default().filters(&kinds).build();
         let heard = Arc::clone(&self.heard);
         let events = self.connected()?.api.events(Some(options));
@@ -255,7 +258,7 @@ impl Engine {
         }
     }
 
-    /// What a container printed. Ends early where the engine cannot go on.
+    /// What a container printed, or a task, whose id is behind [`TASK`]. Ends early where the engine cannot go on.
     pub(super) fn output(
         &self,
         container: &str,
@@ -273,7 +276,10 @@ impl Engine {
             .follow(span.follow)
             .build();
         let api = self.connected()?.api.clone();
-        let output = api.logs(container, Some(options));
+        let output = match container.strip_prefix(TASK) {
+            Some(task) => api.task_logs(task, Some(options)).boxed(),
+            None => api.logs(container, Some(options)).boxed(),
+        };
         let lines = output
             .map(|piece| match piece {
                 Ok(piece) => line(&piece),
@@ -509,7 +515,7 @@ fn note(heard: &Mutex<Heard>, event: &EventMessage) -> bool {
     if event.typ != Some(EventMessageTypeEnum::CONTAINER) {
         return matches!(
             action,
-            "connect" | "disconnect" | "create" | "destroy" | "mount"
+            "connect" | "disconnect" | "create" | "destroy" | "mount" | "remove" | "update"
         );
     }
     let Some(id) = actor.and_then(|actor| actor.id.clone()) else {

@@ -1,9 +1,8 @@
-//! Who runs the replicas: Docker with Compose projects, child processes, or nobody.
+//! Who runs the replicas: Docker with Compose projects and Swarm stacks, child processes, or nobody.
 //!
 //! An engine lists what there is, hints that something may have changed, and carries out single
 //! actions. It decides nothing.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -25,6 +24,7 @@ mod lease;
 mod output;
 mod processes;
 mod siblings;
+mod swarm;
 pub mod watch;
 
 pub use self::compose::{Compose, NetworkPolicy};
@@ -101,6 +101,8 @@ pub enum Action {
         service: ServiceName,
         /// Names the replica, too.
         proof: DrainProof,
+        /// Of those that the engine may end in its place.
+        others: Vec<DrainProof>,
         when: StopWhen,
         /// From the stop signal to the kill.
         grace: Duration,
@@ -164,6 +166,12 @@ pub enum EngineError {
     /// No number of attempts will help until the stack itself changes.
     #[error("cannot add a replica of {service}: {why}")]
     Unclonable { service: ServiceName, why: String },
+    /// It chose itself, among those that may end.
+    #[error("Swarm ended {ended}")]
+    Instead { ended: String },
+    /// The next one that the engine would end is in use.
+    #[error("Swarm would end {next}, which is not drained")]
+    NotItsTurn { next: String },
     #[error("cannot start `{program}`")]
     Spawn {
         program: String,
@@ -208,6 +216,8 @@ impl EngineError {
                 }
             }
             Self::Busy { .. }
+            | Self::Instead { .. }
+            | Self::NotItsTurn { .. }
             | Self::Claimed { .. }
             | Self::Spawn { .. }
             | Self::Unreachable { .. } => Trouble::Passing,
@@ -259,10 +269,7 @@ impl Engine for Nobody {
     }
 
     async fn list(&self) -> Result<Inventory, EngineError> {
-        Ok(Inventory {
-            stacks: BTreeMap::new(),
-            joined: Vec::new(),
-        })
+        Ok(Inventory::default())
     }
 
     async fn act(&self, action: &Action) -> Result<(), EngineError> {

@@ -149,6 +149,7 @@ impl Processes {
                 mounts: Vec::new(),
                 health: None,
                 origin: Origin::Added { number },
+                task: None,
             },
             number,
             port,

@@ -16,7 +16,7 @@ use super::compose::Compose;
 use super::containers::{
     belongs, is_alive, is_clone, is_resting, is_running, is_unhealthy, label, number, started_at,
 };
-use super::docker::Remove;
+use super::docker::{Engine, Remove};
 use super::{EngineError, LOOKED_AT_FOR, StopWhen};
 use crate::cause::chain;
 use crate::drain::DrainProof;
@@ -142,40 +142,13 @@ impl Compose {
             return Ok(());
         }
         if when == StopWhen::Idle && is_alive(&container) {
-            self.idle(replica).await?;
+            idle(&self.engine, replica, id).await?;
         }
         self.engine.stop(id, grace).await?;
         if label(&container, CLONE_OF).is_some() {
             self.engine.remove(id, Remove::Whatever).await?;
         }
         Ok(())
-    }
-
-    /// # Errors
-    /// It has something to do, or the engine does not say.
-    async fn idle(&self, replica: &ReplicaId) -> Result<(), EngineError> {
-        let path = format!(
-            "/containers/{}/stats?stream=false&one-shot=true",
-            replica.unit()
-        );
-        let used = async || {
-            let stats = self.engine.raw_get(&path).await?;
-            // Nanoseconds of all cores since its start.
-            let used = stats["cpu_stats"]["cpu_usage"]["total_usage"].as_u64();
-            used.map(Duration::from_nanos)
-                .ok_or_else(|| EngineError::Refused {
-                    what: format!("say how busy {replica} is"),
-                    why: "the answer has no `total_usage`".to_owned(),
-                    status: None,
-                })
-        };
-        let before = used().await?;
-        sleep(LOOKED_AT_FOR).await;
-        let share = used()
-            .await?
-            .saturating_sub(before)
-            .div_duration_f64(LOOKED_AT_FOR);
-        super::idle(replica, share)
     }
 
     /// Removes one of usher's own that does not run.
@@ -189,6 +162,34 @@ impl Compose {
             _ => Ok(()),
         }
     }
+}
+
+/// # Errors
+/// It has something to do, or the engine does not say.
+pub(super) async fn idle(
+    engine: &Engine,
+    replica: &ReplicaId,
+    container: &str,
+) -> Result<(), EngineError> {
+    let path = format!("/containers/{container}/stats?stream=false&one-shot=true");
+    let used = async || {
+        let stats = engine.raw_get(&path).await?;
+        // Nanoseconds of all cores since its start.
+        let used = stats["cpu_stats"]["cpu_usage"]["total_usage"].as_u64();
+        used.map(Duration::from_nanos)
+            .ok_or_else(|| EngineError::Refused {
+                what: format!("say how busy {replica} is"),
+                why: "the answer has no `total_usage`".to_owned(),
+                status: None,
+            })
+    };
+    let before = used().await?;
+    sleep(LOOKED_AT_FOR).await;
+    let share = used()
+        .await?
+        .saturating_sub(before)
+        .div_duration_f64(LOOKED_AT_FOR);
+    super::idle(replica, share)
 }
 
 enum Unmade {

@@ -142,6 +142,9 @@ fn host(node: &NodeStatus) -> Markup {
         @if let Some(share) = node.disk_available {
             (fact("Disk free", html! { (percent(share)) }))
         }
+        @if let Some(member) = &node.swarm && member.state != "ready" {
+            (fact("Node", html! { (node.name) " " b.warning { (member.state) } }))
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 mod certificates;
 mod decisions;
 mod judge;
+mod swarm;
 mod together;
 mod whole;
 
@@ -61,6 +62,7 @@ pub struct Status {
     pub reasons: Vec<Reason>,
     pub totals: Totals,
     pub engine: EngineStatus,
+    /// This machine first, then the others of its Swarm.
     pub nodes: Vec<NodeStatus>,
     pub instances: Vec<InstanceStatus>,
     /// Whether the files, as they are now, are in force. Part of the metrics.
@@ -111,6 +113,9 @@ pub struct EngineStatus {
     pub kind: &'static str,
     pub connected: bool,
     pub last_sync: Option<Moment>,
+    /// How often a Swarm ended another task than the one that was drained. Part of the metrics.
+    #[serde(skip)]
+    pub wrong_tasks: u64,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -120,6 +125,23 @@ pub struct NodeStatus {
     pub memory_available: Option<f64>,
     pub disk_available: Option<f64>,
     pub status: Level,
+    /// What its Swarm says of it, where it is of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swarm: Option<MemberStatus>,
+}
+
+/// A machine of a Swarm, in Docker's words.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct MemberStatus {
+    /// `manager` or `worker`.
+    pub role: &'static str,
+    /// Whether it is the manager that decides.
+    pub leader: bool,
+    /// `ready`, `down`, `disconnected`, `unknown`; of a manager that the others do not reach
+    /// `unreachable`.
+    pub state: String,
+    /// `active`, `pause` or `drain`.
+    pub availability: String,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -299,8 +321,9 @@ impl Controller {
                 kind: self.engine.kind,
                 connected: self.listing.error.is_none() && self.listing.inventory.is_some(),
                 last_sync: self.listing.last_sync.map(Moment),
+                wrong_tasks: self.wrong_tasks(),
             },
-            nodes: vec![node],
+            nodes: self.nodes(node),
             instances,
             last_reload_succeeded: self.current.last_reload.is_ok(),
             synced: self.listing.inventory.is_some(),
@@ -449,7 +472,10 @@ impl Controller {
         ReplicaStatus {
             id: replica.unit.id.short().to_owned(),
             name: replica.unit.name.clone(),
-            node: self.host.name.clone(),
+            node: match &replica.unit.task {
+                Some(task) => task.node.clone(),
+                None => self.host.name.clone(),
+            },
             image: replica.unit.image.clone(),
             address: super::reach::address(service, &replica.unit)
                 .map(|address| address.to_string()),
@@ -475,6 +501,7 @@ impl Controller {
             memory_available: self.host.memory_available.map(hundredths),
             disk_available: self.host.disk_available.map(hundredths),
             status: levels.into_iter().max().unwrap_or(Level::Healthy),
+            swarm: None,
         }
     }
 }

@@ -20,6 +20,7 @@ impl Controller {
             ("configuration", self.judge_configuration()),
             ("host", self.judge_host(node)),
             ("listeners", self.judge_listeners()),
+            ("swarm", self.judge_swarm()),
         ];
         if let Some((stack, why)) = self.misfits.first_key_value() {
             shared.push((

@@ -14,6 +14,7 @@ use crate::plan::{EndpointReport, InstanceReport, Target, Usage};
 use crate::prober::Outcome;
 
 mod operator;
+mod swarm;
 
 const CONFIG: &str = r#"
 [[instance]]
@@ -73,6 +74,7 @@ fn unit(name: &str, origin: Origin) -> Unit {
         mounts: Vec::new(),
         health: None,
         origin,
+        task: None,
     }
 }
 
@@ -124,11 +126,11 @@ impl Edge {
             .collect();
         let stack = Stack {
             services,
-            volumes: BTreeMap::new(),
+            ..Stack::default()
         };
         Inventory {
             stacks: BTreeMap::from([("congress".parse().expect("name"), stack)]),
-            joined: Vec::new(),
+            ..Inventory::default()
         }
     }
 

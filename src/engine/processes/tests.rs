@@ -97,6 +97,7 @@ fn stop(unit: &Unit, when: StopWhen) -> Action {
         stack,
         service,
         proof: gate.proof(Instant::now()).expect("nobody is inside"),
+        others: Vec::new(),
         when,
         grace: Duration::from_millis(200),
     }

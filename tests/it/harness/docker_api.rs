@@ -27,9 +27,10 @@ use tokio::sync::broadcast;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
+use super::docker_swarm::{self, Cluster};
 use super::origin::{self, Seen};
 
-type Body = UnsyncBoxBody<Bytes, Infallible>;
+pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// What goes wrong, the next so many times that a call begins like this: `POST /containers/create`.
 #[derive(Clone, Debug)]
@@ -64,12 +65,12 @@ pub struct Call {
 #[derive(Debug)]
 pub struct DockerApi {
     folder: TempDir,
-    state: Arc<State>,
+    pub(super) state: Arc<State>,
     _serving: JoinSet<()>,
 }
 
 #[derive(Debug)]
-struct State {
+pub(super) struct State {
     id: String,
     /// The first three octets of the addresses of its containers.
     network: [u8; 3],
@@ -78,9 +79,10 @@ struct State {
     faults: Mutex<Vec<Fault>>,
     calls: Mutex<Vec<Call>>,
     /// Containers that were stopped while somebody was connected.
-    cut: Mutex<Vec<String>>,
+    pub(super) cut: Mutex<Vec<String>>,
     mute: AtomicBool,
     events: broadcast::Sender<Value>,
+    pub(super) cluster: Mutex<Option<Cluster>>,
 }
 
 #[derive(Debug)]
@@ -114,6 +116,7 @@ impl DockerApi {
             cut: Mutex::default(),
             mute: AtomicBool::new(false),
             events: broadcast::channel(1024).0,
+            cluster: Mutex::default(),
         });
         let mut serving = JoinSet::new();
         let shared = Arc::clone(&state);
@@ -171,6 +174,17 @@ impl DockerApi {
         start(&self.state, &id, None).await;
     }
 
+    /// A container of nobody's, which runs, on the engine's own bridge. Gives its id.
+    pub async fn alone(&self, name: &str) -> String {
+        let body = json!({
+            "Labels": {},
+            "NetworkingConfig": { "EndpointsConfig": { "bridge": {} } },
+        });
+        let id = create(&self.state, name, body).expect("created");
+        start(&self.state, &id, None).await;
+        id
+    }
+
     /// A container of nobody's.
     pub fn stranger(&self, name: &str) {
         create(&self.state, name, json!({ "Labels": {} })).expect("created");
@@ -219,6 +233,10 @@ impl DockerApi {
 
 impl State {
     fn tell(&self, action: &str, id: &str, attributes: Value) {
+        self.tell_of("container", action, id, attributes);
+    }
+
+    pub(super) fn tell_of(&self, what: &str, action: &str, id: &str, attributes: Value) {
         if self.mute.load(Ordering::Relaxed) {
             return;
         }
@@ -226,12 +244,19 @@ impl State {
         let nanos = i64::try_from(now.as_nanosecond()).expect("this century");
         // Nobody may listen.
         let _ = self.events.send(json!({
-            "Type": "container",
+            "Type": what,
             "Action": action,
             "Actor": { "ID": id, "Attributes": attributes },
             "time": now.as_second(),
             "timeNano": nanos,
         }));
+    }
+
+    /// The address of the next one that is made.
+    pub(super) fn next_address(&self) -> Ipv4Addr {
+        let number = self.made.fetch_add(1, Ordering::Relaxed) + 1;
+        let [a, b, c] = self.network;
+        Ipv4Addr::new(a, b, c, u8::try_from(number).expect("few"))
     }
 
     fn fault(&self, what: &str) -> Option<Wrong> {
@@ -376,6 +401,9 @@ async fn route(
         let message = json!({ "message": format!("No such thing: {path}") });
         json_answer(StatusCode::NOT_FOUND, &message)
     };
+    if let Some(answer) = docker_swarm::route(state, method, &parts, query, &body) {
+        return answer;
+    }
     let known = |id: &str| state.containers.lock().expect("lock").contains_key(id);
     match (method.as_str(), parts.as_slice()) {
         ("GET", ["version"]) => ok(&json!({
@@ -395,6 +423,22 @@ async fn route(
                 Ok(id) => json_answer(StatusCode::CREATED, &json!({ "Id": id })),
                 Err(why) => json_answer(StatusCode::CONFLICT, &json!({ "message": why })),
             }
+        }
+        ("POST", ["networks", network, way]) => {
+            let name = network
+                .trim_start_matches("id%20of%20")
+                .trim_start_matches("id of ");
+            let id = body["Container"].as_str().expect("a container");
+            let mut containers = state.containers.lock().expect("lock");
+            let container = containers.get_mut(id).expect("known");
+            let networks = container.networks.as_object_mut().expect("an object");
+            match *way {
+                "connect" => drop(networks.insert(name.to_owned(), body["EndpointConfig"].clone())),
+                _ => drop(networks.remove(name)),
+            }
+            drop(containers);
+            state.tell_of("network", way, network, json!({}));
+            done()
         }
         (_, ["containers", id, ..]) if !known(id) => missing(),
         ("GET", ["containers", id, "json"]) => ok(&inspect(state, id)),
@@ -498,7 +542,7 @@ fn inspect(state: &State, id: &str) -> Value {
     })
 }
 
-fn json_answer(status: StatusCode, value: &Value) -> Response<Body> {
+pub(super) fn json_answer(status: StatusCode, value: &Value) -> Response<Body> {
     let body = match value {
         Value::Null => Bytes::new(),
         value => Bytes::from(value.to_string()),

@@ -1,0 +1,223 @@
+//! A stack of a real Swarm of one node, with usher in a container on its overlay network.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::harness::client::{Front, Socket};
+use crate::harness::contained::Contained;
+use crate::harness::docker::{docker, must, origin_image};
+use crate::harness::eventually::{check, eventually};
+
+const SOCKET: &str = "wss://congress.example.org/ws/";
+
+/// The engine as a manager, for as long as the test takes. Whatever was made in it goes with it.
+struct Swarm {
+    stack: String,
+}
+
+impl Swarm {
+    fn init(name: &str) -> Self {
+        let swarm = Self {
+            stack: format!("ushertest{}{name}", std::process::id()),
+        };
+        must(&["swarm", "init", "--advertise-addr", "127.0.0.1"]);
+        swarm
+    }
+
+    fn network(&self) -> String {
+        format!("{}_default", self.stack)
+    }
+
+    fn service(&self) -> String {
+        format!("{}_web", self.stack)
+    }
+
+    /// As `docker stack deploy` does it.
+    fn deploy(&self, replicas: u32, attachable: bool) {
+        let attachable = format!("--attachable={attachable}");
+        must(&[
+            "network",
+            "create",
+            "-d",
+            "overlay",
+            &attachable,
+            &self.network(),
+        ]);
+        let label = format!("com.docker.stack.namespace={}", self.stack);
+        let count = replicas.to_string();
+        must(&[
+            "service",
+            "create",
+            "--detach",
+            "--no-resolve-image",
+            "--name",
+            &self.service(),
+            "--label",
+            &label,
+            "--container-label",
+            "kept=yes",
+            "--network",
+            &self.network(),
+            "--stop-grace-period",
+            "2s",
+            "--replicas",
+            &count,
+            &origin_image(),
+        ]);
+    }
+
+    /// The tasks that are wanted and run: their ids by slot.
+    fn tasks(&self) -> BTreeMap<String, String> {
+        let filter = ["--filter", "desired-state=running", "--no-trunc"];
+        let format = ["--format", "{{.Name}} {{.ID}} {{.CurrentState}}"];
+        let service = self.service();
+        let listed = must(&[&["service", "ps"], &filter[..], &format[..], &[&service]].concat());
+        let running = listed.lines().filter(|line| line.contains("Running"));
+        let pairs = running.filter_map(|line| {
+            let mut words = line.split(' ');
+            let slot = words.next()?.rsplit('.').next()?.to_owned();
+            Some((slot, words.next()?.to_owned()))
+        });
+        pairs.collect()
+    }
+
+    fn tables(&self) -> String {
+        format!(
+            "[[instance]]\nname = \"congress\"\nstack = \"{}\"\ndomains = [\"congress.example.org\"]\n\
+             [instance.scale]\nsessions-per-replica = 2\ndown-after = \"1h\"\n\
+             [instance.service.web]\nrole = \"sessions\"\nport = 8000\nprobe = \"/\"\nmax = 4\n",
+            self.stack
+        )
+    }
+}
+
+impl Drop for Swarm {
+    fn drop(&mut self) {
+        docker(&["service", "rm", &self.service()]);
+        // A node that leaves with tasks on it takes them with it, and may leave their containers.
+        let filter = format!("label=com.docker.swarm.service.name={}", self.service());
+        for _ in 0..50 {
+            let listed = docker(&["ps", "-aq", "--filter", &filter]);
+            if listed.stdout.is_empty() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        docker(&["network", "rm", &self.network()]);
+        docker(&["swarm", "leave", "--force"]);
+        docker(&["network", "rm", "docker_gwbridge"]);
+    }
+}
+
+async fn served(usher: &Contained) {
+    eventually("usher serves the stack", async || {
+        let open = tokio::net::TcpStream::connect(usher.https()).await;
+        if open.is_err() {
+            return Err((0, usher.log()));
+        }
+        let status = usher.status().await;
+        check(status == 200, (status, usher.log()))
+    })
+    .await;
+}
+
+async fn scale(usher: &Contained, replicas: u32) {
+    let order = json!({
+        "do": "scale", "instance": "congress", "service": "web", "replicas": replicas,
+    });
+    let said = usher.order(&order).await;
+    assert_eq!(said["done"], true, "{said}");
+}
+
+fn replica_states(usher: &Contained) -> Vec<(String, String)> {
+    let stats = usher.stats();
+    let replicas = stats["instances"][0]["services"][0]["replicas"].clone();
+    let mut states: Vec<_> = replicas
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|one| (one["name"].to_string(), one["state"].to_string()))
+        .collect();
+    states.sort();
+    states
+}
+
+async fn all_ready(usher: &Contained, count: usize) {
+    eventually(&format!("{count} replicas are ready"), async || {
+        let states = replica_states(usher);
+        let ready = states.iter().all(|(_, state)| state == "\"ready\"");
+        check(ready && states.len() == count, (states, usher.log()))
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs docker"]
+async fn scaling_touches_no_other_task_and_ends_exactly_the_drained_one() {
+    let swarm = Swarm::init("scaled");
+    swarm.deploy(2, true);
+    let usher = Contained::start(&swarm.stack, &swarm.tables());
+    served(&usher).await;
+    all_ready(&usher, 2).await;
+    let two = swarm.tasks();
+    assert_eq!(two.len(), 2, "{two:?}");
+
+    scale(&usher, 3).await;
+    all_ready(&usher, 3).await;
+    let three = swarm.tasks();
+    assert_eq!(three.len(), 3, "{three:?}");
+    // Specifications that differed in anything but the number would start every task anew.
+    assert!(
+        two.iter().all(|task| three.get(task.0) == Some(task.1)),
+        "{two:?} {three:?}"
+    );
+
+    let mut sockets: Vec<Socket> = Vec::new();
+    for _ in 0..6 {
+        sockets.push(usher.ask(SOCKET).websocket().await.expect("opened"));
+    }
+    scale(&usher, 2).await;
+    eventually("the highest slot drains", async || {
+        let states = replica_states(&usher);
+        let drains = states
+            .iter()
+            .filter(|(name, state)| name.contains("web.3") == (state == "\"draining\""));
+        check(drains.count() == 3, states.clone())
+    })
+    .await;
+    for socket in &mut sockets {
+        assert!(socket.echo("still here").await.ends_with("still here"));
+    }
+    assert_eq!(swarm.tasks(), three, "in use, and not ended");
+
+    for socket in sockets {
+        socket.close().await;
+    }
+    eventually("the drained task is ended, and no other", async || {
+        let tasks = swarm.tasks();
+        check(tasks == two, (tasks, usher.log()))
+    })
+    .await;
+    all_ready(&usher, 2).await;
+    assert!(!usher.log().contains("was not drained"), "{}", usher.log());
+    assert_eq!(usher.status().await, 200);
+}
+
+#[tokio::test]
+#[ignore = "needs docker"]
+async fn an_overlay_that_is_not_attachable_is_told_with_the_remedy() {
+    let swarm = Swarm::init("closed");
+    swarm.deploy(1, false);
+    let usher = Contained::start(&swarm.stack, &swarm.tables());
+    eventually("the reason", async || {
+        let reasons = usher.stats()["instances"][0]["reasons"].to_string();
+        check(reasons.contains("attachable: true"), (reasons, usher.log()))
+    })
+    .await;
+    let nodes = usher.stats()["nodes"].clone();
+    let manager = nodes.as_array().into_iter().flatten().any(|node| {
+        node["swarm"]["role"] == "manager" && node["swarm"]["state"] == Value::from("ready")
+    });
+    assert!(manager, "{nodes}");
+}
