@@ -27,6 +27,8 @@ struct Instance {
     status: String,
     standby: bool,
     paused: bool,
+    asleep: bool,
+    rented_out: bool,
     websockets: u32,
     requests_in_flight: u32,
     held: u32,
@@ -124,11 +126,14 @@ fn row(instance: &Instance) -> [String; 8] {
             None => certificate.state.clone(),
         },
     );
-    let status = match (instance.paused, instance.standby) {
-        (true, _) => "paused".to_owned(),
-        (_, true) => "standby".to_owned(),
-        _ => instance.status.clone(),
-    };
+    let words = [
+        (instance.paused, "paused"),
+        (instance.standby, "standby"),
+        (instance.rented_out, "rented-out"),
+        (instance.asleep, "scaled to zero"),
+    ];
+    let rests = words.iter().find(|(is, _)| *is).map(|(_, word)| *word);
+    let status = rests.unwrap_or(&instance.status).to_owned();
     [
         instance.name.clone(),
         status,
@@ -163,6 +168,7 @@ mod tests {
             }],
             "instances": [{
                 "name": "congress", "status": "warning", "standby": false, "paused": false,
+                "asleep": false, "rented_out": false,
                 "websockets": 640, "requests_in_flight": 9, "held": 3,
                 "services": [
                     { "name": "web", "role": "sessions", "ready": 4, "desired": 5 },

@@ -198,10 +198,10 @@ port = "8000"
 
 #[test]
 fn a_key_of_a_later_version_is_not_taken_for_a_typing_error() {
-    let found = issues(&format!("{SMALL}\n[instance.rental]\nfrom = 2026-12-01\n"));
+    let found = issues(&format!("{SMALL}\n[engine.tls]\nca = \"ca.pem\"\n"));
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(
-        found[0].contains("instance.congress.rental: is not supported by usher"),
+        found[0].contains("engine.tls: is not supported by usher"),
         "{found:?}"
     );
 }
@@ -226,13 +226,40 @@ fn a_value_that_would_not_be_acted_on_is_refused() {
             "acme.challenges",
         ),
         ("[acme]\ndns-hook = [\"dns-hook.sh\"]", "acme.dns-hook"),
-        ("[scale]\nidle-to-zero = \"30m\"", "scale.idle-to-zero"),
+        ("[scale]\nidle-to-zero = \"0s\"", "scale.idle-to-zero"),
+        ("[scale]\nidle-to-zero = \"often\"", "scale.idle-to-zero"),
+        ("[scale]\nno-wake = [\"backup/\"]", "scale.no-wake"),
         ("[admin]\nlisten = \"0.0.0.0:9900\"", "admin.listen"),
     ] {
         let found = issues(text);
         assert_eq!(found.len(), 1, "{text}: {found:?}");
         assert!(found[0].contains(key), "{text}: {found:?}");
     }
+}
+
+#[test]
+fn a_stack_may_rest_when_nobody_comes_and_outside_its_rental() {
+    let text = "[scale]\nidle-to-zero = \"30m\"\nno-wake = [\"/backup/\"]\n\
+                [[instance]]\nname = \"one\"\ndomains = [\"one.example.org\"]\n\
+                [instance.scale]\nidle-to-zero = \"never\"\nno-wake = []\n\
+                [instance.service.web]\nrole = \"sessions\"\n\
+                [[instance]]\nname = \"two\"\ndomains = [\"two.example.org\"]\n\
+                rental = { from = 2026-12-01, until = 2026-12-31 }\n\
+                [instance.service.web]\nrole = \"sessions\"\n";
+    let config = good(text);
+    let (one, two) = (instance(&config, "one"), instance(&config, "two"));
+    assert_eq!((one.scale.idle_to_zero, one.rental), (None, None));
+    assert!(one.site.no_wake.is_empty());
+    let half_an_hour = std::time::Duration::from_secs(1_800);
+    assert_eq!(two.scale.idle_to_zero, Some(half_an_hour));
+    assert_eq!(two.site.no_wake, ["/backup/"]);
+    let rental = two.rental.expect("rented");
+    assert_eq!(rental.to_string(), "2026-12-01 to 2026-12-31");
+
+    let told = |rental: &str| issues(&format!("{SMALL}\n[instance.rental]\n{rental}")).join("\n");
+    assert!(told("from = 2026-12-01").contains("rental: missing field `until`"));
+    assert!(told("from = 2026-12-02\nuntil = 2026-12-01").contains("ends on 2026-12-01"));
+    assert!(told("from = 2026-12-01T00:00:00Z\nuntil = 2026-12-02").contains("is no day"));
 }
 
 #[test]

@@ -59,6 +59,7 @@ mod overload;
 mod panics;
 mod proxy_protocol;
 mod reload;
+mod rests;
 mod routing;
 mod scaling;
 mod shutdown;

@@ -26,6 +26,8 @@ pub(super) fn policy() -> Policy {
             },
         ],
         events: Arc::from([]),
+        idle_to_zero: None,
+        rental: None,
     }
 }
 
@@ -37,6 +39,8 @@ pub(super) struct Stack {
     pub(super) seen: [Seen; 2],
     pub(super) fresh: bool,
     pub(super) obeys: bool,
+    /// Who comes in the next second, and is gone again.
+    pub(super) visits: u32,
 }
 
 pub(super) fn crew(present: u32) -> Crew {
@@ -63,6 +67,7 @@ impl Stack {
             seen: [seen(webs), seen(workers)],
             fresh: true,
             obeys: true,
+            visits: 0,
         }
     }
 
@@ -77,6 +82,8 @@ impl Stack {
         self.now.wall += Duration::from_secs(1);
         let observation = Observation {
             fresh: self.fresh,
+            visitors: 0,
+            visits: std::mem::take(&mut self.visits),
             services: self.seen.to_vec(),
         };
         let decisions = decide(&self.policy, &mut self.state, &observation, self.now);
@@ -96,18 +103,18 @@ impl Stack {
         decisions
     }
 
-    fn seconds(&mut self, seconds: u32) -> [Decision; 2] {
+    pub(super) fn seconds(&mut self, seconds: u32) -> [Decision; 2] {
         for _ in 1..seconds {
             self.second();
         }
         self.second()
     }
 
-    fn webs(&self) -> u32 {
+    pub(super) fn webs(&self) -> u32 {
         self.seen[0].crew.present
     }
 
-    fn workers(&self) -> u32 {
+    pub(super) fn workers(&self) -> u32 {
         self.seen[1].crew.present
     }
 }

@@ -13,6 +13,8 @@ use crate::names::{Generation, ReplicaId};
 use crate::plan::{EndpointReport, InstanceReport, Target, Usage};
 use crate::prober::Outcome;
 
+mod rests;
+
 const CONFIG: &str = r#"
 [[instance]]
 name = "congress"
@@ -42,6 +44,8 @@ struct Edge {
     sessions: BTreeMap<String, u32>,
     /// The plan that the reports have seen; the newest unless said otherwise.
     report_applied: Option<Generation>,
+    /// Requests that said that somebody is there.
+    visits: u64,
     made: u32,
 }
 
@@ -92,6 +96,7 @@ impl Edge {
             units: BTreeMap::new(),
             sessions: BTreeMap::new(),
             report_applied: None,
+            visits: 0,
             made: 0,
         }
     }
@@ -167,7 +172,10 @@ impl Edge {
             ..Report::default()
         };
         for (name, instance) in &plan.instances {
-            let mut seen = InstanceReport::default();
+            let mut seen = InstanceReport {
+                visits: self.visits,
+                ..InstanceReport::default()
+            };
             for endpoint in instance
                 .services
                 .values()
