@@ -35,6 +35,11 @@ pub(super) fn lower_rental(
         report(issues, field.at.error(text));
         return None;
     }
+    if zone.is_unknown() {
+        let text = "counts days of UTC: the time zone of this machine is not known; set `TZ`, or \
+                    mount /etc/localtime into usher's container";
+        report(issues, field.at.warning(text));
+    }
     let after = until.tomorrow().ok();
     let (Some(begins), Some(ends)) = (
         midnight(from, zone),
@@ -66,6 +71,11 @@ mod tests {
     use super::*;
 
     fn lower(from: &str, until: &str, zone: &TimeZone) -> Result<Rental, Vec<String>> {
+        let (rental, told) = lower_and_tell(from, until, zone);
+        rental.ok_or(told)
+    }
+
+    fn lower_and_tell(from: &str, until: &str, zone: &TimeZone) -> (Option<Rental>, Vec<String>) {
         let issues = RefCell::default();
         let at = At {
             source: Source::new("usher.toml".to_owned(), String::new()).into(),
@@ -77,11 +87,8 @@ mod tests {
             until: until.parse().expect("a date"),
         };
         let rental = lower_rental(&Field { value, at }, zone, &issues);
-        let told = || {
-            let issues = issues.borrow();
-            issues.iter().map(ToString::to_string).collect()
-        };
-        rental.ok_or_else(told)
+        let issues = issues.borrow();
+        (rental, issues.iter().map(ToString::to_string).collect())
     }
 
     fn at(text: &str) -> SystemTime {
@@ -111,6 +118,13 @@ mod tests {
         assert_eq!(length("2026-03-29"), hours(23));
         assert_eq!(length("2026-03-30"), hours(24));
         assert_eq!(length("2026-10-25"), hours(25));
+    }
+
+    #[test]
+    fn a_machine_that_does_not_know_its_time_zone_says_so_and_counts_by_utc() {
+        let (rental, told) = lower_and_tell("2026-12-01", "2026-12-31", &TimeZone::unknown());
+        assert!(rental.is_some_and(|rental| rental.includes(at("2026-12-01T00:00:00Z"))));
+        assert!(told.join("").contains("mount /etc/localtime"), "{told:?}");
     }
 
     #[test]

@@ -246,7 +246,8 @@ fn a_stack_may_rest_when_nobody_comes_and_outside_its_rental() {
                 [[instance]]\nname = \"two\"\ndomains = [\"two.example.org\"]\n\
                 rental = { from = 2026-12-01, until = 2026-12-31 }\n\
                 [instance.service.web]\nrole = \"sessions\"\n";
-    let config = good(text);
+    // Not every machine that runs tests knows its time zone, which is worth a warning.
+    let config = Files::new(text).load(None).config.expect("applied");
     let (one, two) = (instance(&config, "one"), instance(&config, "two"));
     assert_eq!((one.scale.idle_to_zero, one.rental), (None, None));
     assert!(one.site.no_wake.is_empty());
@@ -434,7 +435,7 @@ fn a_domain_belongs_to_one_instance_and_the_live_owner_keeps_it() {
 
 #[test]
 fn an_entry_for_many_makes_instances_of_stacks() {
-    let config = good(
+    let loaded = Files::new(
         r#"
 [[instance]]
 name = "*"
@@ -442,6 +443,7 @@ match = { services = ["web", "worker"] }
 except = ["portainer"]
 domains = ["{stack}.slides.example.org"]
 preset = "openslides"
+rental = { from = 2026-12-01, until = 2026-12-31 }
 [instance.service.web]
 max = 4
 
@@ -449,7 +451,10 @@ max = 4
 name = "named"
 domains = ["named.example.org"]
 "#,
-    );
+    )
+    .load(None);
+    // Not every machine that runs tests knows its time zone, which is worth a warning.
+    let config = loaded.config.expect("applied");
     let services: Vec<_> = ["web", "worker", "redis"]
         .map(|name| name.parse().expect("name"))
         .into();
@@ -462,6 +467,7 @@ domains = ["named.example.org"]
         "saal-1.slides.example.org"
     );
     assert_eq!(instance.services["web"].bounds().expect("scaled").max, 4);
+    assert!(instance.rental.is_some());
     assert!(made("portainer", &services).is_none());
     assert!(made("other", &services[..1]).is_none(), "without a worker");
     assert!(

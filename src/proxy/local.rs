@@ -130,6 +130,13 @@ mod tests {
     }
 
     #[test]
+    fn whoever_waited_for_a_start_comes_back_after_three_seconds() {
+        let answer = Answer::failure(Failure::Starting, Reader::default());
+        let after = ("retry-after", "3".to_owned());
+        assert!(answer.fields.contains(&after), "{:?}", answer.fields);
+    }
+
+    #[test]
     fn a_redirect_keeps_the_body_of_a_post() {
         let to = || "https://a.example/".to_owned();
         assert_eq!(

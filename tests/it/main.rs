@@ -30,6 +30,7 @@ mod discovery;
 mod docker_container;
 mod docker_deploys;
 mod docker_discovery;
+mod docker_rests;
 mod docker_scaling;
 mod encoding;
 mod endurance;
