@@ -159,6 +159,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_rests_says_why_in_the_place_of_its_status() {
+        let status = |paused, standby, rented_out, asleep| {
+            let instance = serde_json::json!({
+                "name": "congress", "status": "healthy", "standby": standby, "paused": paused,
+                "asleep": asleep, "rented_out": rented_out,
+                "websockets": 0, "requests_in_flight": 0, "held": 0,
+                "services": [], "savings": null, "certificates": [],
+            });
+            let instance: Instance = serde_json::from_value(instance).expect("an instance");
+            let [_, status, ..] = row(&instance);
+            status
+        };
+        assert_eq!(status(false, false, false, false), "healthy");
+        assert_eq!(status(false, false, false, true), "scaled to zero");
+        assert_eq!(status(false, false, true, true), "rented-out");
+        assert_eq!(status(false, true, true, false), "standby");
+        assert_eq!(status(true, true, false, false), "paused");
+    }
+
+    #[test]
     fn the_table_has_a_line_per_instance_and_the_reasons_below() {
         let stats = serde_json::json!({
             "status": "warning",

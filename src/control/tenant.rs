@@ -210,21 +210,24 @@ impl Tenant {
         // Somebody else removed replicas of a stack that is still there: a deployment, mostly.
         let deployed = self.deployed_until.is_some_and(|until| until > now.at) && self.stack_exists;
         let asleep = self.is_asleep();
-        let scaled = &self.scaler.policy.services;
-        let empty = self
-            .services
-            .values()
-            .all(|state| state.replicas.is_empty());
-        // Who usher put to rest before it was started anew, nobody knows any more.
-        let found_at_rest = !self.looked_at && empty && self.instance.rental.is_some();
-        self.looked_at |= !unknown;
-        for (name, state) in &mut self.services {
-            let scaled = scaled
+        let services = &self.scaler.policy.services;
+        let is_scaled = |name: &ServiceName| {
+            let mut services = services.iter();
+            services.any(|one| *one.name == *name.as_str() && one.kind != Kind::Fixed)
+        };
+        // Who put it to rest before usher was started anew, nobody knows any more.
+        let first = !self.looked_at && !unknown;
+        self.looked_at |= first;
+        let found_at_rest = first
+            && self.instance.rental.is_some()
+            && self
+                .services
                 .iter()
-                .any(|one| *one.name == *name.as_str() && one.kind != Kind::Fixed);
-            if scaled {
-                state.laid_down |= found_at_rest && !unknown;
-                let resting = asleep || !self.rented;
+                .all(|(name, state)| !is_scaled(name) || state.replicas.is_empty());
+        let resting = asleep || !self.rented;
+        for (name, state) in &mut self.services {
+            if is_scaled(name) {
+                state.laid_down |= found_at_rest;
                 state.foresee(now, resting, asleep, engine.starts_from_nothing);
             } else {
                 state.coming = state.is_coming(now);

@@ -179,12 +179,16 @@ async fn a_wake_that_fails_backs_off_and_the_page_can_say_so() {
 
 #[tokio::test]
 async fn an_operators_stop_is_not_undone_and_a_new_usher_finds_a_stack_at_rest() {
+    let redis = "[instance.service.redis]\nrole = \"fixed\"\n";
     for (text, wakes) in [(CONFIG.to_owned(), false), (idle(), true)] {
+        let text = format!("{text}{redis}");
         let mut edge = Edge::new(&text);
         edge.units = Edge::running().units;
         for unit in edge.units.values_mut().flatten() {
             unit.phase = Phase::Exited { code: 0 };
         }
+        let redis = unit("redis_1", Origin::Declared { number: 1 });
+        edge.units.insert("redis", vec![redis]);
         edge.list();
         let mut stack = Compose(edge);
         assert!(stack.seconds(5).is_empty(), "nobody has come");
@@ -194,8 +198,35 @@ async fn an_operators_stop_is_not_undone_and_a_new_usher_finds_a_stack_at_rest()
 }
 
 #[tokio::test]
+async fn a_new_usher_within_the_rental_starts_what_an_earlier_one_has_stopped() {
+    let text = CONFIG.replace(
+        "name = \"congress\"",
+        "name = \"congress\"\nrental = { from = 1970-01-01, until = 1970-01-31 }",
+    );
+    let text = format!("{text}[instance.service.redis]\nrole = \"fixed\"\n");
+    let mut edge = Edge::new(&text);
+    edge.units = Edge::running().units;
+    for unit in edge.units.values_mut().flatten() {
+        unit.phase = Phase::Exited { code: 143 };
+    }
+    let redis = unit("redis_1", Origin::Declared { number: 1 });
+    edge.units.insert("redis", vec![redis]);
+    edge.list();
+    let mut stack = Compose(edge);
+    assert_eq!(sorted(stack.seconds(3)), ["start web", "start worker"]);
+    // From now on a stop is an operator's.
+    for name in ["web", "worker"] {
+        for unit in stack.0.units.get_mut(name).expect("known") {
+            unit.phase = Phase::Exited { code: 0 };
+        }
+    }
+    stack.0.list();
+    assert!(stack.seconds(60).is_empty());
+}
+
+#[tokio::test]
 async fn outside_its_rental_a_stack_runs_nothing_asks_nobody_and_comes_back_when_it_begins() {
-    // Sunday, 18 January 1970, is long before; the edge's clock begins twelve days after 1970 did.
+    // The edge's clock begins twelve days after 1970 did.
     let day = |text: &str| {
         CONFIG.replace(
             "name = \"congress\"",
@@ -215,7 +246,7 @@ async fn outside_its_rental_a_stack_runs_nothing_asks_nobody_and_comes_back_when
     stack.0.visits += 9;
     assert!(stack.seconds(100).is_empty());
 
-    // Three days around the clock of this test, in whatever zone it runs.
+    // The middle of it, in whatever zone this runs.
     stack.0.now.wall = "2026-12-15T12:00:00Z"
         .parse::<jiff::Timestamp>()
         .expect("a moment")
