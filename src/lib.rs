@@ -18,7 +18,8 @@
 //!                                       │                      endpoint ──▶ replica
 //!              ┌── Plan (whole, numbered, immutable) ──▶ routing::apply ──▶ ArcSwap<Table>
 //!              │                                             │
-//!              └◀─ Report (applied generation, counts) ◀─────┘   every second and after each plan
+//!              └◀─ Report (applied generation, counts) ◀─────┘   every second, after each plan, and
+//!                                                               when somebody comes to who is asleep
 //! ```
 //!
 //! The control plane never sees a socket or a table. The data plane never sees an engine or a

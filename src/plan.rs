@@ -121,6 +121,8 @@ pub struct Site {
     pub limits: Limits,
     /// The code of the close frame that ends a drained websocket (RFC 6455 §7.4).
     pub close_code: u16,
+    /// Paths whose requests are nobody's presence: they wake nothing and keep nothing awake.
+    pub no_wake: Vec<String>,
 }
 
 impl Default for Site {
@@ -137,6 +139,7 @@ impl Default for Site {
             deny: Vec::new(),
             limits: Limits::default(),
             close_code: 1012,
+            no_wake: Vec::new(),
         }
     }
 }
@@ -203,6 +206,8 @@ pub enum Condition {
     Paused,
     /// Declared and known, starts nothing, answers with its own page.
     Standby,
+    /// Outside its rental: as on standby, with a page that says so.
+    Unrented,
 }
 
 /// Which requests go where.
@@ -258,6 +263,10 @@ pub struct ServicePlan {
     pub stranded: bool,
     /// A replica is starting or has been ordered: it is worth waiting for.
     pub coming: bool,
+    /// Nobody was there for long, and nothing runs until somebody comes.
+    pub asleep: bool,
+    /// Starts of it fail, and the next is some time away.
+    pub failing: bool,
     pub placement: Placement,
     /// Replicas that are ready of the services that follow this one: they answer what comes in by
     /// it. `None` where nobody follows.
@@ -307,7 +316,7 @@ pub struct WantedCertificate {
     pub local: Vec<Domain>,
     /// Serve this pair from disk and order nothing.
     pub pinned: Option<String>,
-    /// False on standby: what the folder holds is served, and nothing is ordered.
+    /// False on standby and outside the rental: what the folder holds is served, and nothing is ordered.
     pub may_order: bool,
     /// From the staging authority, in a folder of its own.
     pub staging: bool,

@@ -31,6 +31,8 @@ fn policy() -> Policy {
             service("worker", Kind::Ratio { of: 0, ratio: 4.0 }, 64),
         ],
         events: std::sync::Arc::from([]),
+        idle_to_zero: None,
+        rental: None,
     }
 }
 
@@ -63,6 +65,8 @@ pub fn measure() -> Vec<Target> {
             };
             let observation = Observation {
                 fresh: true,
+                visitors: 0,
+                visits: 0,
                 services: vec![seen(4, stack % 600), seen(16, 0)],
             };
             (State::default(), observation)

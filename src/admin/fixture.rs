@@ -58,6 +58,8 @@ pub(super) fn instance(name: &str) -> InstanceStatus {
         domains: vec![format!("{name}.example.org")],
         standby: false,
         paused: false,
+        asleep: false,
+        rented_out: false,
         status: Level::Healthy,
         reasons: Vec::new(),
         parts: vec![part("service:web"), part("service:worker")],

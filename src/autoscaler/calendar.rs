@@ -44,6 +44,14 @@ pub fn is_on(event: &Event, now: SystemTime) -> bool {
         })
 }
 
+/// Whether an event runs, its nights included, or begins within this time.
+pub(super) fn is_near(event: &Event, within: Duration, now: SystemTime) -> bool {
+    let (now, start, end) = (seconds(now), seconds(event.start), seconds(event.end));
+    let within = i64::try_from(within.as_secs()).unwrap_or(i64::MAX);
+    let after = i64::try_from(AFTERWARDS.as_secs()).unwrap_or(0);
+    start.saturating_sub(within) <= now && now <= end.saturating_add(after)
+}
+
 /// What is to be there for so many: nine of ten, because not everybody comes; the rest is scaled
 /// for when it does.
 pub fn replicas_for(sessions: u32, per_replica: u32) -> u32 {
@@ -115,6 +123,22 @@ mod tests {
             ..event()
         };
         assert!(is_on(&event, at(20 * 3_600)));
+    }
+
+    #[test]
+    fn an_event_is_near_from_before_its_start_until_a_while_after_its_end() {
+        const HOUR: i64 = 3_600;
+        let within = Duration::from_secs(12 * 3_600);
+        for (when, near) in [
+            (-12 * HOUR - 1, false),
+            (-12 * HOUR, true),
+            // Its night.
+            (15 * HOUR, true),
+            (33 * HOUR + 1_800, true),
+            (33 * HOUR + 1_801, false),
+        ] {
+            assert_eq!(is_near(&event(), within, at(when)), near, "{when}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::observation::{Observation, Seen};
 use super::policy::{Kind, Policy};
 use super::web::{Led, Tick, Web};
 use super::workers::{Leader, Workers};
+use super::zero::Zero;
 use crate::moment::Now;
 
 /// A start nobody has watched takes so long.
@@ -22,6 +23,7 @@ const LONGEST_LEAD: Duration = Duration::from_secs(120);
 #[derive(Clone, Debug, Default)]
 pub struct State {
     services: Vec<(Arc<str>, Memory)>,
+    zero: Zero,
 }
 
 #[derive(Clone, Debug)]
@@ -79,6 +81,11 @@ impl State {
                 web.demand.remember(peaks, days_ago);
             }
         }
+    }
+
+    /// Whether nothing is to run until somebody comes.
+    pub fn is_asleep(&self) -> bool {
+        self.zero.is_asleep()
     }
 
     /// Keeps what is known of the services there are, whatever their order was.
@@ -155,6 +162,10 @@ pub fn decide(
         leaders.push(led);
         decisions.push(decision);
     }
+    // Last, so that the history of demand goes on whatever is decided about it.
+    state
+        .zero
+        .overrule(policy, observation, &leaders, now, &mut decisions);
     decisions
 }
 
@@ -173,5 +184,7 @@ fn lead(policy: &Policy, observation: &Observation) -> Duration {
 
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod rests;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::format_span;
+use crate::config::model::Rental;
 
 /// What is to become of one service.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +47,8 @@ pub struct Inputs {
 /// What a number comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Term {
+    /// Nobody has been there for so long.
+    Asleep { span: Duration },
     /// Workers are too slow or push back.
     Boost { workers: u32 },
     /// usher has just started, and what runs stays.
@@ -93,6 +96,10 @@ pub enum Term {
         per_replica: u32,
         count: u32,
     },
+    /// Its rental has not begun or is over.
+    Unrented { rental: Rental },
+    /// Nothing ran, and somebody has come.
+    Woken { count: u32 },
 }
 
 /// What kept a wish from being granted.
@@ -161,6 +168,7 @@ impl fmt::Display for Limit {
 impl fmt::Display for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Asleep { span } => write!(f, "nobody has come for {}: 0", format_span(*span)),
             Self::Boost { workers } => write!(f, "handshakes are slow or refused: {workers}"),
             Self::Boot { found } => write!(f, "usher has just started; the {found} it found stay"),
             Self::Busy { busy } => write!(f, "{busy} messages at once are worked on or wait"),
@@ -214,6 +222,8 @@ impl fmt::Display for Term {
                 "at most {peak} sessions in {}, {per_replica} per replica: {count} are enough",
                 format_span(*span)
             ),
+            Self::Unrented { rental } => write!(f, "rented from {rental} only: 0"),
+            Self::Woken { count } => write!(f, "somebody has come: {count}"),
         }
     }
 }

@@ -23,6 +23,9 @@
 //!
 //! **The calendar** raises and never lowers. An operator's number comes before everything.
 //!
+//! **Nobody at all** for `idle-to-zero` (`zero`): nothing runs, whatever the minimum, until somebody
+//! comes. Outside the rental nothing runs in any case.
+//!
 //! **A full host** is shared by weight ([`share()`]); nobody loses a replica to another stack.
 //!
 //! Pure: time is an argument, and nothing here starts or stops anything. `usher simulate` runs the
@@ -42,6 +45,7 @@ mod share;
 mod web;
 mod window;
 mod workers;
+mod zero;
 
 pub use self::calendar::{is_on, next_event, replicas_for};
 pub use self::decide::{State, decide};

@@ -9,6 +9,10 @@ use tokio::time::Instant;
 pub struct Observation {
     /// Whether the counts are of now. Old ones say nothing about demand.
     pub fresh: bool,
+    /// Requests in flight that say that somebody is there: none of a robot or a health check.
+    pub visitors: u32,
+    /// Such requests since the last look, those that are over included.
+    pub visits: u32,
     pub services: Vec<Seen>,
 }
 

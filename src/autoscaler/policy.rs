@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Instance;
-use crate::config::model::{Bounds, Event, Role, ScaleMode};
+use crate::config::model::{Bounds, Event, Rental, Role, ScaleMode};
 
 /// How one stack is scaled.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +18,10 @@ pub struct Policy {
     /// The services that are scaled; those that follow come after those they follow.
     pub services: Vec<ServicePolicy>,
     pub events: Arc<[Event]>,
+    /// Nothing runs when nobody has been there for so long.
+    pub idle_to_zero: Option<Duration>,
+    /// Outside it nothing runs.
+    pub rental: Option<Rental>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -111,6 +115,8 @@ impl Policy {
             spans: Spans::of(instance.scale.down_after),
             services,
             events: Arc::clone(&instance.events),
+            idle_to_zero: instance.scale.idle_to_zero,
+            rental: instance.rental,
         }
     }
 

@@ -49,6 +49,8 @@ pub(super) struct Led {
     /// Something beyond demand keeps it above its minimum.
     pub(super) lifted: bool,
     pub(super) ghost: bool,
+    /// What was found at the start stays.
+    pub(super) boot: bool,
     pub(super) panic: bool,
     /// The stack says that it is too much.
     pub(super) overloaded: bool,
@@ -132,6 +134,7 @@ impl Web {
             load: seen.load,
             lifted: floor.max(decision.desired) > service.bounds.min && floor > service.bounds.min,
             ghost: self.holds.ghost(now).is_some(),
+            boot: self.holds.boot_now(now).is_some(),
             panic,
             overloaded,
         };

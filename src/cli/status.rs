@@ -27,6 +27,8 @@ struct Instance {
     status: String,
     standby: bool,
     paused: bool,
+    asleep: bool,
+    rented_out: bool,
     websockets: u32,
     requests_in_flight: u32,
     held: u32,
@@ -124,11 +126,14 @@ fn row(instance: &Instance) -> [String; 8] {
             None => certificate.state.clone(),
         },
     );
-    let status = match (instance.paused, instance.standby) {
-        (true, _) => "paused".to_owned(),
-        (_, true) => "standby".to_owned(),
-        _ => instance.status.clone(),
-    };
+    let words = [
+        (instance.paused, "paused"),
+        (instance.standby, "standby"),
+        (instance.rented_out, "rented-out"),
+        (instance.asleep, "scaled to zero"),
+    ];
+    let rests = words.iter().find(|(is, _)| *is).map(|(_, word)| *word);
+    let status = rests.unwrap_or(&instance.status).to_owned();
     [
         instance.name.clone(),
         status,
@@ -154,6 +159,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_rests_says_why_in_the_place_of_its_status() {
+        let status = |paused, standby, rented_out, asleep| {
+            let instance = serde_json::json!({
+                "name": "congress", "status": "healthy", "standby": standby, "paused": paused,
+                "asleep": asleep, "rented_out": rented_out,
+                "websockets": 0, "requests_in_flight": 0, "held": 0,
+                "services": [], "savings": null, "certificates": [],
+            });
+            let instance: Instance = serde_json::from_value(instance).expect("an instance");
+            let [_, status, ..] = row(&instance);
+            status
+        };
+        assert_eq!(status(false, false, false, false), "healthy");
+        assert_eq!(status(false, false, false, true), "scaled to zero");
+        assert_eq!(status(false, false, true, true), "rented-out");
+        assert_eq!(status(false, true, true, false), "standby");
+        assert_eq!(status(true, true, false, false), "paused");
+    }
+
+    #[test]
     fn the_table_has_a_line_per_instance_and_the_reasons_below() {
         let stats = serde_json::json!({
             "status": "warning",
@@ -163,6 +188,7 @@ mod tests {
             }],
             "instances": [{
                 "name": "congress", "status": "warning", "standby": false, "paused": false,
+                "asleep": false, "rented_out": false,
                 "websockets": 640, "requests_in_flight": 9, "held": 3,
                 "services": [
                     { "name": "web", "role": "sessions", "ready": 4, "desired": 5 },

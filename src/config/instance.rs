@@ -6,12 +6,15 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+
 use super::event::lower_events;
 use super::issue::At;
 use super::lower::{Issues, check_header_value, fill, networks, parse_list, report, value_or};
 use super::model::Instance;
 use super::raw::{RawHttps, RawInstance, RawOrigin};
 use super::reader::Field;
+use super::rental::lower_rental;
 use super::route::lower_routes;
 use super::service::{lower_depends, lower_services};
 use crate::names::{Domain, Hostname, InstanceName, StackName};
@@ -40,6 +43,7 @@ pub(super) fn lower(
         websocket_origin,
         hsts,
         standby,
+        rental,
         allow,
         deny,
         headers,
@@ -77,6 +81,7 @@ pub(super) fn lower(
     let depends = lower_depends(depends, &services, issues);
     let headers = headers.map_or_else(Vec::new, |field| lower_headers(field, issues));
     let (limits, drain, close_code) = limits.lower(issues);
+    let (scale, no_wake) = scale.lower(issues);
     if let Some(certificate) = &certificate
         && Path::new(&certificate.value).components().count() != 1
     {
@@ -121,14 +126,16 @@ pub(super) fn lower(
             deny: networks(deny, issues),
             limits,
             close_code,
+            no_wake,
         }),
         standby: value_or(standby, false),
+        rental: rental.and_then(|field| lower_rental(&field, &TimeZone::system(), issues)),
         certificate: certificate.map(|field| field.value),
         acme_email: acme_email.map(|field| field.value),
         staging: value_or(staging, false),
         export_certificate: export_certificate.map(|field| field.value.volume),
         drain,
-        scale: scale.lower(issues),
+        scale,
         services,
         depends,
         routes,

@@ -25,6 +25,7 @@ impl RawInstance {
             websocket_origin,
             hsts,
             standby,
+            rental,
             allow,
             deny,
             headers,
@@ -53,6 +54,7 @@ impl RawInstance {
             websocket_origin: websocket_origin.or_else(|| below.websocket_origin.clone()),
             hsts: hsts.or_else(|| below.hsts.clone()),
             standby: standby.or_else(|| below.standby.clone()),
+            rental: rental.or_else(|| below.rental.clone()),
             allow: allow.or_else(|| below.allow.clone()),
             deny: deny.or_else(|| below.deny.clone()),
             headers: headers.or_else(|| below.headers.clone()),
@@ -115,6 +117,7 @@ impl RawScale {
             sessions_per_replica,
             down_after,
             idle_to_zero,
+            no_wake,
             mode,
             weight,
         } = self;
@@ -123,6 +126,7 @@ impl RawScale {
                 .or_else(|| below.sessions_per_replica.clone()),
             down_after: down_after.or_else(|| below.down_after.clone()),
             idle_to_zero: idle_to_zero.or_else(|| below.idle_to_zero.clone()),
+            no_wake: no_wake.or_else(|| below.no_wake.clone()),
             mode: mode.or_else(|| below.mode.clone()),
             weight: weight.or_else(|| below.weight.clone()),
         }

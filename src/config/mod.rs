@@ -26,6 +26,7 @@ mod policy;
 mod presets;
 mod raw;
 mod reader;
+mod rental;
 mod route;
 mod service;
 pub mod tokens;

@@ -1,6 +1,7 @@
 //! What the program believes about the operator's wishes: nothing left to interpret.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ipnet::IpNet;
+use jiff::civil::Date;
 
 use super::pattern::Pattern;
 use crate::names::{InstanceName, ServiceName, StackName};
@@ -230,6 +232,8 @@ pub struct Instance {
     pub site: Arc<Site>,
     /// Starts nothing, orders nothing.
     pub standby: bool,
+    /// Outside it, it runs nothing and orders nothing. `None`: it is always rented.
+    pub rental: Option<Rental>,
     /// The pair under `certs` to serve instead of the one named like the domain.
     pub certificate: Option<String>,
     pub acme_email: Option<String>,
@@ -247,6 +251,41 @@ pub struct Instance {
     pub events: Arc<[Event]>,
 }
 
+/// Whole days of this machine, both included.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rental {
+    pub(super) from: Date,
+    pub(super) until: Date,
+    /// The first moment of the first day.
+    pub(super) begins: SystemTime,
+    /// The first moment after the last.
+    pub(super) ends: SystemTime,
+}
+
+impl Rental {
+    #[cfg(test)]
+    pub(crate) fn between(begins: SystemTime, ends: SystemTime) -> Self {
+        let day = Date::constant(2026, 12, 1);
+        Self {
+            from: day,
+            until: day,
+            begins,
+            ends,
+        }
+    }
+
+    pub fn includes(&self, moment: SystemTime) -> bool {
+        self.begins <= moment && moment < self.ends
+    }
+}
+
+/// As an operator would say it: `2026-12-01 to 2026-12-31`.
+impl fmt::Display for Rental {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}", self.from, self.until)
+    }
+}
+
 /// How a replica that leaves is emptied.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Drain {
@@ -262,6 +301,8 @@ pub struct Drain {
 pub struct ScalePolicy {
     pub sessions_per_replica: u32,
     pub down_after: Duration,
+    /// Nothing is scaled below its minimum unless nobody has been there for so long; `None`: never.
+    pub idle_to_zero: Option<Duration>,
     pub mode: ScaleMode,
     /// The share of a full host, beside others'.
     pub weight: u32,

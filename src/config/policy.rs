@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::lower::{Issues, only, report, value_or};
+use super::lower::{Issues, report, value_or};
 use super::model::{Drain, ScaleMode, ScalePolicy};
 use super::raw::{RawLimits, RawScale, RawScaleMode};
 use super::reader::Field;
@@ -74,20 +74,29 @@ impl RawLimits {
 }
 
 impl RawScale {
-    pub(super) fn lower(self, issues: &Issues) -> ScalePolicy {
+    /// The policy, and the paths whose requests are nobody's presence.
+    pub(super) fn lower(self, issues: &Issues) -> (ScalePolicy, Vec<String>) {
         let Self {
             sessions_per_replica,
             down_after,
             idle_to_zero,
+            no_wake,
             mode,
             weight,
         } = self;
-        only(
-            idle_to_zero.as_ref(),
-            &"never".to_owned(),
-            "`\"never\"`",
-            issues,
-        );
+        if let Some(field) = idle_to_zero
+            .as_ref()
+            .filter(|field| field.value.0.is_some_and(|span| span.is_zero()))
+        {
+            let text = "must be longer than nothing, or \"never\"";
+            report(issues, field.at.error(text));
+        }
+        if let Some(field) = &no_wake {
+            for path in field.value.iter().filter(|path| !path.starts_with('/')) {
+                let text = format!("`{path}` is no path; it begins with `/`");
+                report(issues, field.at.error(text));
+            }
+        }
         if let Some(field) = weight
             .as_ref()
             .filter(|field| field.value == 0 || field.value > 1_000)
@@ -100,9 +109,10 @@ impl RawScale {
         {
             report(issues, field.at.error("must be at least 1"));
         }
-        ScalePolicy {
+        let policy = ScalePolicy {
             sessions_per_replica: value_or(sessions_per_replica, 150),
             down_after: down_after.map_or(Duration::from_secs(600), |field| field.value.0),
+            idle_to_zero: idle_to_zero.and_then(|field| field.value.0),
             mode: match mode.map(|field| field.value) {
                 None | Some(RawScaleMode::Auto) => ScaleMode::Auto,
                 Some(RawScaleMode::Hold) => ScaleMode::Hold,
@@ -110,6 +120,7 @@ impl RawScale {
                 Some(RawScaleMode::Recommend) => ScaleMode::Recommend,
             },
             weight: value_or(weight, 1),
-        }
+        };
+        (policy, value_or(no_wake, Vec::new()))
     }
 }

@@ -10,13 +10,13 @@ use serde::Deserialize;
 mod instance;
 
 pub(super) use self::instance::{
-    RawEvent, RawFiles, RawHttps, RawInstance, RawOrigin, RawPlacement, RawRole, RawRoute,
-    RawService,
+    RawEvent, RawFiles, RawHttps, RawInstance, RawOrigin, RawPlacement, RawRental, RawRole,
+    RawRoute, RawService,
 };
 
 use super::issue::{At, Issue};
 use super::reader::{Field, Reader};
-use super::units::{Size, Span};
+use super::units::{Never, Size, Span};
 
 type Leaf<T> = Option<Field<T>>;
 
@@ -188,7 +188,8 @@ pub(super) struct RawLimits {
 pub(super) struct RawScale {
     pub(super) sessions_per_replica: Leaf<u32>,
     pub(super) down_after: Leaf<Span>,
-    pub(super) idle_to_zero: Leaf<String>,
+    pub(super) idle_to_zero: Leaf<Never>,
+    pub(super) no_wake: Leaf<Vec<String>>,
     pub(super) mode: Leaf<RawScaleMode>,
     pub(super) weight: Leaf<u32>,
 }
@@ -350,6 +351,7 @@ impl RawScale {
             sessions_per_replica: table.leaf("sessions-per-replica"),
             down_after: table.leaf("down-after"),
             idle_to_zero: table.leaf("idle-to-zero"),
+            no_wake: table.leaf("no-wake"),
             mode: table.leaf("mode"),
             weight: table.leaf("weight"),
         }

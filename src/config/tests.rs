@@ -198,10 +198,10 @@ port = "8000"
 
 #[test]
 fn a_key_of_a_later_version_is_not_taken_for_a_typing_error() {
-    let found = issues(&format!("{SMALL}\n[instance.rental]\nfrom = 2026-12-01\n"));
+    let found = issues(&format!("{SMALL}\n[engine.tls]\nca = \"ca.pem\"\n"));
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(
-        found[0].contains("instance.congress.rental: is not supported by usher"),
+        found[0].contains("engine.tls: is not supported by usher"),
         "{found:?}"
     );
 }
@@ -226,13 +226,41 @@ fn a_value_that_would_not_be_acted_on_is_refused() {
             "acme.challenges",
         ),
         ("[acme]\ndns-hook = [\"dns-hook.sh\"]", "acme.dns-hook"),
-        ("[scale]\nidle-to-zero = \"30m\"", "scale.idle-to-zero"),
+        ("[scale]\nidle-to-zero = \"0s\"", "scale.idle-to-zero"),
+        ("[scale]\nidle-to-zero = \"often\"", "scale.idle-to-zero"),
+        ("[scale]\nno-wake = [\"backup/\"]", "scale.no-wake"),
         ("[admin]\nlisten = \"0.0.0.0:9900\"", "admin.listen"),
     ] {
         let found = issues(text);
         assert_eq!(found.len(), 1, "{text}: {found:?}");
         assert!(found[0].contains(key), "{text}: {found:?}");
     }
+}
+
+#[test]
+fn a_stack_may_rest_when_nobody_comes_and_outside_its_rental() {
+    let text = "[scale]\nidle-to-zero = \"30m\"\nno-wake = [\"/backup/\"]\n\
+                [[instance]]\nname = \"one\"\ndomains = [\"one.example.org\"]\n\
+                [instance.scale]\nidle-to-zero = \"never\"\nno-wake = []\n\
+                [instance.service.web]\nrole = \"sessions\"\n\
+                [[instance]]\nname = \"two\"\ndomains = [\"two.example.org\"]\n\
+                rental = { from = 2026-12-01, until = 2026-12-31 }\n\
+                [instance.service.web]\nrole = \"sessions\"\n";
+    // Not every machine that runs tests knows its time zone, which is worth a warning.
+    let config = Files::new(text).load(None).config.expect("applied");
+    let (one, two) = (instance(&config, "one"), instance(&config, "two"));
+    assert_eq!((one.scale.idle_to_zero, one.rental), (None, None));
+    assert!(one.site.no_wake.is_empty());
+    let half_an_hour = std::time::Duration::from_secs(1_800);
+    assert_eq!(two.scale.idle_to_zero, Some(half_an_hour));
+    assert_eq!(two.site.no_wake, ["/backup/"]);
+    let rental = two.rental.expect("rented");
+    assert_eq!(rental.to_string(), "2026-12-01 to 2026-12-31");
+
+    let told = |rental: &str| issues(&format!("{SMALL}\n[instance.rental]\n{rental}")).join("\n");
+    assert!(told("from = 2026-12-01").contains("rental: missing field `until`"));
+    assert!(told("from = 2026-12-02\nuntil = 2026-12-01").contains("ends on 2026-12-01"));
+    assert!(told("from = 2026-12-01T00:00:00Z\nuntil = 2026-12-02").contains("is no day"));
 }
 
 #[test]
@@ -407,7 +435,7 @@ fn a_domain_belongs_to_one_instance_and_the_live_owner_keeps_it() {
 
 #[test]
 fn an_entry_for_many_makes_instances_of_stacks() {
-    let config = good(
+    let loaded = Files::new(
         r#"
 [[instance]]
 name = "*"
@@ -415,6 +443,7 @@ match = { services = ["web", "worker"] }
 except = ["portainer"]
 domains = ["{stack}.slides.example.org"]
 preset = "openslides"
+rental = { from = 2026-12-01, until = 2026-12-31 }
 [instance.service.web]
 max = 4
 
@@ -422,7 +451,10 @@ max = 4
 name = "named"
 domains = ["named.example.org"]
 "#,
-    );
+    )
+    .load(None);
+    // Not every machine that runs tests knows its time zone, which is worth a warning.
+    let config = loaded.config.expect("applied");
     let services: Vec<_> = ["web", "worker", "redis"]
         .map(|name| name.parse().expect("name"))
         .into();
@@ -435,6 +467,7 @@ domains = ["named.example.org"]
         "saal-1.slides.example.org"
     );
     assert_eq!(instance.services["web"].bounds().expect("scaled").max, 4);
+    assert!(instance.rental.is_some());
     assert!(made("portainer", &services).is_none());
     assert!(made("other", &services[..1]).is_none(), "without a worker");
     assert!(

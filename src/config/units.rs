@@ -9,6 +9,10 @@ use serde::de::Error as _;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Span(pub(super) Duration);
 
+/// A length of time as [`Span`], or `"never"`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Never(pub(super) Option<Duration>);
+
 /// A number of bytes: a whole number and `B`, `KiB`, `MiB` or `GiB`, or `"unlimited"`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Size(pub(super) Option<u64>);
@@ -93,6 +97,18 @@ impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: serde::Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         let text = String::deserialize(input)?;
         parse_span(&text).map(Self).map_err(D::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Never {
+    fn deserialize<D: serde::Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(input)?;
+        if text == "never" {
+            return Ok(Self(None));
+        }
+        let span =
+            parse_span(&text).map_err(|why| D::Error::custom(format!("{why}, or \"never\"")))?;
+        Ok(Self(Some(span)))
     }
 }
 

@@ -72,7 +72,7 @@ impl Controller {
         for tenant in self
             .tenants
             .values()
-            .filter(|tenant| !tenant.instance.standby)
+            .filter(|tenant| !tenant.instance.standby && tenant.rented)
         {
             let host = tenant.first_host();
             for (name, service) in &tenant.instance.services {
@@ -105,9 +105,9 @@ impl Controller {
         let stack_of = |instance: &Instance| inventory?.stacks.get(&instance.stack);
         self.tenants
             .values()
-            .map(|tenant| &tenant.instance)
-            .filter(|instance| instance.site.https != Https::Off)
-            .map(|instance| {
+            .filter(|tenant| tenant.instance.site.https != Https::Off)
+            .map(|tenant| {
+                let instance = &tenant.instance;
                 // A stack that does not run reads nothing.
                 let stack = stack_of(instance);
                 let export = stack.zip(instance.export_certificate.as_ref());
@@ -126,7 +126,7 @@ impl Controller {
                     names,
                     wildcards,
                     pinned: instance.certificate.clone(),
-                    may_order: !instance.standby,
+                    may_order: !instance.standby && tenant.rented,
                     staging: instance.staging,
                     email: instance.acme_email.clone(),
                     declared: instance.declared,
@@ -226,6 +226,8 @@ impl Tenant {
             site: Arc::clone(&instance.site),
             condition: if instance.standby {
                 Condition::Standby
+            } else if !self.rented {
+                Condition::Unrented
             } else if self.paused {
                 Condition::Paused
             } else {
@@ -285,6 +287,8 @@ fn service_plan(service: &Service, state: &ServiceState) -> ServicePlan {
     ServicePlan {
         workers: None,
         coming: state.coming,
+        asleep: state.asleep,
+        failing: state.is_failing(),
         placement: service.placement,
         stranded: !running.is_empty() && !running.iter().any(|replica| replica.is_reachable()),
         endpoints,

@@ -59,6 +59,13 @@ impl Tenant {
         !self.instance.standby && self.instance.scale.mode != ScaleMode::Off
     }
 
+    /// Whether nobody has come for long, and nothing is to run until somebody does.
+    pub(super) fn is_asleep(&self) -> bool {
+        // Whoever only recommends leaves everything running.
+        let acts = !self.instance.standby && self.instance.scale.mode == ScaleMode::Auto;
+        acts && self.rented && self.scaler.state.is_asleep()
+    }
+
     /// Decides for the whole stack. `fresh`: the newest counts are of now.
     pub(super) fn decide(&mut self, now: Now, fresh: bool) {
         if !self.is_scaled() {
@@ -68,6 +75,8 @@ impl Tenant {
         let services = &mut self.services;
         let observation = Observation {
             fresh,
+            visitors: self.visits.now,
+            visits: std::mem::take(&mut self.visits.new),
             services: policy
                 .services
                 .iter()

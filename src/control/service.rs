@@ -62,6 +62,12 @@ pub(super) struct ServiceState {
     left_at: Option<Instant>,
     /// A replica that takes requests is about to be there.
     pub(super) coming: bool,
+    /// Nothing of it runs until somebody comes.
+    pub(super) asleep: bool,
+    /// usher itself has put it to rest, and may start again what rests.
+    pub(super) laid_down: bool,
+    /// A declared one rests, and could be started.
+    pub(super) rests: bool,
     /// Requests that wait for one, and how long the first of them has.
     held: u32,
     longest_wait: Duration,
@@ -242,6 +248,10 @@ impl ServiceState {
                 _ => None,
             })
             .collect();
+        self.rests = units.iter().any(|unit| {
+            let rests = matches!(unit.phase, Phase::Created | Phase::Exited { .. });
+            rests && matches!(unit.origin, Origin::Declared { .. })
+        });
         let mut disturbance = Disturbance::default();
         let mut left = false;
         let known = !self.replicas.is_empty();
@@ -511,6 +521,35 @@ impl ServiceState {
         // Comes back when the engine has chosen another one.
         let accompanies = self.replicas.values().any(|replica| replica.accompanies);
         starts || replaced || accompanies || self.starts.unseen(now)
+    }
+
+    /// Whether there is something a start could begin with. A service without any replica was
+    /// stopped by its operator, unless usher has done it.
+    pub(super) fn can_start(&self, from_nothing: bool) -> bool {
+        from_nothing || !self.replicas.is_empty() || (self.laid_down && self.rests)
+    }
+
+    /// Foresees what requests will find. `resting`: nothing is to run now; `wakes`: until somebody
+    /// comes; `from_nothing`: whether the engine can start one without a pattern.
+    pub(super) fn foresee(&mut self, now: Now, resting: bool, wakes: bool, from_nothing: bool) {
+        if resting {
+            self.laid_down = true;
+        } else if self.count(|state| state == State::Ready) > 0 {
+            self.laid_down = false;
+        }
+        let startable = self.can_start(from_nothing);
+        let desired = self.decision.as_ref().map_or(0, |one| one.desired);
+        self.asleep = wakes && startable;
+        let rises = self.laid_down && !resting && desired > 0;
+        let rises = rises && startable && self.starts.trouble.is_none();
+        self.coming = self.asleep || rises || self.is_coming(now);
+    }
+
+    /// Whether starts of it fail, and nobody knows when one will succeed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.starts.trouble.is_some()
+            && !self.coming
+            && self.count(|state| state == State::Ready) == 0
     }
 
     pub(super) fn count(&self, state: impl Fn(State) -> bool) -> u32 {

@@ -135,6 +135,7 @@ impl Controller {
                 let empty = crate::plan::InstanceReport::default();
                 for (name, tenant) in &mut self.tenants {
                     let report = self.report.instances.get(name).unwrap_or(&empty);
+                    tenant.visits.count(report);
                     for (name, service) in &mut tenant.services {
                         service.load(report);
                         if let Some(totals) = report.services.get(name) {
@@ -157,8 +158,12 @@ impl Controller {
         let fresh = self
             .reported_at
             .is_some_and(|at| now.at.duration_since(at) <= REPORT_GOOD_FOR);
+        let turned = |tenant: &Tenant| tenant.rented != tenant.is_rented_at(now.wall);
+        if self.tenants.values().any(turned) {
+            self.rebuild(now);
+        }
         for tenant in self.tenants.values_mut() {
-            tenant.watch(now, unknown);
+            tenant.watch(now);
             // The history that decisions need is kept whether or not they can be carried out.
             if self.listing.inventory.is_some() {
                 tenant.decide(now, fresh);
@@ -183,6 +188,7 @@ impl Controller {
                 tenant.scale(now, next, self.engine, &mut self.room, &mut actions);
             }
             tenant.advance_drains(now, next, &self.report, frozen, &mut actions);
+            tenant.foresee(now, unknown, self.engine);
         }
         if !frozen {
             self.settle_networks(now, &mut actions);

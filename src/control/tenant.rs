@@ -14,13 +14,13 @@ use super::room;
 use super::scaling::{Orders, Scaler};
 use super::service::{ServiceState, Wished};
 use super::step::EngineFacts;
-use crate::autoscaler::{Override, is_on};
+use crate::autoscaler::{Kind, Override, is_on};
 use crate::config::Instance;
 use crate::config::model::{Role, ScaleMode, Service};
 use crate::engine::{Action, StopWhen};
 use crate::inventory::{Origin, Phase, Reach, Stack, Unit};
 use crate::names::{Generation, ReplicaId, ServiceName};
-use crate::plan::Report;
+use crate::plan::{InstanceReport, Report};
 
 /// Two workers of one stack are not stopped closer together than this.
 const BETWEEN_FOLLOWERS: Duration = Duration::from_secs(2);
@@ -37,6 +37,28 @@ pub(super) enum Claim {
     Refused { at: Instant, why: String },
 }
 
+/// Requests that say that somebody is there.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Visits {
+    /// In flight.
+    pub(super) now: u32,
+    /// Since the last decision.
+    pub(super) new: u32,
+    known: u64,
+}
+
+impl Visits {
+    /// Takes the newest counts in.
+    pub(super) fn count(&mut self, report: &InstanceReport) {
+        self.now = report.visitors;
+        // Fewer than before: they are counted anew.
+        let new = report.visits.checked_sub(self.known);
+        let new = u32::try_from(new.unwrap_or(report.visits)).unwrap_or(u32::MAX);
+        self.new = self.new.saturating_add(new);
+        self.known = report.visits;
+    }
+}
+
 /// One instance and its stack.
 #[derive(Debug)]
 pub(super) struct Tenant {
@@ -48,6 +70,11 @@ pub(super) struct Tenant {
     /// An operator lets nothing new through.
     pub(super) paused: bool,
     pub(super) claim: Claim,
+    /// Whether it is within its rental; without one it always is.
+    pub(super) rented: bool,
+    pub(super) visits: Visits,
+    /// Whether its replicas have been seen at all.
+    looked_at: bool,
     /// No starts before this.
     quiet_until: Option<Instant>,
     /// What was removed is expected back before this.
@@ -66,6 +93,9 @@ impl Tenant {
             stack_exists: false,
             paused: false,
             claim: Claim::Unasked,
+            rented: true,
+            visits: Visits::default(),
+            looked_at: false,
             quiet_until: None,
             deployed_until: None,
             follower_stopped: None,
@@ -91,6 +121,7 @@ impl Tenant {
     /// `quiet`: how long nothing is added after somebody else changed the stack.
     pub(super) fn list(&mut self, stack: &Stack, now: Now, next: Generation, quiet: Duration) {
         let instance = Arc::clone(&self.instance);
+        self.rented = self.is_rented_at(now.wall);
         self.services
             .retain(|name, _| instance.services.contains_key(name));
         let mut stopped = false;
@@ -98,7 +129,10 @@ impl Tenant {
         for (name, service) in &instance.services {
             let state = self.services.entry(name.clone()).or_default();
             let mut units = stack.services.get(name).cloned().unwrap_or_default();
-            units.extend(fixed_units(service, now.wall));
+            // Outside the rental an address is as good as withdrawn.
+            if self.rented {
+                units.extend(fixed_units(service, now.wall));
+            }
             let withdrawn = withdrawn(state, &units);
             units.extend(withdrawn.iter().cloned());
             let disturbance = state.list(&units, service, now, next, quiet);
@@ -136,6 +170,12 @@ impl Tenant {
         }
     }
 
+    /// Whether it is rented at this moment.
+    pub(super) fn is_rented_at(&self, wall: SystemTime) -> bool {
+        let rental = self.instance.rental;
+        rental.is_none_or(|rental| rental.includes(wall))
+    }
+
     /// Takes a new configuration; what is known of the past stays.
     pub(super) fn configure(&mut self, instance: Arc<Instance>) {
         if *self.instance != *instance {
@@ -144,10 +184,8 @@ impl Tenant {
         self.instance = instance;
     }
 
-    /// Notices what time alone changes. `unknown`: the engine has not been listed yet.
-    pub(super) fn watch(&mut self, now: Now, unknown: bool) {
-        // Somebody else removed replicas of a stack that is still there: a deployment, mostly.
-        let deployed = self.deployed_until.is_some_and(|until| until > now.at) && self.stack_exists;
+    /// Notices what time alone changes.
+    pub(super) fn watch(&mut self, now: Now) {
         for (name, state) in &mut self.services {
             state.forgive(now);
             if let Some(wish) = state.heed_what_was_done_by_hand(now) {
@@ -174,7 +212,38 @@ impl Tenant {
             if let Some(why) = late {
                 state.starts.stillborn(now, why);
             }
-            state.coming = unknown || deployed || state.is_coming(now);
+        }
+    }
+
+    /// Foresees what requests will find, once everything of this moment is decided and ordered.
+    /// `unknown`: the engine has not been listed yet.
+    pub(super) fn foresee(&mut self, now: Now, unknown: bool, engine: EngineFacts) {
+        // Somebody else removed replicas of a stack that is still there: a deployment, mostly.
+        let deployed = self.deployed_until.is_some_and(|until| until > now.at) && self.stack_exists;
+        let asleep = self.is_asleep();
+        let services = &self.scaler.policy.services;
+        let is_scaled = |name: &ServiceName| {
+            let mut services = services.iter();
+            services.any(|one| *one.name == *name.as_str() && one.kind != Kind::Fixed)
+        };
+        // Who put it to rest before usher was started anew, nobody knows any more.
+        let first = !self.looked_at && !unknown;
+        self.looked_at |= first;
+        let found_at_rest = first
+            && self.instance.rental.is_some()
+            && self
+                .services
+                .iter()
+                .all(|(name, state)| !is_scaled(name) || state.replicas.is_empty());
+        let resting = asleep || !self.rented;
+        for (name, state) in &mut self.services {
+            if is_scaled(name) {
+                state.laid_down |= found_at_rest;
+                state.foresee(now, resting, asleep, engine.starts_from_nothing);
+            } else {
+                state.coming = state.is_coming(now);
+            }
+            state.coming |= unknown || deployed;
         }
     }
 
@@ -205,7 +274,7 @@ impl Tenant {
             let Some(decision) = state.decision.clone() else {
                 continue;
             };
-            let has_something = engine.starts_from_nothing || !state.replicas.is_empty();
+            let has_something = state.can_start(engine.starts_from_nothing);
             let orders = Orders {
                 instance: &instance,
                 name,

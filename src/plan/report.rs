@@ -71,6 +71,10 @@ pub struct InstanceReport {
     pub in_flight: u32,
     /// Requests that wait for a place.
     pub held: u32,
+    /// Requests in flight that say that somebody is there: none of a robot or a health check.
+    pub visitors: u32,
+    /// Such requests since the start.
+    pub visits: u64,
     pub requests: RequestTotals,
     pub bytes_in: u64,
     pub bytes_out: u64,

@@ -26,6 +26,8 @@ pub struct Ctx {
     /// Set once it is let in.
     pub(super) patience: Option<Patience>,
     pub(super) in_flight: Option<Counted>,
+    /// Set where it says that somebody is there.
+    pub(super) visit: Option<Counted>,
     pub(super) pool: Option<Arc<Pool>>,
     pub(super) with: Option<With>,
     /// Where it has waited: others go on there when this one has an answer.
@@ -78,6 +80,7 @@ impl Ctx {
             served: None,
             patience: None,
             in_flight: None,
+            visit: None,
             pool: None,
             with: None,
             turns: Vec::new(),

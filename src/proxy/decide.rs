@@ -202,8 +202,10 @@ impl Known<'_> {
         if !site.admits(client.ip) {
             return fail(Failure::Denied);
         }
-        if instance.plan().condition == Condition::Standby {
-            return fail(Failure::Standby);
+        match instance.plan().condition {
+            Condition::Standby => return fail(Failure::Standby),
+            Condition::Unrented => return fail(Failure::Unrented),
+            Condition::Paused | Condition::Serving => {}
         }
         let Some(path) = decode(asked.path) else {
             return fail(Failure::BadPath);

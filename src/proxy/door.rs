@@ -129,7 +129,15 @@ impl ProxyHttp for Door {
         }
         match &route.target {
             Target::Service(service) => {
-                ctx.pool = instance.pool(service).cloned();
+                let pool = instance.pool(service).cloned();
+                let asleep = pool.as_ref().is_some_and(|pool| pool.is_asleep());
+                let request = session.req_header();
+                let path = ctx.served.as_ref().map_or("", |served| &served.path);
+                ctx.visit = self.visit(&instance, &request.method, path, &request.headers);
+                if ctx.visit.is_none() && asleep {
+                    return self.fail(session, ctx, Failure::Asleep).await;
+                }
+                ctx.pool = pool;
                 if is_awaiting(session) {
                     // Here and not by the replica, which then cannot answer before the body has come
                     // and leave it to be taken for a request.

@@ -6,6 +6,8 @@ use crate::routing::NoPick;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Failure {
+    /// Nothing runs until somebody comes, and this is nobody: a robot, a health check.
+    Asleep,
     /// It can be understood in two ways where it goes.
     Ambiguous,
     /// `Host` is missing or no name.
@@ -36,6 +38,8 @@ pub(super) enum Failure {
     Overload,
     Paused,
     Standby,
+    /// Its replicas do not start.
+    StartFailed,
     /// A replica was starting, and did not become ready in time.
     Starting,
     /// The volume of the files does not answer.
@@ -45,6 +49,8 @@ pub(super) enum Failure {
     Stranded,
     TargetTooLong,
     UnknownName,
+    /// Outside its rental.
+    Unrented,
     UpstreamFailed,
     UpstreamTimedOut,
 }
@@ -68,16 +74,19 @@ impl Failure {
             Self::FieldsTooMany => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Stranded | Self::UpstreamFailed => StatusCode::BAD_GATEWAY,
-            Self::NoReplica
+            Self::Asleep
+            | Self::NoReplica
             | Self::OnlyHttps
             | Self::OverLimit
             | Self::Overload
             | Self::Paused
             | Self::Standby
+            | Self::StartFailed
             | Self::Starting
             | Self::StaticHangs
             | Self::StaticMissing
-            | Self::UnknownName => StatusCode::SERVICE_UNAVAILABLE,
+            | Self::UnknownName
+            | Self::Unrented => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamTimedOut => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -90,6 +99,7 @@ impl Failure {
                 | Self::OverLimit
                 | Self::Overload
                 | Self::Paused
+                | Self::StartFailed
                 | Self::Starting
                 | Self::StaticHangs
                 | Self::StaticMissing
@@ -100,6 +110,7 @@ impl Failure {
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Ambiguous => "ambiguous",
+            Self::Asleep => "asleep",
             Self::BadHost => "bad-host",
             Self::BadPath => "bad-path",
             Self::BodyTooLarge => "body-too-large",
@@ -121,12 +132,14 @@ impl Failure {
             Self::Overload => "overload",
             Self::Paused => "paused",
             Self::Standby => "standby",
+            Self::StartFailed => "start-failed",
             Self::Starting => "starting",
             Self::StaticHangs => "static-hangs",
             Self::StaticMissing => "static-missing",
             Self::Stranded => "stranded",
             Self::TargetTooLong => "target-too-long",
             Self::UnknownName => "unknown-name",
+            Self::Unrented => "unrented",
             Self::UpstreamFailed => "upstream-failed",
             Self::UpstreamTimedOut => "upstream-timed-out",
         }
@@ -138,6 +151,7 @@ impl From<NoPick> for Failure {
         match none {
             NoPick::Busy | NoPick::Full => Self::OverLimit,
             NoPick::Coming => Self::Starting,
+            NoPick::Failing => Self::StartFailed,
             NoPick::NoneReady => Self::NoReplica,
             NoPick::Stranded => Self::Stranded,
             NoPick::Tried => Self::UpstreamFailed,

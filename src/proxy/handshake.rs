@@ -142,6 +142,13 @@ impl Gateway {
         if instance.counters().sessions() >= limits.sessions {
             return Err(Refused::because(Failure::OverLimit, visit));
         }
+        let path = visit.served.as_ref().map_or("", |served| &served.path);
+        let fields = &visit.request.fields;
+        // Until its session is counted, or there is none.
+        let counted = self.visit(&instance, &Method::GET, path, fields);
+        if counted.is_none() && pool.is_asleep() {
+            return Err(Refused::because(Failure::Asleep, visit));
+        }
         let handshake = self
             .with_some_replica(visit, &pool, &instance, patience)
             .await;

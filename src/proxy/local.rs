@@ -13,6 +13,10 @@ use super::pages::{Reader, page};
 /// back together.
 const RETRY_AFTER_SECONDS: RangeInclusive<u32> = 1..=5;
 
+/// When a replica that was still starting is worth asking for. Those who waited for it came one
+/// after the other, and come back so.
+const STARTED_WITHIN_SECONDS: u32 = 3;
+
 /// A whole answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Answer {
@@ -33,7 +37,10 @@ impl Answer {
             ("content-language", reader.language.tag().to_owned()),
         ];
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            let seconds = rand::random_range(RETRY_AFTER_SECONDS);
+            let seconds = match failure {
+                Failure::Starting => STARTED_WITHIN_SECONDS,
+                _ => rand::random_range(RETRY_AFTER_SECONDS),
+            };
             fields.push(("retry-after", seconds.to_string()));
         }
         if failure == Failure::HandshakeVersion {
@@ -102,13 +109,16 @@ mod tests {
     #[test]
     fn every_503_says_when_to_come_back() {
         for failure in [
+            Failure::Asleep,
             Failure::NoReplica,
             Failure::OverLimit,
             Failure::Overload,
             Failure::Paused,
             Failure::Standby,
+            Failure::StartFailed,
             Failure::Starting,
             Failure::UnknownName,
+            Failure::Unrented,
         ] {
             let answer = Answer::failure(failure, Reader::default());
             assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
@@ -117,6 +127,13 @@ mod tests {
                 "{failure:?}"
             );
         }
+    }
+
+    #[test]
+    fn whoever_waited_for_a_start_comes_back_after_three_seconds() {
+        let answer = Answer::failure(Failure::Starting, Reader::default());
+        let after = ("retry-after", "3".to_owned());
+        assert!(answer.fields.contains(&after), "{:?}", answer.fields);
     }
 
     #[test]

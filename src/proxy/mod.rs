@@ -36,6 +36,7 @@ mod strict;
 mod stub_status;
 mod tunnel;
 mod upgrade;
+mod visit;
 mod websocket;
 
 pub use self::access_log::AccessLog;

@@ -119,6 +119,26 @@ fn both(failure: Failure) -> (Text, Text) {
                 "Diese Seite startet gerade. Sie lädt von selbst neu.",
             ),
         ),
+        Failure::StartFailed => (
+            (
+                "Could not be started",
+                "This site was asked to start and did not. It is tried again, less and less often. The page reloads by itself.",
+            ),
+            (
+                "Start fehlgeschlagen",
+                "Diese Seite sollte starten und hat es nicht getan. Es wird in wachsenden Abständen wieder versucht. Die Seite lädt von selbst neu.",
+            ),
+        ),
+        Failure::Asleep => (
+            (
+                "At rest",
+                "Nobody has been here for a while. This site starts when somebody opens it in a browser.",
+            ),
+            (
+                "In Ruhe",
+                "Hier war eine Weile niemand. Diese Seite startet, wenn jemand sie im Browser öffnet.",
+            ),
+        ),
         Failure::Paused => (
             (
                 "Under maintenance",
@@ -155,6 +175,13 @@ fn both(failure: Failure) -> (Text, Text) {
         Failure::Standby => (
             ("Not open", "This site is not open at the moment."),
             ("Nicht geöffnet", "Diese Seite ist zurzeit nicht geöffnet."),
+        ),
+        Failure::Unrented => (
+            ("Not rented", "This site is not rented at the moment."),
+            (
+                "Nicht vermietet",
+                "Diese Seite ist zurzeit nicht vermietet.",
+            ),
         ),
         Failure::Stranded
         | Failure::UpstreamFailed
@@ -278,6 +305,8 @@ mod tests {
     fn only_what_may_pass_is_reloaded_by_itself() {
         let reloads = |failure| page(failure, Reader::default()).contains("http-equiv");
         assert!(reloads(Failure::Starting) && reloads(Failure::Paused));
+        assert!(reloads(Failure::StartFailed));
         assert!(!reloads(Failure::NotFound) && !reloads(Failure::Standby));
+        assert!(!reloads(Failure::Unrented) && !reloads(Failure::Asleep));
     }
 }

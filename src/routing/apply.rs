@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::debug;
 
 use super::table::Table;
@@ -18,6 +18,8 @@ use crate::shutdown::Shutdown;
 
 /// A report at least this often.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// However many come to whoever is asleep, reports because of them are this far apart.
+const REPORTS_APART: Duration = Duration::from_millis(100);
 
 /// What has to be told when a table comes into force.
 pub trait Farewell: Send + Sync {
@@ -30,19 +32,28 @@ pub trait Farewell: Send + Sync {
 
 /// The table in force, shared by everyone who routes.
 #[derive(Clone, Debug, Default)]
-pub struct Routes(Arc<ArcSwap<Table>>);
+pub struct Routes {
+    table: Arc<ArcSwap<Table>>,
+    /// Somebody has come to an instance that is asleep.
+    woken: Arc<Notify>,
+}
 
 impl Routes {
     /// The table of this moment. Held for one decision, never for a session.
     pub fn load(&self) -> arc_swap::Guard<Arc<Table>> {
-        self.0.load()
+        self.table.load()
+    }
+
+    /// Somebody has come to an instance that is asleep: the next report goes out at once.
+    pub fn wake(&self) {
+        self.woken.notify_one();
     }
 
     /// Puts a plan into force.
     pub fn apply(&self, plan: &Plan, farewell: &dyn Farewell) {
-        let old = self.0.load_full();
+        let old = self.table.load_full();
         let new = Arc::new(Table::build(plan, &old));
-        self.0.store(Arc::clone(&new));
+        self.table.store(Arc::clone(&new));
         let now = now();
         for instance in new.instances.values() {
             for endpoint in instance.pools.values().flat_map(|pool| &pool.endpoints) {
@@ -78,7 +89,7 @@ impl Routes {
 
     /// Connections of an instance on average over those that have any, and requests in flight.
     pub fn load_of_all(&self) -> (u32, u32) {
-        let table = self.0.load();
+        let table = self.table.load();
         let counts = table.instances.values().map(|instance| instance.counters());
         let mut in_flight = 0;
         let (mut connections, mut active) = (0, 0);
@@ -93,7 +104,7 @@ impl Routes {
 
     /// What is being served at this moment.
     pub fn report(&self, edge: EdgeReport) -> Report {
-        let table = self.0.load();
+        let table = self.table.load();
         let now = now();
         let instances = table
             .instances
@@ -142,7 +153,7 @@ pub async fn run(
 ) {
     let mut tick = interval(REPORT_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut last = now();
+    let mut reported = now();
     loop {
         tokio::select! {
             biased;
@@ -154,10 +165,15 @@ pub async fn run(
                 let plan = Arc::clone(&plans.borrow_and_update());
                 routes.apply(&plan, &*farewell);
             }
+            // A word that is lost because something else came first goes out with that.
+            () = async {
+                routes.woken.notified().await;
+                sleep_until(reported + REPORTS_APART).await;
+            } => {}
             _ = tick.tick() => {}
         }
-        let passed = now().duration_since(last);
-        last += passed;
+        let passed = now().duration_since(reported);
+        reported += passed;
         // A word that was lost costs those who wait a second, and no more.
         routes.load().pass(passed);
         reports.send_replace(Arc::new(routes.report(edge())));

@@ -34,6 +34,8 @@ pub struct Pool {
     stranded: bool,
     /// A replica is starting.
     coming: bool,
+    asleep: bool,
+    failing: bool,
     placement: Placement,
     /// Who answers behind the replicas, and is ready.
     workers: Option<u32>,
@@ -67,6 +69,8 @@ pub enum NoPick {
     Busy,
     /// No replica takes anything new, but one is starting.
     Coming,
+    /// No replica runs, and none could be started.
+    Failing,
     /// Every replica holds as many sessions as it may.
     Full,
     /// No replica takes anything new.
@@ -90,11 +94,18 @@ impl Pool {
             endpoints,
             stranded: plan.stranded,
             coming: plan.coming,
+            asleep: plan.asleep,
+            failing: plan.failing,
             placement: plan.placement,
             workers: plan.workers,
             counters,
             turn: AtomicUsize::new(0),
         }
+    }
+
+    /// Whether nothing of it runs until somebody comes.
+    pub fn is_asleep(&self) -> bool {
+        self.asleep
     }
 
     pub fn service(&self) -> &ServiceName {
@@ -278,6 +289,8 @@ impl Pool {
             NoPick::Tried
         } else if self.coming {
             NoPick::Coming
+        } else if self.failing {
+            NoPick::Failing
         } else if self.stranded {
             NoPick::Stranded
         } else {

@@ -19,6 +19,8 @@ pub struct Counters {
     connections: AtomicU32,
     accepted_connections: AtomicU64,
     in_flight: AtomicU32,
+    visitors: AtomicU32,
+    visits: AtomicU64,
     /// Requests that wait for others to end.
     over_limit: Arc<Line>,
     /// Requests that wait for a pause to end.
@@ -68,6 +70,13 @@ impl Counters {
     /// Counts a request in flight, unless `most` are.
     pub fn request(self: &Arc<Self>, most: u32) -> Option<Counted> {
         Counted::below(self, |counters| &counters.in_flight, most)
+    }
+
+    /// Counts a request that says that somebody is there.
+    pub fn visit(self: &Arc<Self>) -> Option<Counted> {
+        let counted = Counted::below(self, |counters| &counters.visitors, u32::MAX)?;
+        self.visits.fetch_add(1, Ordering::Relaxed);
+        Some(counted)
     }
 
     /// Where requests wait while the instance is paused.
@@ -121,6 +130,8 @@ impl Counters {
             streams: self.streams.load(Ordering::Relaxed),
             in_flight: self.in_flight.load(Ordering::Relaxed),
             held: self.over_limit.length() + self.paused.length(),
+            visitors: self.visitors.load(Ordering::Relaxed),
+            visits: load(&self.visits),
             requests: RequestTotals {
                 by_class: self.by_class.each_ref().map(load),
                 durations: self.durations.each_ref().map(load),

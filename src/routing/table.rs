@@ -237,6 +237,11 @@ impl InstanceTable {
         self.routes.find(path)
     }
 
+    /// Whether anything of it waits for somebody to come.
+    pub fn is_asleep(&self) -> bool {
+        self.pools.values().any(|pool| pool.is_asleep())
+    }
+
     pub fn pool(&self, service: &ServiceName) -> Option<&Arc<Pool>> {
         self.pools.get(service)
     }

@@ -111,6 +111,8 @@ impl Usher {
                     ),
                 ],
                 events: Arc::from([]),
+                idle_to_zero: None,
+                rental: None,
             },
             state: State::default(),
             start,
@@ -201,6 +203,8 @@ impl Rule for Usher {
         };
         let observation = Observation {
             fresh: true,
+            visitors: 0,
+            visits: 0,
             services: vec![seen(0, load), seen(1, Load::default())],
         };
         let decisions = decide(&self.policy, &mut self.state, &observation, now);

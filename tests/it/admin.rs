@@ -59,7 +59,7 @@ async fn statistics_have_every_field_of_the_contract() {
     assert_eq!(
         keys(congress),
         sorted(
-            "name stack domains standby paused status reasons parts connections websockets streams \
+            "name stack domains standby paused asleep rented_out status reasons parts connections websockets streams \
              requests_in_flight held requests_total limits services certificates next_event savings"
         )
     );

@@ -83,9 +83,9 @@ pub(super) fn content(pieces: &Pieces) -> Markup {
 }
 
 fn summary(own: &InstanceStatus, now: SystemTime) -> Markup {
-    let tone = match own.paused || own.standby {
-        true => "asleep",
-        false => own.status.word(),
+    let tone = match own.rests() {
+        Some(_) => "asleep",
+        None => own.status.word(),
     };
     html! {
         section #summary class={ "summary " (tone) } aria-label="How it is" {

@@ -91,7 +91,7 @@ fn choose(instances: &[InstanceStatus], all: bool) -> (Vec<&InstanceStatus>, Vec
     let place = |own: &&InstanceStatus| {
         (
             std::cmp::Reverse(own.status),
-            own.paused || own.standby,
+            own.rests().is_some(),
             own.name.clone(),
         )
     };
@@ -199,10 +199,9 @@ pub(super) fn chart_value(count: u32) -> f32 {
 
 /// Badge of an instance.
 pub(super) fn state(own: &InstanceStatus) -> Markup {
-    match (own.paused, own.standby) {
-        (true, _) => asleep("paused"),
-        (_, true) => asleep("standby"),
-        _ => badge(own.status, own.status.word()),
+    match own.rests() {
+        Some(word) => asleep(word),
+        None => badge(own.status, own.status.word()),
     }
 }
 

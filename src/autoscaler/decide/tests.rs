@@ -28,6 +28,8 @@ pub(super) fn policy() -> Policy {
             },
         ],
         events: Arc::from([]),
+        idle_to_zero: None,
+        rental: None,
     }
 }
 
@@ -39,6 +41,8 @@ pub(super) struct Stack {
     pub(super) seen: [Seen; 2],
     pub(super) fresh: bool,
     pub(super) obeys: bool,
+    /// Who comes in the next second, and is gone again.
+    pub(super) visits: u32,
 }
 
 pub(super) fn crew(present: u32) -> Crew {
@@ -65,6 +69,7 @@ impl Stack {
             seen: [seen(webs), seen(workers)],
             fresh: true,
             obeys: true,
+            visits: 0,
         }
     }
 
@@ -79,6 +84,8 @@ impl Stack {
         self.now.wall += Duration::from_secs(1);
         let observation = Observation {
             fresh: self.fresh,
+            visitors: 0,
+            visits: std::mem::take(&mut self.visits),
             services: self.seen.to_vec(),
         };
         let decisions = decide(&self.policy, &mut self.state, &observation, self.now);
@@ -98,18 +105,18 @@ impl Stack {
         decisions
     }
 
-    fn seconds(&mut self, seconds: u32) -> [Decision; 2] {
+    pub(super) fn seconds(&mut self, seconds: u32) -> [Decision; 2] {
         for _ in 1..seconds {
             self.second();
         }
         self.second()
     }
 
-    fn webs(&self) -> u32 {
+    pub(super) fn webs(&self) -> u32 {
         self.seen[0].crew.present
     }
 
-    fn workers(&self) -> u32 {
+    pub(super) fn workers(&self) -> u32 {
         self.seen[1].crew.present
     }
 }

@@ -26,6 +26,7 @@ pub(in crate::config) struct RawInstance {
     pub(in crate::config) websocket_origin: Leaf<RawOrigin>,
     pub(in crate::config) hsts: Leaf<String>,
     pub(in crate::config) standby: Leaf<bool>,
+    pub(in crate::config) rental: Leaf<RawRental>,
     pub(in crate::config) allow: Leaf<Vec<String>>,
     pub(in crate::config) deny: Leaf<Vec<String>>,
     pub(in crate::config) headers: Leaf<BTreeMap<String, String>>,
@@ -58,6 +59,13 @@ pub(in crate::config) struct RawEvent {
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct RawMatch {
     pub(in crate::config) services: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct RawRental {
+    pub(in crate::config) from: Datetime,
+    pub(in crate::config) until: Datetime,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -152,6 +160,7 @@ impl RawInstance {
             websocket_origin: table.leaf("websocket-origin"),
             hsts: table.leaf("hsts"),
             standby: table.leaf("standby"),
+            rental: table.leaf("rental"),
             allow: table.leaf("allow"),
             deny: table.leaf("deny"),
             headers: table.leaf("headers"),

@@ -74,7 +74,11 @@ impl Controller {
             let unknown = self.listing.inventory.is_none()
                 && state.replicas.is_empty()
                 && !matches!(service.role, Role::Fixed);
-            let finding = if unknown {
+            // What is not to run cannot be missing.
+            let asleep = tenant.is_asleep() && service.bounds().is_some();
+            let finding = if asleep {
+                Some(None)
+            } else if unknown {
                 let text = format!("{name} is not known yet: the engine has not answered");
                 Some(Some((Level::Warning, text)))
             } else {
@@ -88,7 +92,7 @@ impl Controller {
         for (_, depends) in findings.values_mut() {
             depends.retain(|part| present.contains(part));
         }
-        if instance.site.https != Https::Off && !instance.standby {
+        if instance.site.https != Https::Off && !instance.standby && tenant.rented {
             let finding = judge_certificates(certificates, now.wall);
             findings.insert("certificate".to_owned(), (finding, Vec::new()));
         }
@@ -142,7 +146,7 @@ impl Controller {
         gather_consequences(&mut reasons, &parts);
         reasons.sort_by_key(|reason| std::cmp::Reverse(reason.status));
         // Nobody expects an answer.
-        let silent = instance.standby || tenant.paused;
+        let silent = instance.standby || tenant.paused || !tenant.rented;
         let level = if silent {
             Level::Healthy
         } else {
@@ -280,6 +284,9 @@ fn judge_absent(
     service: &Service,
     state: &ServiceState,
 ) -> Option<Finding> {
+    if state.laid_down && state.coming {
+        return Some(Some((Level::Warning, format!("{name} is starting"))));
+    }
     if !state.ended.is_empty() && state.ended.iter().all(|(_, code)| *code == 0) {
         // A one-shot service that did its work, or one that its operator stopped in peace.
         return match service.role {

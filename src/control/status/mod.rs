@@ -151,6 +151,10 @@ pub struct InstanceStatus {
     pub domains: Vec<String>,
     pub standby: bool,
     pub paused: bool,
+    /// Nobody has come for `idle-to-zero`, and nothing runs until somebody does.
+    pub asleep: bool,
+    /// Outside its rental.
+    pub rented_out: bool,
     pub status: Level,
     pub reasons: Vec<Reason>,
     pub parts: Vec<Part>,
@@ -169,6 +173,23 @@ pub struct InstanceStatus {
     /// The last decisions, the oldest first; in the event stream and on the page.
     #[serde(skip)]
     pub decisions: Decisions,
+}
+
+impl InstanceStatus {
+    /// Why it is not expected to serve, in a word; such an instance does not count in the whole.
+    pub fn rests(&self) -> Option<&'static str> {
+        if self.paused {
+            Some("paused")
+        } else if self.standby {
+            Some("standby")
+        } else if self.rented_out {
+            Some("rented-out")
+        } else if self.asleep {
+            Some("scaled to zero")
+        } else {
+            None
+        }
+    }
 }
 
 /// The event that runs, or the next that will.
@@ -380,6 +401,8 @@ impl Controller {
                 .collect(),
             standby: instance.standby,
             paused: tenant.paused,
+            asleep: tenant.is_asleep(),
+            rented_out: !tenant.rented,
             status: judged.level,
             reasons: judged.reasons,
             parts: judged.parts,

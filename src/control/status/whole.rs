@@ -48,12 +48,8 @@ impl Controller {
         let shared_critical = reasons
             .iter()
             .any(|reason| reason.status == Level::Critical);
-        let counting = instances
-            .iter()
-            .filter(|instance| !instance.standby && !instance.paused)
-            .count();
-        let critical = instances
-            .iter()
+        let counting = || instances.iter().filter(|own| own.rests().is_none());
+        let critical = counting()
             .filter(|instance| instance.status == Level::Critical)
             .count();
         for instance in instances {
@@ -75,7 +71,7 @@ impl Controller {
             }
         }
         reasons.sort_by_key(|reason| std::cmp::Reverse(reason.status));
-        let level = if shared_critical || (critical > 0 && critical * 2 >= counting) {
+        let level = if shared_critical || (critical > 0 && critical * 2 >= counting().count()) {
             Level::Critical
         } else if reasons.is_empty() {
             Level::Healthy
@@ -88,7 +84,8 @@ impl Controller {
     fn judge_engine(&self) -> Finding {
         let scaling = self.tenants.values().any(|tenant| {
             let scaled = |service: &Service| service.bounds().is_some();
-            !tenant.instance.standby && tenant.instance.services.values().any(scaled)
+            let serves = !tenant.instance.standby && tenant.rented;
+            serves && tenant.instance.services.values().any(scaled)
         });
         let level = if scaling {
             Level::Critical

@@ -14,6 +14,7 @@ use crate::plan::{EndpointReport, InstanceReport, Target, Usage};
 use crate::prober::Outcome;
 
 mod operator;
+mod rests;
 mod swarm;
 
 const CONFIG: &str = r#"
@@ -45,6 +46,8 @@ struct Edge {
     sessions: BTreeMap<String, u32>,
     /// The plan that the reports have seen; the newest unless said otherwise.
     report_applied: Option<Generation>,
+    /// Requests that said that somebody is there.
+    visits: u64,
     made: u32,
 }
 
@@ -96,6 +99,7 @@ impl Edge {
             units: BTreeMap::new(),
             sessions: BTreeMap::new(),
             report_applied: None,
+            visits: 0,
             made: 0,
         }
     }
@@ -171,7 +175,10 @@ impl Edge {
             ..Report::default()
         };
         for (name, instance) in &plan.instances {
-            let mut seen = InstanceReport::default();
+            let mut seen = InstanceReport {
+                visits: self.visits,
+                ..InstanceReport::default()
+            };
             for endpoint in instance
                 .services
                 .values()

@@ -317,6 +317,15 @@ fn standby_answers_with_its_own_page() {
 }
 
 #[test]
+fn outside_the_rental_everything_is_answered_with_the_page_that_says_so() {
+    let world = World::new(vec![instance("a", |plan, _| {
+        plan.condition = Condition::Unrented
+    })]);
+    assert_eq!(world.ask("http://a.example/app").0, 503);
+    assert_eq!(world.ask("http://a.example/nowhere").0, 503);
+}
+
+#[test]
 fn more_fields_than_a_browser_sends_are_too_many() {
     let names: Vec<String> = (0..101).map(|index| format!("x-{index}")).collect();
     let world = plain();
