@@ -25,6 +25,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
 use crate::admin::{self, ControlSocket, Levers, View};
+use crate::alerts;
 use crate::certs;
 use crate::config::watch::Current;
 use crate::config::{self, Loaded};
@@ -250,11 +251,13 @@ pub async fn start(
     let (command_tx, command_rx) = mpsc::channel::<Command>(QUEUE);
     let controller = Controller::new(config_rx.borrow().clone(), ports.engine_facts, now());
     let (status_tx, status_rx) = watch::channel(Arc::new(first_status(controller)));
+    let (undelivered_tx, undelivered_rx) = watch::channel(alerts::Undelivered::default());
     let doors = Doors {
         config: config_rx.clone(),
         listings: listing_rx,
         reports: report_rx.clone(),
         certificates: certificate_rx,
+        undelivered: undelivered_rx,
         exports: export_rx,
         host: host_rx,
         outcomes: outcome_rx,
@@ -270,6 +273,14 @@ pub async fn start(
         "control",
         control::run(doors, ports.engine_facts, going.clone()),
     );
+
+    let told = alerts::run(
+        config_rx.clone(),
+        status_rx.clone(),
+        undelivered_tx,
+        going.clone(),
+    );
+    tasks.spawn("alerts", told);
 
     let feed = admin::Feed::new(&status_rx, Arc::clone(&sessions) as _, failures as _);
     tasks.spawn(

@@ -19,6 +19,8 @@ use crate::prober::Outcome;
 #[derive(Debug)]
 pub enum Event {
     Acted(Acted),
+    /// Receivers of alerts that cannot be told, and why.
+    Alerts(Arc<BTreeMap<String, String>>),
     Certificates(Arc<[CertificateReport]>),
     Command(Command),
     Config(Current),

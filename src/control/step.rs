@@ -39,6 +39,8 @@ pub struct Controller {
     pub(super) certificates: Arc<[CertificateReport]>,
     /// Certificates that could not be exported, and why.
     pub(super) exports: Arc<BTreeMap<InstanceName, String>>,
+    /// Receivers of alerts that cannot be told, and why.
+    pub(super) undelivered: Arc<BTreeMap<String, String>>,
     pub(super) host: Host,
     pub(super) plan: Arc<Plan>,
     pub(super) memory: Memory,
@@ -82,6 +84,7 @@ impl Controller {
             report: Arc::default(),
             certificates: Arc::from([]),
             exports: Arc::default(),
+            undelivered: Arc::default(),
             host: Host::default(),
             plan: Arc::default(),
             memory: Memory::new(now),
@@ -97,6 +100,7 @@ impl Controller {
     pub fn take(&mut self, now: Now, event: Event) {
         match event {
             Event::Acted(acted) => self.acted(now, acted),
+            Event::Alerts(undelivered) => self.undelivered = undelivered,
             Event::Certificates(certificates) => self.certificates = certificates,
             Event::Command(Command { wish, reply }) => {
                 // Whoever asked may have gone.

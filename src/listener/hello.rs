@@ -134,11 +134,7 @@ impl Tls {
             .unwrap_or(Err(Handshake::Failed))
     }
 
-    async fn handshake(
-        &self,
-        tcp: TcpStream,
-        visitor: Visitor<'_>,
-    ) -> Result<Greeted, Handshake> {
+    async fn handshake(&self, tcp: TcpStream, visitor: Visitor<'_>) -> Result<Greeted, Handshake> {
         let hello = LazyConfigAcceptor::new(Acceptor::default(), tcp);
         let hello = timeout(HELLO_WITHIN, hello).await;
         let mut start = hello.map_err(|_| Handshake::Failed)?.map_err(failed)?;

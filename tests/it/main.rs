@@ -18,6 +18,7 @@ mod admin;
 mod admin_access;
 mod admin_events;
 mod admin_stats;
+mod alerts;
 mod autobahn_cases;
 mod browser_page;
 mod cert_commands;
