@@ -77,6 +77,9 @@ pub(super) struct Line<'a> {
     pub(super) bytes_out: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<&'static str>,
+    /// The id that the replica was given as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) trace: Option<&'a str>,
 }
 
 impl Line<'_> {
@@ -96,6 +99,7 @@ impl Line<'_> {
         bytes_in: None,
         bytes_out: None,
         reason: None,
+        trace: None,
     };
 }
 
@@ -177,7 +181,7 @@ fn write_text(out: &mut Vec<u8>, line: &Line<'_>) -> std::io::Result<()> {
     };
     write!(
         out,
-        "{} {} {client} {} \"{} {}{question}{query}\" {} {}ms {} {}",
+        "{} {} {client} {} \"{} {}{question}{query}\" {} {}ms {} {} {}",
         line.time,
         line.kind,
         or_dash(line.host),
@@ -187,6 +191,7 @@ fn write_text(out: &mut Vec<u8>, line: &Line<'_>) -> std::io::Result<()> {
         line.duration_ms.unwrap_or_default(),
         or_dash(line.replica),
         line.reason.unwrap_or("-"),
+        line.trace.unwrap_or("-"),
     )
 }
 

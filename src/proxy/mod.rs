@@ -33,6 +33,7 @@ mod pages;
 mod static_files;
 mod strict;
 mod stub_status;
+mod trace;
 mod tunnel;
 mod upgrade;
 mod websocket;
@@ -48,6 +49,7 @@ use self::exchange::Exchanges;
 use self::failure::Failure;
 use self::local::Answer;
 use self::pages::Reader;
+use self::trace::Trace;
 use crate::certs::{Challenges, Store};
 use crate::failures::Failures;
 use crate::files::Library;
@@ -203,6 +205,7 @@ impl Gateway {
             bytes_in: Some(ctx.body_in),
             bytes_out: Some(ctx.body_out),
             reason: ctx.failure.map(Failure::word).or(ending),
+            trace: ctx.trace.as_ref().map(Trace::id),
             ..Line::EMPTY
         });
     }

@@ -13,6 +13,7 @@ use super::access_log::{AccessLog, Line};
 use super::failure::Failure;
 use super::handshake::{Opened, Refused, Visit};
 use super::pages::Reader;
+use super::trace::Trace;
 use super::tunnel::{Relay, Relayed};
 use super::upgrade::{Request, refusal};
 use super::{Gateway, additions, client_left, now};
@@ -104,6 +105,7 @@ struct Told {
     host: Option<String>,
     path: String,
     query: Option<String>,
+    trace: Trace,
 }
 
 impl Visit {
@@ -120,6 +122,7 @@ impl Visit {
             host: served.map_or_else(asked, |served| Some(served.host.to_string())),
             path: self.request.path().to_owned(),
             query: log.shown_query(self.request.query()).map(ToOwned::to_owned),
+            trace: self.trace,
         }
     }
 }
@@ -145,6 +148,7 @@ impl Gateway {
         drop(head);
         let mut visit = Visit {
             began,
+            trace: Trace::of(&parsed.fields),
             request: parsed,
             connection,
             served: None,
@@ -274,6 +278,7 @@ impl Gateway {
             path: Some(&told.path),
             query: told.query.as_deref(),
             protocol: Some("websocket"),
+            trace: Some(told.trace.id()),
             ..Line::EMPTY
         }));
     }
