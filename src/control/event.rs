@@ -48,6 +48,13 @@ pub enum Wish {
     Auto {
         instance: InstanceName,
     },
+    /// One replica leaves, for good.
+    Drain {
+        instance: InstanceName,
+        service: ServiceName,
+        /// Its name or the beginning of its id.
+        replica: String,
+    },
     /// Nothing new is let through, until `Resume`.
     Pause {
         instance: InstanceName,

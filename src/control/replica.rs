@@ -37,6 +37,8 @@ pub(super) struct Replica {
     pub(super) load: EndpointReport,
     /// A copy of what is not deployed any more: it serves until something newer does.
     pub(super) outdated: bool,
+    /// An operator wants it to leave, whatever the demand is.
+    pub(super) dismissed: bool,
     /// When usher decided that it leaves, however often the engine did not stop it since.
     drain_began: Option<Instant>,
     /// When the engine last did not stop it.
@@ -102,6 +104,7 @@ impl Replica {
             health: Health::default(),
             load: EndpointReport::default(),
             outdated: false,
+            dismissed: false,
             drain_began: None,
             stop_refused: None,
             state: if proven {

@@ -325,7 +325,9 @@ impl Controller {
     }
 
     fn obey(&mut self, now: Now, wish: &Wish) -> Result<String, String> {
+        let next = self.plan.generation.next();
         let (Wish::Auto { instance }
+        | Wish::Drain { instance, .. }
         | Wish::Pause { instance }
         | Wish::Resume { instance }
         | Wish::Scale { instance, .. }) = wish;
@@ -343,6 +345,9 @@ impl Controller {
                 }
                 Ok(format!("{instance}: the autoscaler decides"))
             }
+            Wish::Drain {
+                service, replica, ..
+            } => tenant.dismiss(now, next, service, replica),
             Wish::Pause { .. } => Ok(tenant.pause(true)),
             Wish::Resume { .. } => Ok(tenant.pause(false)),
             Wish::Scale {

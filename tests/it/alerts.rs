@@ -231,7 +231,11 @@ async fn a_command_gets_each_change_on_its_standard_input() {
     let lines = async |count: usize| {
         eventually("lines", async || {
             let text = fs::read_to_string(&log).unwrap_or_default();
-            let lines: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
+            // The program writes a line in two steps.
+            let whole = text
+                .split_inclusive('\n')
+                .filter(|line| line.ends_with('\n'));
+            let lines: Vec<String> = whole.map(|line| line.trim_end().to_owned()).collect();
             check(lines.len() >= count, text).map(|()| lines)
         })
         .await

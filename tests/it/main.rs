@@ -57,6 +57,7 @@ mod long_tenants;
 mod misdirected;
 mod monitoring;
 mod nginx_smuggling;
+mod operating;
 mod overload;
 mod panics;
 mod prometheus_rules;
