@@ -90,6 +90,7 @@ pub mod routing;
 pub mod sessions;
 
 pub mod admin;
+pub mod alerts;
 pub mod app;
 pub mod cli;
 pub mod shutdown;

@@ -31,6 +31,11 @@ pub enum Order {
     Auto {
         instance: String,
     },
+    Drain {
+        instance: String,
+        service: String,
+        replica: String,
+    },
     Pause {
         instance: String,
     },
@@ -75,6 +80,21 @@ pub(super) async fn command(request: Request<Incoming>, levers: &Levers) -> Answ
         Order::Pause { instance } => {
             of(&instance, levers, |instance| Wish::Pause { instance }).await
         }
+        Order::Drain {
+            instance,
+            service,
+            replica,
+        } => match (instance.parse(), service.parse()) {
+            (Ok(instance), Ok(service)) => {
+                let wish = Wish::Drain {
+                    instance,
+                    service,
+                    replica,
+                };
+                obey(levers, wish).await
+            }
+            _ => Err(no_service(&instance, &service)),
+        },
         Order::Renew { name } => renew(levers, &name).await,
         Order::Resume { instance } => {
             of(&instance, levers, |instance| Wish::Resume { instance }).await
@@ -94,15 +114,17 @@ pub(super) async fn command(request: Request<Incoming>, levers: &Levers) -> Answ
                 };
                 obey(levers, wish).await
             }
-            _ => Err(format!(
-                "`{instance}/{service}` is no service of an instance"
-            )),
+            _ => Err(no_service(&instance, &service)),
         },
     };
     match done {
         Ok(done) => json(&done),
         Err(why) => declined(&why),
     }
+}
+
+fn no_service(instance: &str, service: &str) -> String {
+    format!("`{instance}/{service}` is no service of an instance")
 }
 
 /// Asks for something that concerns one instance.

@@ -25,6 +25,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
 use crate::admin::{self, ControlSocket, Levers, View};
+use crate::alerts;
 use crate::certs;
 use crate::config::watch::Current;
 use crate::config::{self, Loaded};
@@ -257,11 +258,13 @@ pub async fn start(
         "app::kept",
         kept::follow(kept_at.clone(), kept_rx, going.clone()),
     );
+    let (undelivered_tx, undelivered_rx) = watch::channel(alerts::Undelivered::default());
     let doors = Doors {
         config: config_rx.clone(),
         listings: listing_rx,
         reports: report_rx.clone(),
         certificates: certificate_rx,
+        undelivered: undelivered_rx,
         exports: export_rx,
         host: host_rx,
         outcomes: outcome_rx,
@@ -283,6 +286,14 @@ pub async fn start(
             going.clone(),
         ),
     );
+
+    let told = alerts::run(
+        config_rx.clone(),
+        status_rx.clone(),
+        undelivered_tx,
+        going.clone(),
+    );
+    tasks.spawn("alerts", told);
 
     let feed = admin::Feed::new(&status_rx, Arc::clone(&sessions) as _, failures as _);
     tasks.spawn(

@@ -232,6 +232,27 @@ fn unreachable(socket: &Path, error: &dyn std::error::Error) -> String {
     )
 }
 
+/// Whoever waits longer than this is told that something is being done.
+const PATIENT_FOR: Duration = Duration::from_secs(1);
+const TOLD_EVERY: Duration = Duration::from_secs(10);
+
+/// Waits for the answer and meanwhile says on standard error what takes so long.
+async fn with_progress<T>(what: &str, work: impl Future<Output = T>) -> T {
+    tokio::pin!(work);
+    if let Ok(done) = timeout(PATIENT_FOR, &mut work).await {
+        return done;
+    }
+    eprintln!("{what} …");
+    let mut waited = PATIENT_FOR;
+    loop {
+        if let Ok(done) = timeout(TOLD_EVERY, &mut work).await {
+            return done;
+        }
+        waited += TOLD_EVERY;
+        eprintln!("{what} … {} s", waited.as_secs());
+    }
+}
+
 /// Sends a command and prints what came of it.
 pub(super) async fn command(at: &At, order: &Order) -> Exit {
     let body = match serde_json::to_vec(order) {
@@ -245,7 +266,13 @@ pub(super) async fn command(at: &At, order: &Order) -> Exit {
         Order::Renew { .. } => RENEWED_WITHIN,
         _ => ANSWER_WITHIN,
     };
-    let answer = ask_within(patience, at, "/command", Some(body)).await;
+    let what = match order {
+        Order::Renew { name } => format!("ordering a certificate for {name}"),
+        Order::Reload { .. } => "reading the configuration".to_owned(),
+        _ => "waiting for usher".to_owned(),
+    };
+    let asked = ask_within(patience, at, "/command", Some(body));
+    let answer = with_progress(&what, asked).await;
     let done = answer.and_then(|body| {
         serde_json::from_slice::<Done>(&body).map_err(|error| format!("not understood: {error}"))
     });

@@ -12,13 +12,17 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 mod cert;
 mod check;
 mod client;
+mod colour;
 mod demo;
+mod drain;
 mod events;
+mod hash_password;
 mod logs;
 mod run;
 mod simulate;
@@ -66,6 +70,9 @@ enum Verb {
     Status {
         #[command(flatten)]
         at: At,
+        /// Again every second, until Ctrl-C
+        #[arg(short, long)]
+        watch: bool,
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -106,6 +113,9 @@ enum Verb {
         at: At,
         instance: String,
     },
+    /// Lets one replica take nothing new and leave when it is empty; another takes its place where
+    /// the demand is for it
+    Drain(drain::Arguments),
     /// Lets nothing new through to an instance: it waits a little, then a page says that the site
     /// is being maintained. What is open goes on
     Pause {
@@ -121,6 +131,13 @@ enum Verb {
     },
     /// Runs the autoscaler over synthetic or recorded audiences, and says what it is worth
     Simulate(simulate::Arguments),
+    /// The bcrypt hash of a password, read from standard input, or typed twice and not shown
+    HashPassword {
+        /// Print NAME:HASH, as a line of a file of passwords has it
+        name: Option<String>,
+    },
+    /// Prints what a shell needs to complete these commands
+    Completions { shell: Shell },
     /// A replica of the demo that holds websockets
     #[command(hide = true)]
     DemoWeb {
@@ -179,7 +196,7 @@ impl Cli {
             } => check::check(config, offline, format).await,
             Verb::Cert(verb) => verb.execute().await,
             Verb::Demo(arguments) => demo::run(arguments, panics).await,
-            Verb::Status { at, format } => status::status(&at, format).await,
+            Verb::Status { at, watch, format } => status::status(&at, format, watch).await,
             Verb::Events { at, follow, format } => events::events(&at, follow, format).await,
             Verb::Logs(arguments) => logs::logs(arguments).await,
             Verb::Reload { at, force } => client::command(&at, &Order::Reload { force }).await,
@@ -210,7 +227,14 @@ impl Cli {
             Verb::Resume { at, instance } => {
                 client::command(&at, &Order::Resume { instance }).await
             }
+            Verb::Drain(arguments) => drain::drain(arguments).await,
             Verb::Simulate(arguments) => simulate::simulate(&arguments),
+            Verb::HashPassword { name } => hash_password::hash_password(name.as_deref()),
+            Verb::Completions { shell } => {
+                let mut command = Self::command();
+                clap_complete::generate(shell, &mut command, "usher", &mut std::io::stdout());
+                Exit::Fine
+            }
             Verb::DemoWeb { listen, name } => demo::web(listen, &name).await,
             Verb::DemoWorker => demo::worker().await,
         };

@@ -1,12 +1,15 @@
 //! `usher run`: starts, follows signals, stops.
 
+use std::future::pending;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
@@ -16,6 +19,7 @@ use crate::app::{self, Ports, Running, StateDir};
 use crate::cause::chain;
 use crate::config;
 use crate::config::model::{Log, LogFormat};
+use crate::control::Status;
 use crate::listener::Inherited;
 use crate::systemd::Supervisor;
 
@@ -108,6 +112,25 @@ pub(super) fn log_to_stderr(log: &Log, filter: &str) {
     };
 }
 
+/// Says that the first listing takes long, until it has come. Never ends: what follows it is none
+/// of its business.
+async fn tell_first_sync(mut status: watch::Receiver<Arc<Status>>) {
+    const EVERY: Duration = Duration::from_secs(5);
+    let mut patience = Duration::from_secs(1);
+    let mut late = false;
+    loop {
+        match timeout(patience, status.wait_for(|status| status.synced)).await {
+            Ok(_) if late => {
+                info!("the engine is listed");
+                return pending().await;
+            }
+            Ok(_) => return pending().await,
+            Err(_) => info!("the first listing of the engine is awaited"),
+        }
+        (late, patience) = (true, EVERY);
+    }
+}
+
 async fn engine_answers(running: &Running) -> bool {
     let mut status = running.status.clone();
     let synced = status.wait_for(|status| status.engine.connected);
@@ -134,8 +157,11 @@ impl Signals {
 
 /// HUP reloads, TERM drains and stops, a second TERM and INT stop now.
 async fn serve(mut running: Running, mut signals: Signals, supervisor: Supervisor) -> Exit {
+    let first_sync = tell_first_sync(running.status.clone());
+    tokio::pin!(first_sync);
     loop {
         tokio::select! {
+            () = &mut first_sync => {}
             Some(()) = signals.hangup.recv() => {
                 supervisor.reloading(running.reload(false)).await;
             }

@@ -1,8 +1,13 @@
 //! `usher status`: one line per instance, and why what is not healthy is not.
 
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
 use serde::Deserialize;
+use tokio::time::sleep;
 
 use super::client::ask;
+use super::colour::{Palette, Tone};
 use super::{At, Exit, Format, table};
 
 /// The part of the statistics that the table shows.
@@ -57,28 +62,63 @@ struct Certificate {
     not_after: Option<String>,
 }
 
-pub(super) async fn status(at: &At, format: Format) -> Exit {
-    let body = match ask(at, "/stats", None).await {
-        Ok(body) => body,
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// The cursor to the first line, and everything below it gone (ECMA-48 §8.3.21, §8.3.39).
+const CLEAR: &str = "\x1b[H\x1b[J";
+
+pub(super) async fn status(at: &At, format: Format, watching: bool) -> Exit {
+    if watching {
+        return watch(at, format).await;
+    }
+    match seen(at, format).await {
+        Ok(text) => {
+            print!("{text}");
+            Exit::Fine
+        }
         Err(why) => {
             eprintln!("error: {why}");
-            return Exit::Failed;
+            Exit::Failed
         }
-    };
-    match format {
-        Format::Json => println!("{}", String::from_utf8_lossy(&body)),
-        Format::Text => match serde_json::from_slice::<Stats>(&body) {
-            Ok(stats) => print!("{}", table(&stats)),
-            Err(error) => {
-                eprintln!("error: the answer is not understood: {error}");
-                return Exit::Failed;
-            }
-        },
     }
-    Exit::Fine
 }
 
-fn table(stats: &Stats) -> String {
+/// The status every second, until Ctrl-C or until nobody reads it. An usher that does not answer is
+/// waited for.
+async fn watch(at: &At, format: Format) -> Exit {
+    let page = matches!(format, Format::Text) && io::stdout().is_terminal();
+    loop {
+        let text = seen(at, format).await.unwrap_or_else(|why| match format {
+            Format::Json => {
+                eprintln!("error: {why}");
+                String::new()
+            }
+            Format::Text => format!("error: {why}\n"),
+        });
+        let clear = if page { CLEAR } else { "" };
+        let mut out = io::stdout().lock();
+        let written = write!(out, "{clear}{text}").and_then(|()| out.flush());
+        drop(out);
+        if written.is_err() {
+            return Exit::Fine;
+        }
+        sleep(WATCH_EVERY).await;
+    }
+}
+
+async fn seen(at: &At, format: Format) -> Result<String, String> {
+    let body = ask(at, "/stats", None).await?;
+    match format {
+        Format::Json => Ok(format!("{}\n", String::from_utf8_lossy(&body).trim_end())),
+        Format::Text => serde_json::from_slice::<Stats>(&body)
+            .map(|stats| table(&stats, Palette::of_stdout()))
+            .map_err(|error| format!("the answer is not understood: {error}")),
+    }
+}
+
+/// Where the status stands in a row.
+const STATUS: usize = 1;
+
+fn table(stats: &Stats, palette: Palette) -> String {
     let heads = [
         "INSTANCE",
         "STATUS",
@@ -91,8 +131,16 @@ fn table(stats: &Stats) -> String {
     ];
     let mut rows = vec![heads.map(str::to_owned)];
     rows.extend(stats.instances.iter().map(row));
-    let mut text = table::table(&rows);
-    text.push_str(&format!("\noverall: {}\n", stats.status));
+    let mut text = table::painted(&rows, |row, column, cell| {
+        let tone = match (row, column) {
+            (0, _) => Tone::Heading,
+            (_, STATUS) => Tone::of(cell),
+            _ => Tone::Plain,
+        };
+        palette.paint(tone, cell)
+    });
+    let word = |status: &str| palette.paint(Tone::of(status), status);
+    text.push_str(&format!("\noverall: {}\n", word(&stats.status)));
     for reason in &stats.reasons {
         let Reason {
             part,
@@ -100,7 +148,10 @@ fn table(stats: &Stats) -> String {
             text: why,
             since,
         } = reason;
-        text.push_str(&format!("  {status}: {part}: {why} (since {since})\n"));
+        text.push_str(&format!(
+            "  {}: {part}: {why} (since {since})\n",
+            word(status)
+        ));
     }
     text
 }
@@ -200,7 +251,7 @@ mod tests {
         });
         let stats: Stats = serde_json::from_value(stats).expect("stats");
         assert_eq!(
-            table(&stats),
+            table(&stats, Palette::NONE),
             "INSTANCE  STATUS   WEBSOCKETS  REQUESTS  WAITING  REPLICAS  SAVED  CERTIFICATE\n\
              congress  warning  640         9         3        web 4/5   62 %   valid until 2027-02-18\n\
              \n\

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 mod acme;
 mod admin;
+mod alert;
 mod assembly;
 mod claims;
 mod client_ca;
@@ -187,6 +188,7 @@ fn lower_global(file: RawFile, issues: &Issues) -> Config {
         engine,
         certs,
         acme,
+        alerts,
         log,
         status,
         stop_within,
@@ -205,6 +207,7 @@ fn lower_global(file: RawFile, issues: &Issues) -> Config {
         engine: engine.lower(issues),
         certs,
         acme: acme.map(|acme| acme.lower(issues)),
+        alerts: alert::lower(alerts, issues),
         log: log.lower(),
         thresholds: status.lower(issues),
         stop_within: stop_within.map_or(STOP_WITHIN, |field| field.value.0),

@@ -29,6 +29,7 @@ pub(super) struct RawFile {
     pub(super) engine: RawEngine,
     pub(super) certs: RawCerts,
     pub(super) acme: Option<RawAcme>,
+    pub(super) alerts: Vec<RawAlert>,
     pub(super) log: RawLog,
     pub(super) status: RawStatus,
     pub(super) stop_within: Leaf<Span>,
@@ -137,6 +138,28 @@ pub(super) struct RawExternalAccount {
     pub(super) key_file: PathBuf,
 }
 
+pub(super) struct RawAlert {
+    pub(super) at: At,
+    pub(super) url: Leaf<String>,
+    pub(super) command: Leaf<Vec<String>>,
+    pub(super) format: Leaf<RawAlertFormat>,
+    pub(super) min_status: Leaf<RawMinStatus>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawAlertFormat {
+    Alertmanager,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawMinStatus {
+    Critical,
+    Warning,
+}
+
 #[derive(Default)]
 pub(super) struct RawLog {
     pub(super) format: Leaf<RawLogFormat>,
@@ -213,6 +236,7 @@ impl RawFile {
             engine: table.table("engine", RawEngine::read),
             certs: table.table("certs", RawCerts::read),
             acme: table.optional_table("acme", RawAcme::read),
+            alerts: table.tables("alert", RawAlert::read),
             log: table.table("log", RawLog::read),
             status: table.table("status", RawStatus::read),
             stop_within: table.table("stop", |table| table.leaf("within")),
@@ -301,6 +325,18 @@ impl RawDirectory {
             rate_limits: table.leaf("rate-limits"),
             caa_issuer: table.leaf("caa-issuer"),
             requests_per_second: table.leaf("requests-per-second"),
+        }
+    }
+}
+
+impl RawAlert {
+    fn read(table: &mut Reader<'_, '_>) -> Self {
+        Self {
+            at: table.at().clone(),
+            url: table.leaf("url"),
+            command: table.leaf("command"),
+            format: table.leaf("format"),
+            min_status: table.leaf("min-status"),
         }
     }
 }

@@ -292,8 +292,7 @@ fn unknown(key: &str, known: &[&str]) -> String {
 
 /// Keys that are promised for a later version. Accepting them without applying them would let an
 /// operator believe in a protection that is not there.
-const LATER: [&str; 5] = [
-    "alert",
+const LATER: [&str; 4] = [
     "engine.tls",
     "instance.limits.shared-addresses",
     "instance.route.auth",

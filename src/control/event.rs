@@ -19,6 +19,8 @@ use crate::prober::Outcome;
 #[derive(Debug)]
 pub enum Event {
     Acted(Acted),
+    /// Receivers of alerts that cannot be told, and why.
+    Alerts(Arc<BTreeMap<String, String>>),
     Certificates(Arc<[CertificateReport]>),
     Command(Command),
     Config(Current),
@@ -45,6 +47,13 @@ pub enum Wish {
     /// Overrides end, the autoscaler decides again.
     Auto {
         instance: InstanceName,
+    },
+    /// One replica leaves, for good.
+    Drain {
+        instance: InstanceName,
+        service: ServiceName,
+        /// Its name or the beginning of its id.
+        replica: String,
     },
     /// Nothing new is let through, until `Resume`.
     Pause {

@@ -51,6 +51,8 @@ pub struct Doors {
     pub listings: watch::Receiver<Listing>,
     pub reports: watch::Receiver<Arc<Report>>,
     pub certificates: watch::Receiver<Arc<[CertificateReport]>>,
+    /// Receivers of alerts that cannot be told, and why.
+    pub undelivered: watch::Receiver<Arc<BTreeMap<String, String>>>,
     pub exports: watch::Receiver<Arc<BTreeMap<InstanceName, String>>>,
     pub host: watch::Receiver<Host>,
     pub outcomes: mpsc::Receiver<prober::Outcome>,
@@ -151,6 +153,7 @@ impl Doors {
             Ok(()) = self.reports.changed() => Some(self.report_event()),
             Ok(()) = self.certificates.changed() => Some(self.certificates_event()),
             Ok(()) = self.exports.changed() => Some(self.exports_event()),
+            Ok(()) = self.undelivered.changed() => Some(self.undelivered_event()),
             Ok(()) = self.host.changed() => Some(self.host_event()),
             Some(outcome) = self.outcomes.recv() => Some(Event::Probe(outcome)),
             Some(acted) = self.acted.recv() => Some(Event::Acted(acted)),
@@ -176,6 +179,9 @@ impl Doors {
         }
         if changed(self.exports.has_changed()) {
             return Some(self.exports_event());
+        }
+        if changed(self.undelivered.has_changed()) {
+            return Some(self.undelivered_event());
         }
         if changed(self.host.has_changed()) {
             return Some(self.host_event());
@@ -203,6 +209,10 @@ impl Doors {
 
     fn host_event(&mut self) -> Event {
         Event::Host(self.host.borrow_and_update().clone())
+    }
+
+    fn undelivered_event(&mut self) -> Event {
+        Event::Alerts(Arc::clone(&self.undelivered.borrow_and_update()))
     }
 
     fn exports_event(&mut self) -> Event {

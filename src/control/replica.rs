@@ -39,6 +39,8 @@ pub(super) struct Replica {
     pub(super) outdated: bool,
     /// It drains because another one does, and the engine may choose between the two.
     pub(super) accompanies: bool,
+    /// An operator wants it to leave, whatever the demand is.
+    pub(super) dismissed: bool,
     /// When usher decided that it leaves, however often the engine did not stop it since.
     drain_began: Option<Instant>,
     /// When the engine last did not stop it.
@@ -105,6 +107,7 @@ impl Replica {
             load: EndpointReport::default(),
             outdated: false,
             accompanies: false,
+            dismissed: false,
             drain_began: None,
             stop_refused: None,
             state: if proven {

@@ -34,6 +34,8 @@ const LOOP_WITHIN: Duration = Duration::from_secs(300);
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 /// How long the number counts that somebody set without asking usher.
 const HEEDED_FOR: Duration = Duration::from_secs(30 * 60);
+/// Fewer letters of an id are a slip of the finger.
+const SHORTEST_ID: usize = 6;
 /// A replica that was ordered shows in the listing by then, or it never will.
 const LISTED_WITHIN: Duration = Duration::from_secs(10);
 
@@ -432,6 +434,61 @@ impl ServiceState {
         }
     }
 
+    /// Has one replica leave because an operator says so. Its drain is not taken back.
+    ///
+    /// # Errors
+    /// Why it stays.
+    pub(super) fn dismiss(
+        &mut self,
+        now: Now,
+        next: Generation,
+        named: &str,
+    ) -> Result<String, String> {
+        let mut fits = self.replicas.values().filter(|replica| {
+            let id = replica.unit.id.unit();
+            replica.unit.name == named || (named.len() >= SHORTEST_ID && id.starts_with(named))
+        });
+        let (Some(found), None) = (fits.next(), fits.next()) else {
+            let names = self.replicas.values().map(|replica| &*replica.unit.name);
+            let known = names.collect::<Vec<_>>().join(", ");
+            return Err(match known.as_str() {
+                "" => "it has no replicas".to_owned(),
+                known => format!("there is no one replica `{named}`; there is {known}"),
+            });
+        };
+        let (id, name) = (found.unit.id.clone(), found.unit.name.clone());
+        let others = self.replicas.iter().any(|(other, replica)| {
+            *other != id && replica.state() == State::Ready && !replica.dismissed
+        });
+        let Some(replica) = self.replicas.get_mut(&id) else {
+            unreachable!("it was found");
+        };
+        match replica.state() {
+            State::Ready if !others => Err(format!(
+                "{name} is the only one that is ready, and nobody would be left to serve; \
+                 `usher scale` for one more first"
+            )),
+            State::Draining { by: Who::Usher, .. } => {
+                replica.dismissed = true;
+                Ok(format!("{name} is draining already"))
+            }
+            State::Draining { by: Who::Other, .. }
+            | State::Cutting { .. }
+            | State::Stopping { .. } => Ok(format!("{name} is leaving already")),
+            State::Failed | State::Ready | State::Starting | State::Unhealthy => {
+                replica.dismissed = true;
+                replica.drain(now, next);
+                self.last_drain = Some(now.at);
+                let sessions = self.replicas.get(&id).map_or(0, Replica::sessions);
+                Ok(match sessions {
+                    0 => format!("{name} drains; nobody is inside"),
+                    1 => format!("{name} drains; 1 session is open"),
+                    many => format!("{name} drains; {many} sessions are open"),
+                })
+            }
+        }
+    }
+
     /// Takes in what a probe found.
     pub(super) fn observe(&mut self, id: &ReplicaId, outcome: Result<(), String>, now: Now) {
         let Some(replica) = self.replicas.get_mut(id) else {
@@ -649,6 +706,7 @@ impl ServiceState {
                 matches!(replica.state(), State::Draining { by: Who::Usher, .. })
                     && !replica.outdated
                     && !replica.accompanies
+                    && !replica.dismissed
             })
             .max_by_key(|(_, replica)| (replica.turn(), replica.sessions()))
             .map(|(id, _)| id.clone())

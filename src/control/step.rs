@@ -40,6 +40,8 @@ pub struct Controller {
     pub(super) certificates: Arc<[CertificateReport]>,
     /// Certificates that could not be exported, and why.
     pub(super) exports: Arc<BTreeMap<InstanceName, String>>,
+    /// Receivers of alerts that cannot be told, and why.
+    pub(super) undelivered: Arc<BTreeMap<String, String>>,
     pub(super) host: Host,
     pub(super) plan: Arc<Plan>,
     pub(super) memory: Memory,
@@ -85,6 +87,7 @@ impl Controller {
             report: Arc::default(),
             certificates: Arc::from([]),
             exports: Arc::default(),
+            undelivered: Arc::default(),
             host: Host::default(),
             plan: Arc::default(),
             memory: Memory::new(now),
@@ -101,6 +104,7 @@ impl Controller {
     pub fn take(&mut self, now: Now, event: Event) {
         match event {
             Event::Acted(acted) => self.acted(now, acted),
+            Event::Alerts(undelivered) => self.undelivered = undelivered,
             Event::Certificates(certificates) => self.certificates = certificates,
             Event::Command(Command { wish, reply }) => {
                 // Whoever asked may have gone.
@@ -335,7 +339,9 @@ impl Controller {
     }
 
     fn obey(&mut self, now: Now, wish: &Wish) -> Result<String, String> {
+        let next = self.plan.generation.next();
         let (Wish::Auto { instance }
+        | Wish::Drain { instance, .. }
         | Wish::Pause { instance }
         | Wish::Resume { instance }
         | Wish::Scale { instance, .. }) = wish;
@@ -353,6 +359,9 @@ impl Controller {
                 }
                 Ok(format!("{instance}: the autoscaler decides"))
             }
+            Wish::Drain {
+                service, replica, ..
+            } => tenant.dismiss(now, next, service, replica),
             Wish::Pause { .. } => Ok(tenant.pause(true)),
             Wish::Resume { .. } => Ok(tenant.pause(false)),
             Wish::Scale {

@@ -436,6 +436,54 @@ impl Tenant {
             .is_none_or(|at| now.at >= at + BETWEEN_FOLLOWERS)
     }
 
+    /// Has one replica leave, whoever takes its place.
+    ///
+    /// # Errors
+    /// Why it stays, as a sentence.
+    pub(super) fn dismiss(
+        &mut self,
+        now: Now,
+        next: Generation,
+        service: &ServiceName,
+        replica: &str,
+    ) -> Result<String, String> {
+        let name = &self.instance.name;
+        let mode = self.instance.scale.mode;
+        let scaled = self.is_scaled();
+        let (Some(declared), Some(state)) = (
+            self.instance.services.get(service),
+            self.services.get_mut(service),
+        ) else {
+            let known: Vec<_> = self.services.keys().map(ServiceName::as_str).collect();
+            return Err(format!(
+                "{name} has no service `{service}`; it has {}",
+                known.join(", ")
+            ));
+        };
+        if !declared.addresses.is_empty() {
+            return Err(format!(
+                "{name}/{service} is served at addresses of the configuration; take this one out \
+                 there, and it drains"
+            ));
+        }
+        if declared.bounds().is_none() {
+            return Err(format!(
+                "{name}/{service} is fixed: usher neither starts nor stops it"
+            ));
+        }
+        if !scaled || mode == ScaleMode::Recommend {
+            let why = match self.instance.standby {
+                true => "standby = true".to_owned(),
+                false => format!("scale.mode = \"{}\"", mode.word()),
+            };
+            return Err(format!("{name} has {why}: usher stops nothing of it"));
+        }
+        state
+            .dismiss(now, next, replica)
+            .map(|leaves| format!("{name}/{service}: {leaves}"))
+            .map_err(|stays| format!("{name}/{service}: {stays}"))
+    }
+
     pub(super) fn override_with(
         &mut self,
         now: Now,

@@ -80,6 +80,9 @@ pub(super) struct Line<'a> {
     /// The word of back-pressure that the replica said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) signal: Option<&'static str>,
+    /// The id that the replica was given as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) trace: Option<&'a str>,
 }
 
 impl Line<'_> {
@@ -100,6 +103,7 @@ impl Line<'_> {
         bytes_out: None,
         reason: None,
         signal: None,
+        trace: None,
     };
 }
 
@@ -181,7 +185,7 @@ fn write_text(out: &mut Vec<u8>, line: &Line<'_>) -> std::io::Result<()> {
     };
     write!(
         out,
-        "{} {} {client} {} \"{} {}{question}{query}\" {} {}ms {} {}",
+        "{} {} {client} {} \"{} {}{question}{query}\" {} {}ms {} {} {}",
         line.time,
         line.kind,
         or_dash(line.host),
@@ -191,6 +195,7 @@ fn write_text(out: &mut Vec<u8>, line: &Line<'_>) -> std::io::Result<()> {
         line.duration_ms.unwrap_or_default(),
         or_dash(line.replica),
         line.signal.or(line.reason).unwrap_or("-"),
+        line.trace.unwrap_or("-"),
     )
 }
 

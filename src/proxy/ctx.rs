@@ -11,6 +11,7 @@ use super::exchange::Watched;
 use super::failure::Failure;
 use super::hold::Patience;
 use super::pushback::Ear;
+use super::trace::Trace;
 use crate::listener::Connection;
 use crate::names::ReplicaId;
 use crate::plan::Signal;
@@ -20,6 +21,8 @@ use crate::routing::{Counted, Endpoint, Inside, InstanceTable, Pool, Turn, Worki
 pub struct Ctx {
     pub(super) began: Instant,
     pub(super) connection: Option<Arc<Connection>>,
+    /// As soon as there is a head.
+    pub(super) trace: Option<Trace>,
     /// Whose it is, as soon as that is known.
     pub(super) instance: Option<Arc<InstanceTable>>,
     pub(super) served: Option<Box<Served>>,
@@ -76,6 +79,7 @@ impl Ctx {
         Self {
             began,
             connection: None,
+            trace: None,
             instance: None,
             served: None,
             patience: None,

@@ -25,6 +25,7 @@ use super::local::Answer;
 use super::outgoing::to_replica;
 use super::pace::{LEAST_RATE, PATIENCE};
 use super::pushback::Ear;
+use super::trace::Trace;
 use super::{
     Ctx, Gateway, authority, client_left, decorate, encode, is_too_much, now, strict, stub_status,
 };
@@ -83,6 +84,7 @@ impl ProxyHttp for Door {
         };
         ctx.connection = Some(Arc::clone(&connection));
         let request = session.req_header();
+        ctx.trace = Some(Trace::of(&request.headers));
         // What came in lines has passed the listener's guard.
         if request.version == Version::HTTP_2
             && let Err(failure) = strict::check_request(request)
@@ -270,10 +272,12 @@ impl ProxyHttp for Door {
         request: &mut RequestHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
-        let (Some(served), Some(connection)) = (&ctx.served, &ctx.connection) else {
+        let (Some(served), Some(connection), Some(trace)) =
+            (&ctx.served, &ctx.connection, &ctx.trace)
+        else {
             return Err(Error::new_in(ErrorType::InternalError));
         };
-        to_replica(request, served, connection)
+        to_replica(request, served, connection, trace)
     }
 
     async fn upstream_response_filter(

@@ -19,6 +19,7 @@ use super::failure::Failure;
 use super::hold::{Patience, Way};
 use super::pages::Reader;
 use super::pushback::in_handshake;
+use super::trace::Trace;
 use super::upgrade::{Refusal, Reply, Request, refusal};
 use super::{Gateway, additions, is_too_much, now, strict};
 use crate::listener::Connection;
@@ -35,6 +36,7 @@ const TRIES: usize = 4;
 pub(super) struct Visit {
     pub(super) began: Instant,
     pub(super) request: Request,
+    pub(super) trace: Trace,
     pub(super) connection: Arc<Connection>,
     pub(super) served: Option<Box<Served>>,
     pub(super) replica: Option<Arc<Endpoint>>,
@@ -191,7 +193,7 @@ impl Gateway {
             return Err(Failure::Internal);
         };
         let origin = served.origin(&visit.connection, &visit.request.target);
-        let head = visit.request.to_replica(&origin)?;
+        let head = visit.request.to_replica(&origin, &visit.trace)?;
         let limits = &instance.plan().site.limits;
         let way = Way {
             host: &served.host,

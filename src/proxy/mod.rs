@@ -34,6 +34,7 @@ mod pushback;
 mod static_files;
 mod strict;
 mod stub_status;
+mod trace;
 mod tunnel;
 mod upgrade;
 mod visit;
@@ -50,6 +51,7 @@ use self::exchange::Exchanges;
 use self::failure::Failure;
 use self::local::Answer;
 use self::pages::Reader;
+use self::trace::Trace;
 use crate::certs::{Challenges, Store};
 use crate::failures::Failures;
 use crate::files::Library;
@@ -206,6 +208,7 @@ impl Gateway {
             bytes_out: Some(ctx.body_out),
             reason: ctx.failure.map(Failure::word).or(ending),
             signal: ctx.signal.map(Signal::word),
+            trace: ctx.trace.as_ref().map(Trace::id),
             ..Line::EMPTY
         });
     }

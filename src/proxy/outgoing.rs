@@ -10,6 +10,7 @@ use pingora::prelude::{Error, ErrorType, Result};
 
 use super::decide::Served;
 use super::headers::{join_cookies, set_identity};
+use super::trace::Trace;
 use crate::listener::Connection;
 
 /// Puts into a request what usher saw of its client, and takes out what was for usher.
@@ -17,6 +18,7 @@ pub(super) fn to_replica(
     request: &mut RequestHeader,
     served: &Served,
     connection: &Connection,
+    trace: &Trace,
 ) -> Result<()> {
     // Taken apart, so that fields are set in one map: pingora's own methods keep a second one for
     // the spelling of their names.
@@ -31,6 +33,7 @@ pub(super) fn to_replica(
         &served.origin(connection, target.as_str()),
     )
     .map_err(|error| Error::because(ErrorType::InvalidHTTPHeader, "identity", error))?;
+    trace.set(&mut parts.headers);
     parts.headers.remove(EXPECT);
     parts.uri = target.into();
     *request = parts.into();

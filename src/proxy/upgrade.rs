@@ -14,6 +14,7 @@ use super::headers::{Origin, remove_hop_by_hop, set_identity};
 use super::local::Answer;
 use super::pages::Reader;
 use super::strict::Framing;
+use super::trace::Trace;
 use crate::listener::Chunks;
 use crate::names::{Domain, Hostname};
 use crate::plan::Site;
@@ -101,10 +102,15 @@ impl Request {
     }
 
     /// The head for the replica: ours where it says who asks, the handshake intact.
-    pub(super) fn to_replica(&self, origin: &Origin<'_>) -> Result<Vec<u8>, Failure> {
+    pub(super) fn to_replica(
+        &self,
+        origin: &Origin<'_>,
+        trace: &Trace,
+    ) -> Result<Vec<u8>, Failure> {
         let mut fields = self.fields.clone();
         remove_hop_by_hop(&mut fields);
         set_identity(&mut fields, origin).map_err(|_| Failure::Internal)?;
+        trace.set(&mut fields);
         let mut head = format!("{} {} HTTP/1.1\r\n", Method::GET, self.target).into_bytes();
         for (name, value) in &fields {
             write_field(&mut head, name.as_str(), value.as_bytes());

@@ -14,6 +14,7 @@ use super::failure::Failure;
 use super::handshake::{Opened, Refused, Visit};
 use super::pages::Reader;
 use super::pushback::in_close;
+use super::trace::Trace;
 use super::tunnel::{Relay, Relayed};
 use super::upgrade::{Request, refusal};
 use super::{Gateway, additions, client_left, now};
@@ -110,6 +111,7 @@ struct Told {
     host: Option<String>,
     path: String,
     query: Option<String>,
+    trace: Trace,
 }
 
 impl Visit {
@@ -126,6 +128,7 @@ impl Visit {
             host: served.map_or_else(asked, |served| Some(served.host.to_string())),
             path: self.request.path().to_owned(),
             query: log.shown_query(self.request.query()).map(ToOwned::to_owned),
+            trace: self.trace,
         }
     }
 }
@@ -151,6 +154,7 @@ impl Gateway {
         drop(head);
         let mut visit = Visit {
             began,
+            trace: Trace::of(&parsed.fields),
             request: parsed,
             connection,
             served: None,
@@ -282,6 +286,7 @@ impl Gateway {
             path: Some(&told.path),
             query: told.query.as_deref(),
             protocol: Some("websocket"),
+            trace: Some(told.trace.id()),
             ..Line::EMPTY
         }));
     }

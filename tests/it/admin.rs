@@ -247,12 +247,18 @@ async fn the_access_log_has_one_line_per_request_and_two_per_websocket() {
     edge.all_ready().await;
     edge.get("https://congress.example.org/page?token=secret")
         .await;
-    edge.ask("https://congress.example.org/two")
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let parent = format!("00-{trace}-00f067aa0ba902b7-01");
+    let answer = edge
+        .ask("https://congress.example.org/two")
         .http2()
+        .field("traceparent", &parent)
         .send()
         .await;
+    let told = answer.json()["fields"]["traceparent"][0].clone();
     let socket = edge
         .ask("wss://congress.example.org/ws/?token=secret")
+        .field("traceparent", &parent)
         .websocket()
         .await
         .unwrap();
@@ -287,6 +293,12 @@ async fn the_access_log_has_one_line_per_request_and_two_per_websocket() {
         (field(3, "kind"), field(3, "reason")),
         ("close".into(), "client".into())
     );
+    let traces: Vec<_> = (1..4).map(|index| field(index, "trace")).collect();
+    assert_eq!(traces, [trace, trace, trace], "the client's goes on");
+    let told = told.as_str().unwrap();
+    assert!(told.contains(trace) && told != parent, "{told}");
+    let begun = field(0, "trace");
+    assert!(begun != trace && begun.as_str().unwrap().len() == 32);
     let all = kept.text();
     assert!(!all.contains("secret"), "{all}");
 }

@@ -75,6 +75,10 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "alerts",
+        &["cause", "config", "control", "moment", "shutdown"],
+    ),
+    (
         "certs",
         &[
             "cause",

@@ -31,6 +31,22 @@ impl Controller {
                 )),
             ));
         }
+        let alerts = &self.current.config.alerts;
+        let receivers: Vec<(String, Finding)> = alerts
+            .iter()
+            .map(|alert| {
+                let name = alert.to.name();
+                let why = self.undelivered.get(&name);
+                let text = why.map(|why| format!("alerts do not reach {name}: {why}"));
+                let finding = text.map(|text| (Level::Warning, text));
+                (format!("alert:{name}"), finding)
+            })
+            .collect();
+        shared.extend(
+            receivers
+                .iter()
+                .map(|(part, finding)| (part.as_str(), finding.clone())),
+        );
         let mut reasons = Vec::new();
         for (part, finding) in shared {
             let level = finding.as_ref().map_or(Level::Healthy, |(level, _)| *level);

@@ -97,7 +97,9 @@ fn the_replica_gets_the_handshake_intact_and_the_truth_about_the_client() {
         port: None,
         target: &request.target,
     };
-    let head = String::from_utf8(request.to_replica(&origin).expect("head")).expect("text");
+    let trace = Trace::of(&request.fields);
+    let head = request.to_replica(&origin, &trace).expect("head");
+    let head = String::from_utf8(head).expect("text");
     assert!(head.starts_with("GET /ws/?x=1 HTTP/1.1\r\n"), "{head}");
     assert!(head.ends_with("\r\n\r\n"));
     for line in [
@@ -117,6 +119,8 @@ fn the_replica_gets_the_handshake_intact_and_the_truth_about_the_client() {
             "{line} in {head}"
         );
     }
+    let parent = format!("\r\ntraceparent: 00-{}-", trace.id());
+    assert_eq!(head.matches(&parent).count(), 1, "{parent} in {head}");
 }
 
 const YES: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
