@@ -55,12 +55,20 @@ impl Controller {
         }
     }
 
-    /// Whether the replicas for an event will be there: within the maximum of its own services, and
+    /// Whether the replicas for an event will be there: within the rental, within the maximum of its own services, and
     /// beside everything that runs and everything that is announced for the same time.
     ///
     /// # Errors
     /// A sentence with the numbers.
     pub(super) fn event_fits(&self, tenant: &Tenant, event: &Event) -> Result<(), String> {
+        if let Some(rental) = tenant.instance.rental
+            && !(rental.includes(event.start) && rental.includes(event.end))
+        {
+            return Err(format!(
+                "{} does not lie within the rental ({rental}), and nothing runs outside it",
+                event.name
+            ));
+        }
         tenant.allows(event)?;
         let Some(room) = self.room else {
             return Ok(());

@@ -203,7 +203,8 @@ impl Rule for Usher {
         };
         let observation = Observation {
             fresh: true,
-            visitors: 0,
+            // Of these traces everybody is somebody.
+            visitors: load.held.saturating_add(load.in_flight),
             visits: 0,
             services: vec![seen(0, load), seen(1, Load::default())],
         };

@@ -260,6 +260,34 @@ async fn outside_its_rental_a_stack_runs_nothing_asks_nobody_and_comes_back_when
 }
 
 #[tokio::test]
+async fn an_event_beyond_the_rental_is_told_before_it_is_met_with_a_closed_door() {
+    let event = |start: &str, end: &str| {
+        let text = CONFIG.replace(
+            "name = \"congress\"",
+            "name = \"congress\"\nrental = { from = 1970-01-01, until = 1970-01-13 }",
+        );
+        let text = format!(
+            "{text}[[instance.event]]\nname = \"Vote\"\nstart = {start}\nend = {end}\nattendees = 50\n"
+        );
+        let mut stack = Compose::new(&text);
+        stack.seconds(1);
+        let own = stack.status().instances[0].clone();
+        let told = own.reasons.iter().map(|reason| reason.text.clone());
+        (
+            own.next_event.expect("announced").fits,
+            told.collect::<Vec<_>>(),
+        )
+    };
+    let (fits, told) = event("1970-01-12T15:00:00Z", "1970-01-15T18:00:00Z");
+    assert!(
+        !fits && told[0].contains("Vote does not lie within the rental"),
+        "{told:?}"
+    );
+    let (fits, told) = event("1970-01-12T15:00:00Z", "1970-01-12T18:00:00Z");
+    assert!(fits && told.is_empty(), "{told:?}");
+}
+
+#[tokio::test]
 async fn sessions_end_by_the_rules_of_drains_when_the_rental_does() {
     let text = CONFIG.replace(
         "name = \"congress\"",
