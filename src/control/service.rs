@@ -32,8 +32,6 @@ const IN_A_ROW: usize = 3;
 const LOOP_WITHIN: Duration = Duration::from_secs(300);
 /// What failed is not told any more when nothing was tried for this long.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
-/// How long the number counts that somebody set without asking usher.
-const HEEDED_FOR: Duration = Duration::from_secs(30 * 60);
 /// Fewer letters of an id are a slip of the finger.
 const SHORTEST_ID: usize = 6;
 /// A replica that was ordered shows in the listing by then, or it never will.
@@ -722,14 +720,14 @@ impl ServiceState {
     }
 
     /// Heeds a number that somebody else set without asking usher: who set more wants at least
-    /// that, who set less at most, for [`HEEDED_FOR`].
+    /// that, who set less at most, for [`COUNTS_FOR`].
     pub(super) fn heed(&mut self, count: Count, now: Now) {
         if count.version <= self.heeded {
             return;
         }
         self.heeded = count.version;
         let age = now.wall.duration_since(count.at).unwrap_or_default();
-        let Some(left) = HEEDED_FOR.checked_sub(age) else {
+        let Some(left) = COUNTS_FOR.checked_sub(age) else {
             return;
         };
         let to = u32::try_from(count.to).unwrap_or(u32::MAX);
