@@ -180,7 +180,7 @@ impl ProxyHttp for Door {
             with.watched.sent(now(), ctx.body_in, end);
             if let (true, Work::Coming, Some(pool)) = (end, &with.work, &ctx.pool) {
                 with.work = Work::Begun {
-                    _counted: pool.is_whole(),
+                    _counted: pool.counts_request(),
                 };
             }
         }

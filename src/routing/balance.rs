@@ -206,8 +206,8 @@ impl Pool {
         })
     }
 
-    /// A request that was picked before it was whole is whole now.
-    pub fn is_whole(&self) -> Option<Working> {
+    /// Counts a request that was picked before it was whole, and is whole now.
+    pub fn counts_request(&self) -> Option<Working> {
         let admission = &self.counters.admission;
         self.workers.map(|_| admission.request_let_in())
     }

@@ -32,9 +32,9 @@ const MESSAGE_EXPIRY: usize = 60;
 const START_WEB: usize = 6;
 const START_WORKER: usize = 12;
 const START_PARALLEL: usize = 6;
-/// Handshakes that usher lets in at each ready web whatever its window is, and seconds it holds the
-/// others.
-const AT_ONCE: f64 = 16.0;
+/// Seconds that usher holds handshakes for which its window has no place. That a web gets sixteen at a
+/// time at most is left out: places are free again within a step, and a step of a second would leave
+/// workers idle for it.
 const HOLD: usize = 18;
 /// Seconds that a drain waits, sessions per second that are closed after that, and the room one
 /// needs elsewhere.
@@ -269,12 +269,9 @@ impl Stack<'_> {
             .filter(|messages| messages.handshakes)
             .map(|messages| messages.count)
             .sum();
-        let webs = self.webs.iter().filter(|web| Self::is_ready(web, second));
-        let webs = count(webs.count());
         let workers = number(self.workers.iter().filter(|at| **at <= second).count());
         let mut window = if self.admits {
-            let most = f64::from(self.window.most(workers)).min(AT_ONCE * webs);
-            (most - inside).max(0.0)
+            (f64::from(self.window.most(workers)) - inside).max(0.0)
         } else {
             f64::MAX
         };
@@ -309,8 +306,7 @@ impl Stack<'_> {
                 if let Some(front) = self.held.front_mut() {
                     front.1 = left;
                 }
-                let at_webs = AT_ONCE * webs;
-                if window <= NOTHING && f64::from(self.window.most(workers)) < at_webs {
+                if window <= NOTHING {
                     self.window.was_full();
                 }
                 break;

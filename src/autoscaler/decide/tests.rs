@@ -161,6 +161,7 @@ fn who_waits_for_longer_than_three_seconds_is_a_panic_and_many_who_wait_less_are
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "what was measured")]
 fn deciding_for_a_stack_costs_next_to_nothing() {
     const STACKS: u32 = 100;
     const SECONDS: u32 = 60;

@@ -399,6 +399,20 @@ async fn replicas_follow_the_sessions_up_and_workers_their_ratio() {
 }
 
 #[tokio::test]
+async fn the_plan_says_how_many_workers_are_ready_to_answer() {
+    let mut edge = Edge::running();
+    let workers = |edge: &Edge| {
+        let instance = edge.controller.plan.instances.values().next();
+        instance.expect("congress").services["web"].workers
+    };
+    assert_eq!(workers(&edge), Some(2));
+    edge.units.get_mut("worker").expect("workers").pop();
+    edge.list();
+    edge.controller.plan();
+    assert_eq!(workers(&edge), Some(1));
+}
+
+#[tokio::test]
 async fn a_burst_does_not_order_twice_while_one_is_starting() {
     let mut edge = Edge::running();
     edge.sessions.insert("web_1".into(), 150);

@@ -6,13 +6,12 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::TcpStream;
-use tokio::sync::{Mutex as Turn, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
 /// Messages that a list holds, as OpenSlides has it.
@@ -74,55 +73,72 @@ impl Redis {
 
 /// The side of whoever serves visitors.
 #[derive(Debug)]
-pub struct Channel {
-    name: String,
-    redis: Turn<Redis>,
-    next: AtomicU64,
-    waiting: Mutex<HashMap<String, oneshot::Sender<()>>>,
+pub struct Channel(mpsc::Sender<Asked>);
+
+/// What a worker is to answer.
+#[derive(Debug)]
+struct Asked {
+    queue: &'static str,
+    /// True once a worker has answered, false where the list is full.
+    answer: oneshot::Sender<bool>,
 }
+
+type Waiting = Arc<Mutex<HashMap<String, oneshot::Sender<bool>>>>;
 
 impl Channel {
     /// With answers in a list of this name.
     pub async fn open(address: SocketAddr, name: String) -> io::Result<Arc<Self>> {
-        let channel = Arc::new(Self {
-            redis: Turn::new(Redis::connect(address).await?),
-            name,
-            next: AtomicU64::new(0),
-            waiting: Mutex::default(),
-        });
-        let mut answers = Redis::connect(address).await?;
-        let listening = Arc::clone(&channel);
-        tokio::spawn(async move {
-            while let Ok(told) = answers.call(&["BLPOP", &listening.name, "0"]).await {
-                let number = told.into_iter().nth(1).unwrap_or_default();
-                let waiting = listening.waiting.lock().expect("lock").remove(&number);
-                if let Some(waiting) = waiting {
-                    let _ = waiting.send(());
-                }
-            }
-        });
-        Ok(channel)
+        let redis = Redis::connect(address).await?;
+        let answers = Redis::connect(address).await?;
+        let (asks, asked) = mpsc::channel(1024);
+        let waiting = Waiting::default();
+        tokio::spawn(listen(answers, name.clone(), Arc::clone(&waiting)));
+        tokio::spawn(send(redis, name, asked, waiting));
+        Ok(Arc::new(Self(asks)))
     }
 
     /// Has a worker answer; false where the list is full.
     pub async fn ask(&self, handshake: bool) -> io::Result<bool> {
         let queue = QUEUES[usize::from(handshake)];
-        let number = self.next.fetch_add(1, Ordering::Relaxed).to_string();
-        let (tell, told) = oneshot::channel();
-        self.waiting
-            .lock()
-            .expect("lock")
-            .insert(number.clone(), tell);
-        let mut redis = self.redis.lock().await;
+        let (answer, answered) = oneshot::channel();
+        let asked = Asked { queue, answer };
+        self.0.send(asked).await.map_err(io::Error::other)?;
+        answered.await.map_err(io::Error::other)
+    }
+}
+
+/// Puts what is asked into the lists, until Redis goes.
+async fn send(
+    mut redis: Redis,
+    name: String,
+    mut asked: mpsc::Receiver<Asked>,
+    waiting: Waiting,
+) -> io::Result<()> {
+    let mut number = 0_u64;
+    while let Some(Asked { queue, answer }) = asked.recv().await {
         let length = redis.call(&["LLEN", queue]).await?;
         if length.first().and_then(|length| length.parse().ok()) >= Some(CAPACITY) {
-            return Ok(false);
+            let _ = answer.send(false);
+            continue;
         }
-        let message = format!("{} {number}", self.name);
+        number += 1;
+        let number = number.to_string();
+        waiting.lock().expect("lock").insert(number.clone(), answer);
+        let message = format!("{name} {number}");
         redis.call(&["RPUSH", queue, &message]).await?;
-        drop(redis);
-        told.await.map_err(io::Error::other)?;
-        Ok(true)
+    }
+    Ok(())
+}
+
+/// Hands answers to those who wait for them, until Redis goes.
+async fn listen(mut redis: Redis, name: String, waiting: Waiting) -> io::Result<()> {
+    loop {
+        let told = redis.call(&["BLPOP", &name, "0"]).await?;
+        let number = told.into_iter().nth(1).unwrap_or_default();
+        let answer = waiting.lock().expect("lock").remove(&number);
+        if let Some(answer) = answer {
+            let _ = answer.send(true);
+        }
     }
 }
 

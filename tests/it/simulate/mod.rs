@@ -58,10 +58,17 @@ pub fn lossy(name: &str, seed: u64) {
     let merit = judge(&trace, &mut usher());
     never_cuts(name, seed, &merit);
     let most = judge(&trace, &mut Static::for_peak(&trace));
+    // Where it is expensive to connect, admission is worth more than replicas.
+    let (share, wait) = if name == "heavy" {
+        (0.7, 6.0)
+    } else {
+        (1.1, 2.0)
+    };
     assert!(
-        merit.unserved <= 1.1 * most.unserved,
+        merit.unserved <= share * most.unserved,
         "{name} {seed}: {merit:?} {most:?}"
     );
+    assert!(merit.http_wait_max <= wait, "{name} {seed}: {merit:?}");
     // The expensive one has half as many workers more for the rest of its forty minutes.
     let cost = if name == "heavy" { 1.9 } else { 1.7 };
     assert!(merit.cost <= cost, "{name} {seed}: {merit:?}");
