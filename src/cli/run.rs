@@ -119,14 +119,15 @@ async fn tell_first_sync(mut status: watch::Receiver<Arc<Status>>) {
     let mut patience = Duration::from_secs(1);
     let mut late = false;
     loop {
-        match timeout(patience, status.wait_for(|status| status.synced)).await {
-            Ok(_) if late => {
+        let synced = timeout(patience, status.wait_for(|status| status.synced)).await;
+        // Whoever keeps what was waited for keeps the control plane from saying anything new.
+        if synced.map(drop).is_ok() {
+            if late {
                 info!("the engine is listed");
-                return pending().await;
             }
-            Ok(_) => return pending().await,
-            Err(_) => info!("the first listing of the engine is awaited"),
+            return pending().await;
         }
+        info!("the first listing of the engine is awaited");
         (late, patience) = (true, EVERY);
     }
 }
