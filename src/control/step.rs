@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::event::{Command, Event, Now, Wish};
-use super::networks::NETWORK_BACKOFF;
+use super::networks::{JOIN_SHOWS_WITHIN, NETWORK_BACKOFF};
 use super::service::ServiceState;
 use super::status::Memory;
 use super::tenant::{Claim, Tenant};
@@ -269,7 +269,12 @@ impl Controller {
                 }
             }
             Action::Join { network, .. } | Action::Leave { network } => {
-                let again = result.is_err().then(|| now.at + NETWORK_BACKOFF);
+                let pause = match (&action, &result) {
+                    (_, Err(_)) => Some(NETWORK_BACKOFF),
+                    (Action::Join { .. }, Ok(())) => Some(JOIN_SHOWS_WITHIN),
+                    _ => None,
+                };
+                let again = pause.map(|pause| now.at + pause);
                 match again {
                     Some(_) => self.networks.insert(network.id.clone(), again),
                     None => self.networks.remove(&network.id),

@@ -8,6 +8,7 @@ use crate::harness::client::{Front, Socket};
 use crate::harness::contained::Contained;
 use crate::harness::docker::{docker, must, origin_image};
 use crate::harness::eventually::{check, eventually};
+use crate::harness::program::run;
 
 const SOCKET: &str = "wss://congress.example.org/ws/";
 
@@ -162,6 +163,14 @@ async fn scaling_touches_no_other_task_and_ends_exactly_the_drained_one() {
     all_ready(&usher, 2).await;
     let two = swarm.tasks();
     assert_eq!(two.len(), 2, "{two:?}");
+
+    let socket = usher.folder().join("control.sock").display().to_string();
+    let printed = run(usher.folder(), &["logs", "congress", "--socket", &socket]).await;
+    for slot in ["web.1", "web.2"] {
+        let mut lines = printed.out.lines();
+        let found = lines.any(|line| line.contains(slot) && line.contains("listens on"));
+        assert!(found, "{slot}: {printed:?}");
+    }
 
     scale(&usher, 3).await;
     all_ready(&usher, 3).await;
