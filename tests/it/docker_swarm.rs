@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::client::{Front, Socket};
 use crate::harness::contained::Contained;
@@ -225,8 +225,10 @@ async fn an_overlay_that_is_not_attachable_is_told_with_the_remedy() {
     })
     .await;
     let nodes = usher.stats()["nodes"].clone();
-    let manager = nodes.as_array().into_iter().flatten().any(|node| {
-        node["swarm"]["role"] == "manager" && node["swarm"]["state"] == Value::from("ready")
-    });
+    let manager = nodes
+        .as_array()
+        .into_iter()
+        .flatten()
+        .any(|node| node["swarm"]["role"] == "manager" && node["swarm"]["state"] == "ready");
     assert!(manager, "{nodes}");
 }
