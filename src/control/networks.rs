@@ -10,6 +10,8 @@ use crate::inventory::Reach;
 
 /// After a network could not be joined or left.
 pub(super) const NETWORK_BACKOFF: Duration = Duration::from_secs(10);
+/// A network that was joined shows in a listing by then; until it does, it is not joined again.
+pub(super) const JOIN_SHOWS_WITHIN: Duration = Duration::from_secs(2);
 
 impl Controller {
     pub(super) fn settle_networks(&mut self, now: Now, actions: &mut Vec<Action>) {

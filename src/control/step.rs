@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::event::{Command, Event, Now, Wish};
 use super::kept::Kept;
-use super::networks::NETWORK_BACKOFF;
+use super::networks::{JOIN_SHOWS_WITHIN, NETWORK_BACKOFF};
 use super::service::ServiceState;
 use super::status::Memory;
 use super::tenant::{Claim, Tenant};
@@ -287,7 +287,12 @@ impl Controller {
                 }
             }
             Action::Join { network, .. } | Action::Leave { network } => {
-                let again = result.is_err().then(|| now.at + NETWORK_BACKOFF);
+                let pause = match (&action, &result) {
+                    (_, Err(_)) => Some(NETWORK_BACKOFF),
+                    (Action::Join { .. }, Ok(())) => Some(JOIN_SHOWS_WITHIN),
+                    _ => None,
+                };
+                let again = pause.map(|pause| now.at + pause);
                 match again {
                     Some(_) => self.networks.insert(network.id.clone(), again),
                     None => self.networks.remove(&network.id),

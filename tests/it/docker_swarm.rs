@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::client::{Front, Socket};
 use crate::harness::contained::Contained;
 use crate::harness::docker::{docker, must, origin_image};
 use crate::harness::eventually::{check, eventually};
+use crate::harness::program::run;
 
 const SOCKET: &str = "wss://congress.example.org/ws/";
 
@@ -163,6 +164,14 @@ async fn scaling_touches_no_other_task_and_ends_exactly_the_drained_one() {
     let two = swarm.tasks();
     assert_eq!(two.len(), 2, "{two:?}");
 
+    let socket = usher.folder().join("control.sock").display().to_string();
+    let printed = run(usher.folder(), &["logs", "congress", "--socket", &socket]).await;
+    for slot in ["web.1", "web.2"] {
+        let mut lines = printed.out.lines();
+        let found = lines.any(|line| line.contains(slot) && line.contains("listens on"));
+        assert!(found, "{slot}: {printed:?}");
+    }
+
     scale(&usher, 3).await;
     all_ready(&usher, 3).await;
     let three = swarm.tasks();
@@ -216,8 +225,10 @@ async fn an_overlay_that_is_not_attachable_is_told_with_the_remedy() {
     })
     .await;
     let nodes = usher.stats()["nodes"].clone();
-    let manager = nodes.as_array().into_iter().flatten().any(|node| {
-        node["swarm"]["role"] == "manager" && node["swarm"]["state"] == Value::from("ready")
-    });
+    let manager = nodes
+        .as_array()
+        .into_iter()
+        .flatten()
+        .any(|node| node["swarm"]["role"] == "manager" && node["swarm"]["state"] == "ready");
     assert!(manager, "{nodes}");
 }

@@ -4,7 +4,7 @@
 //! What a manager says is kept. While too few managers are there nobody can be asked, and what runs
 //! goes on running; so the last answer stands, and the status says why.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use self::counts::Counts;
@@ -42,8 +43,9 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 pub(super) struct Swarm {
     known: Mutex<Known>,
     counts: Mutex<Counts>,
-    /// One change at a time: what Swarm does next follows from what there is.
-    updating: tokio::sync::Mutex<()>,
+    /// Of each service, by its id, whose turn it is to change it: what Swarm does next follows from
+    /// what there is.
+    queues: Mutex<BTreeMap<String, Arc<Semaphore>>>,
     wrong_tasks: AtomicU64,
 }
 
@@ -88,6 +90,8 @@ impl Swarm {
             }
             Ok(Ok(Some(look))) => {
                 look.count(&mut self.counts(), wall());
+                let there = |id: &String| look.services.iter().any(|service| service.id == *id);
+                self.queues().retain(|id, _| there(id));
                 self.known().look = Some(Arc::new(look));
                 None
             }
@@ -108,7 +112,7 @@ impl Swarm {
     ) {
         let Known { look, lost, .. } = self.known().clone();
         let nothing = Look::default();
-        let Some(look) = look.as_deref().or(lost.as_ref().map(|_| &nothing)) else {
+        let Some(look) = look.as_deref().or_else(|| lost.as_ref().map(|_| &nothing)) else {
             return;
         };
         let around = Around {
@@ -182,6 +186,21 @@ impl Swarm {
         let known = self.known();
         let look = known.look.as_ref();
         look.map(|look| look.local.clone()).unwrap_or_default()
+    }
+
+    /// Waits until nobody else changes the service.
+    async fn queue(&self, service: &str) -> Option<OwnedSemaphorePermit> {
+        let queue = Arc::clone(
+            self.queues()
+                .entry(service.to_owned())
+                .or_insert_with(|| Arc::new(Semaphore::new(1))),
+        );
+        // Nobody closes it.
+        queue.acquire_owned().await.ok()
+    }
+
+    fn queues(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Semaphore>>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wrong_task(&self) {

@@ -67,7 +67,7 @@ impl Swarm {
             ));
         };
         let before = {
-            let _one_at_a_time = self.updating.lock().await;
+            let _one_at_a_time = self.queue(&service).await;
             self.order_one(engine, &service, name).await?
         };
         let until = deadline(RUNS_WITHIN);
@@ -116,7 +116,7 @@ impl Swarm {
         let Some(service) = self.service_id(stack, name) else {
             return Ok(());
         };
-        let _one_at_a_time = self.updating.lock().await;
+        let _one_at_a_time = self.queue(&service).await;
         let drained: BTreeSet<&str> = [proof]
             .into_iter()
             .chain(others)

@@ -22,7 +22,7 @@ impl Contained {
     /// With these tables, of which one is the instance `congress`. `owner` begins its name.
     pub fn start(owner: &str, tables: &str) -> Self {
         prepare_process();
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a folder");
         let pki = Pki::new();
         pki.write_pair(&folder.path().join("certs"), &["congress.example.org"]);
         let tables = format!(
@@ -34,7 +34,7 @@ impl Contained {
             folder.path().join("usher.toml"),
             configuration_at(inside, [0; 3], &tables),
         )
-        .unwrap();
+        .expect("written");
         let name = format!("{owner}usher");
         let mount = format!("{}:/etc/usher", folder.path().display());
         let label = format!("com.docker.compose.project={name}");
@@ -61,7 +61,8 @@ impl Contained {
     pub fn address(&self, port: u16) -> SocketAddr {
         let container = inspect(&self.name);
         let address = container["NetworkSettings"]["Networks"]["bridge"]["IPAddress"].clone();
-        SocketAddr::new(address.as_str().unwrap().parse().unwrap(), port)
+        let address = address.as_str().and_then(|address| address.parse().ok());
+        SocketAddr::new(address.expect("an address"), port)
     }
 
     pub fn networks(&self) -> Vec<String> {
