@@ -119,14 +119,17 @@ async fn tell_first_sync(mut status: watch::Receiver<Arc<Status>>) {
     let mut patience = Duration::from_secs(1);
     let mut late = false;
     loop {
-        match timeout(patience, status.wait_for(|status| status.synced)).await {
-            Ok(_) if late => {
-                info!("the engine is listed");
-                return pending().await;
-            }
-            Ok(_) => return pending().await,
-            Err(_) => info!("the first listing of the engine is awaited"),
+        // Nothing of the status is kept: whoever holds on to it stops the controller.
+        let synced = timeout(patience, status.wait_for(|status| status.synced))
+            .await
+            .is_ok();
+        if synced && late {
+            info!("the engine is listed");
         }
+        if synced {
+            return pending().await;
+        }
+        info!("the first listing of the engine is awaited");
         (late, patience) = (true, EVERY);
     }
 }

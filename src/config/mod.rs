@@ -29,6 +29,7 @@ mod raw;
 mod reader;
 mod route;
 mod service;
+mod shown;
 pub mod tokens;
 mod units;
 pub mod watch;
@@ -36,6 +37,7 @@ pub mod watch;
 pub use self::issue::{Issue, Level};
 pub use self::model::{Config, Instance};
 pub use self::pattern::Pattern;
+pub use self::shown::{Shown, Value, show};
 pub use self::units::{format_span, parse_span};
 
 use self::assembly::{Assembled, Defaults, assemble};

@@ -75,4 +75,5 @@ mod streams;
 mod systemd;
 mod testssl_findings;
 mod tls;
+mod totals;
 mod websockets;

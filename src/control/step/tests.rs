@@ -992,6 +992,7 @@ async fn a_replica_that_an_operator_drains_leaves_and_another_takes_its_place() 
     edge.sessions.insert("web_1".into(), 150);
     edge.seconds(3);
     edge.sessions.insert("web_clone_1".into(), 20);
+    edge.seconds(1);
     let said = edge.controller.obey(edge.now, &drain("web", "web_clone_1"));
     let said = said.expect("it leaves");
     assert_eq!(
