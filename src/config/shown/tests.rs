@@ -74,8 +74,8 @@ impl Files {
 
 /// The value and the origin of a key in the last table of this heading.
 fn said(shown: &[Shown], table: &str, key: &str) -> (String, String) {
-    let tables = shown.iter().filter(|shown| shown.table == table);
-    let table = tables.last().unwrap_or_else(|| panic!("{table}"));
+    let mut tables = shown.iter().filter(|shown| shown.table == table);
+    let table = tables.next_back().unwrap_or_else(|| panic!("{table}"));
     let found = table.values.iter().find(|value| value.key == key);
     let found = found.unwrap_or_else(|| panic!("{key} of {table:?}"));
     let origin = found.origin.rsplit('/').next().unwrap_or_default();
