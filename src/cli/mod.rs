@@ -25,6 +25,7 @@ mod events;
 mod hash_password;
 mod logs;
 mod run;
+mod show;
 mod simulate;
 mod status;
 mod table;
@@ -58,6 +59,14 @@ enum Verb {
         /// Ask neither the engine nor DNS
         #[arg(long)]
         offline: bool,
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// What a configuration comes to: every key with its value, and where that was said
+    Show {
+        /// [default: config/usher.toml if it exists, else /etc/usher/usher.toml]
+        #[arg(long)]
+        config: Option<PathBuf>,
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -194,6 +203,7 @@ impl Cli {
                 offline,
                 format,
             } => check::check(config, offline, format).await,
+            Verb::Show { config, format } => show::show(config, format),
             Verb::Cert(verb) => verb.execute().await,
             Verb::Demo(arguments) => demo::run(arguments, panics).await,
             Verb::Status { at, watch, format } => status::status(&at, format, watch).await,

@@ -23,7 +23,7 @@ impl Source {
         &self.text
     }
 
-    fn line(&self, offset: usize) -> usize {
+    pub(super) fn line(&self, offset: usize) -> usize {
         let before = self.text.get(..offset).unwrap_or(&self.text);
         before.bytes().filter(|b| *b == b'\n').count() + 1
     }

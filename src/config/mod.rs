@@ -30,6 +30,7 @@ mod reader;
 mod rental;
 mod route;
 mod service;
+mod shown;
 pub mod tokens;
 mod units;
 pub mod watch;
@@ -37,6 +38,7 @@ pub mod watch;
 pub use self::issue::{Issue, Level};
 pub use self::model::{Config, Instance};
 pub use self::pattern::Pattern;
+pub use self::shown::{Shown, Value, show};
 pub use self::units::{format_span, parse_span};
 
 use self::assembly::{Assembled, Defaults, assemble};

@@ -49,6 +49,11 @@ impl Pattern {
         name.starts_with(&self.prefix)
     }
 
+    /// As its entry has it.
+    pub(super) fn name(&self) -> String {
+        format!("{}*", self.prefix)
+    }
+
     pub(super) fn own(&self) -> &RawInstance {
         &self.own
     }

@@ -14,11 +14,17 @@ const ALL: [(&str, &str, &str); 1] = [(
     include_str!("../../config/presets/openslides.toml"),
 )];
 
+/// The text of this name, or `None` if there is none.
+pub(super) fn source(name: &str) -> Option<Source> {
+    let (_, file, text) = ALL.iter().find(|(known, _, _)| *known == name)?;
+    Some(Source::new((*file).to_owned(), (*text).to_owned()))
+}
+
 /// The entry of this name, or `None` if there is none.
 pub(super) fn find(name: &str) -> Option<RawInstance> {
-    let (_, file, text) = ALL.iter().find(|(known, _, _)| *known == name)?;
+    let source = Arc::new(source(name)?);
+    let file = source.name();
     let issues: RefCell<Vec<Issue>> = RefCell::default();
-    let source = Arc::new(Source::new((*file).to_owned(), (*text).to_owned()));
     let preset = reader::parse(&source, &issues).map(|table| table.read(RawInstance::read));
     debug_assert!(issues.borrow().is_empty(), "{file}: {issues:?}");
     preset

@@ -3,9 +3,11 @@
 //! serde alone stops at the first mistake of a table. Here every value is deserialised by itself,
 //! so that one pass finds every mistake and each carries its file, line and key.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
@@ -72,6 +74,81 @@ pub(super) fn peek(text: &str, table: &str, key: &str) -> Option<String> {
     };
     match table.get(key)?.get_ref() {
         DeValue::String(value) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+/// A key as it was written, whatever it means.
+#[derive(Clone, Debug)]
+pub(super) struct Written {
+    pub(super) key: String,
+    pub(super) line: usize,
+    pub(super) said: Said,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Said {
+    Plain {
+        /// The value, as TOML writes it on one line.
+        text: String,
+        /// The string or strings that it consists of.
+        words: Vec<String>,
+    },
+    Table(Vec<Written>),
+    Tables(Vec<Vec<Written>>),
+}
+
+/// Everything a text says, in its order; nothing where it is not valid TOML.
+pub(super) fn outline(source: &Source) -> Vec<Written> {
+    let (table, errors) = DeTable::parse_recoverable(source.text());
+    if !errors.is_empty() {
+        return Vec::new();
+    }
+    outline_of(table.into_inner(), source)
+}
+
+fn outline_of(table: DeTable<'_>, source: &Source) -> Vec<Written> {
+    let written = |(key, value): (Spanned<Cow<'_, str>>, Spanned<DeValue<'_>>)| Written {
+        line: source.line(key.span().start),
+        key: key.into_inner().into_owned(),
+        said: said(value, source),
+    };
+    table.into_iter().map(written).collect()
+}
+
+fn said(value: Spanned<DeValue<'_>>, source: &Source) -> Said {
+    let is_table = |item: &Spanned<DeValue<'_>>| matches!(item.get_ref(), DeValue::Table(_));
+    match value.get_ref() {
+        DeValue::Table(_) => {}
+        DeValue::Array(items) if !items.is_empty() && items.iter().all(is_table) => {}
+        _ => {
+            let words = match value.get_ref() {
+                DeValue::Array(items) => items.iter().filter_map(word).collect(),
+                _ => word(&value).into_iter().collect(),
+            };
+            let plain = toml::Value::deserialize(ValueDeserializer::from(value));
+            let text = plain.map(|value| value.to_string()).unwrap_or_default();
+            return Said::Plain { text, words };
+        }
+    }
+    match value.into_inner() {
+        DeValue::Table(table) => Said::Table(outline_of(table, source)),
+        DeValue::Array(items) => {
+            let tables = items
+                .into_iter()
+                .filter_map(|item| match item.into_inner() {
+                    DeValue::Table(table) => Some(outline_of(table, source)),
+                    _ => None,
+                });
+            Said::Tables(tables.collect())
+        }
+        _ => unreachable!("the others were plain"),
+    }
+}
+
+fn word(value: &Spanned<DeValue<'_>>) -> Option<String> {
+    match value.get_ref() {
+        DeValue::String(text) => Some(text.to_string()),
         _ => None,
     }
 }

@@ -82,4 +82,5 @@ mod swarm_stacks;
 mod systemd;
 mod testssl_findings;
 mod tls;
+mod totals;
 mod websockets;

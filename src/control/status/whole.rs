@@ -1,5 +1,7 @@
 //! The whole: what all instances share, and how they are together.
 
+use std::collections::BTreeSet;
+
 use super::super::event::Now;
 use super::super::step::Controller;
 use super::judge::Finding;
@@ -31,11 +33,12 @@ impl Controller {
                 )),
             ));
         }
-        let alerts = &self.current.config.alerts;
-        let receivers: Vec<(String, Finding)> = alerts
-            .iter()
-            .map(|alert| {
-                let name = alert.to.name();
+        let alerts = self.current.config.alerts.iter();
+        // Two may be at one place.
+        let names: BTreeSet<String> = alerts.map(|alert| alert.to.name()).collect();
+        let receivers: Vec<(String, Finding)> = names
+            .into_iter()
+            .map(|name| {
                 let why = self.undelivered.get(&name);
                 let text = why.map(|why| format!("alerts do not reach {name}: {why}"));
                 let finding = text.map(|text| (Level::Warning, text));

@@ -239,6 +239,22 @@ impl Socket {
         }
     }
 
+    /// Waits for the end, or until `enough`: then gives the socket back.
+    pub async fn closed_unless(mut self, enough: impl Future<Output = ()>) -> Option<Self> {
+        let ended = async {
+            while let Some(Ok(message)) = self.0.next().await {
+                if message.is_close() {
+                    while let Some(Ok(_)) = self.0.next().await {}
+                }
+            }
+        };
+        tokio::select! {
+            () = ended => return None,
+            () = enough => {}
+        }
+        Some(self)
+    }
+
     /// Says goodbye and waits until it has been heard.
     pub async fn close(mut self) {
         self.0.close(None).await.expect("closed");
