@@ -422,9 +422,14 @@ impl ProxyHttp for Door {
         if overdue.is_some() {
             ctx.failure = overdue;
             error.set_retry(false);
-        } else if repeatable {
-            // A connection from the pool may have died unseen; a fresh one failed for real.
-            error.retry.decide_reuse(reused);
+        } else if repeatable && reused {
+            // It may have died unseen, and the replica live.
+            error.set_retry(true);
+        } else if repeatable && is_silence(&error) && answered(session).is_none() {
+            if let Some(with) = ctx.with.take() {
+                ctx.tried.push(with.endpoint.id.clone());
+            }
+            error.set_retry(true);
         } else {
             error.set_retry(false);
         }
@@ -519,6 +524,15 @@ fn is_awaiting(session: &mut Session) -> bool {
     let request = session.req_header();
     let expects = request.headers.contains_key(EXPECT);
     expects && request.version == Version::HTTP_11 && !session.is_body_empty()
+}
+
+/// Whether a replica ended a connection without a word, as one does that is stopped.
+fn is_silence(error: &Error) -> bool {
+    *error.esource() == ErrorSource::Upstream
+        && matches!(
+            error.etype(),
+            ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError
+        )
 }
 
 /// The status the client has been told. An interim answer is none (RFC 9110 §15.2).

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Method};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::failure::Failure;
 use super::{Gateway, now};
@@ -20,6 +20,10 @@ const UPGRADE_WAITS: Duration = Duration::from_secs(18);
 const PAGE_WAITS: Duration = Duration::from_secs(8);
 /// A script asks, and would not understand a page; common limits begin at 30 s.
 const OTHER_WAITS: Duration = Duration::from_secs(25);
+
+/// What happened to a replica that refused is known by then.
+const NEWS_WITHIN: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Who waits, and until when.
 #[derive(Clone, Copy, Debug)]
@@ -129,11 +133,17 @@ impl Gateway {
     ) -> Result<(P, Option<Turn>), NoPick> {
         let gate = way.pool.gate();
         let mut waiting = None;
+        let news_until = now() + NEWS_WITHIN;
         loop {
             if waiting.is_some() || gate.length() == 0 {
                 match pick(&self.newest(&way)) {
                     Ok(place) => return Ok((place, waiting.map(Waiting::served))),
                     Err(NoPick::Coming) => {}
+                    // Whoever refuses is mostly gone, and the engine is about to say so.
+                    Err(NoPick::Tried) if now() < news_until => {
+                        sleep(LOOK_EVERY).await;
+                        continue;
+                    }
                     Err(none) => return Err(none),
                 }
             }

@@ -77,7 +77,7 @@ pub enum NoPick {
     NoneReady,
     /// Replicas run, but none can be reached.
     Stranded,
-    /// Those that might have taken it have refused already.
+    /// Those that should have taken it have refused already.
     Tried,
 }
 
@@ -285,7 +285,8 @@ impl Pool {
     }
 
     fn why_none(&self, tried: &[ReplicaId]) -> NoPick {
-        if !tried.is_empty() {
+        // Those that refused and are not in this table any more were on their way out.
+        if self.open().any(|endpoint| tried.contains(&endpoint.id)) {
             NoPick::Tried
         } else if self.coming {
             NoPick::Coming
