@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::names::{ReplicaId, ServiceName, StackName};
@@ -18,7 +19,7 @@ pub struct Inventory {
     pub joined: Vec<Network>,
 }
 
-/// One Compose project, or one set of child processes.
+/// One Compose project, one set of child processes, or one container of no project that claims names.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stack {
     pub services: BTreeMap<ServiceName, Vec<Unit>>,
@@ -48,6 +49,24 @@ pub struct Unit {
     /// What the engine's own health check says, where there is one.
     pub health: Option<bool>,
     pub origin: Origin,
+    pub claims: Arc<Claims>,
+}
+
+/// What a container says about itself in the words of nginx-proxy and its companion. Hostile input:
+/// nothing here has been looked at, it is only known to be short.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Claims {
+    /// Variables by their names, labels by their whole names. What the image says is not here.
+    pub values: BTreeMap<String, String>,
+    /// What was said and is not in `values`, as the rest of "container x: …".
+    pub left_out: Vec<String>,
+}
+
+impl Claims {
+    /// Whether it says anything at all.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty() && self.left_out.is_empty()
+    }
 }
 
 /// Where a container is in its life.

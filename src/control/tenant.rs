@@ -407,6 +407,7 @@ fn fixed_units(service: &Service, wall: SystemTime) -> Vec<Unit> {
             mounts: Vec::new(),
             health: None,
             origin: Origin::Fixed,
+            claims: Arc::default(),
         })
         .collect()
 }

@@ -5,13 +5,15 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerSummary, EndpointSettings, HealthStatusEnum,
+    ContainerInspectResponse, ContainerSummary, EndpointSettings, HealthStatusEnum, ImageInspect,
 };
 
 use super::Printer;
+use super::claims::Said;
 use super::clone::{CLONE_OF, CONFIG_HASH, NUMBER, SERVICE};
 use super::docker::PROJECT;
 use crate::inventory::{Network, Origin, Phase, Reach, Unit, Volume};
@@ -183,7 +185,35 @@ pub(super) fn unit(
         } else {
             Origin::Declared { number }
         },
+        claims: Arc::default(),
     })
+}
+
+/// What a container says about itself, its own words and those of its image not told apart.
+pub(super) fn said(container: &ContainerInspectResponse) -> Said<'_> {
+    let config = container.config.as_ref();
+    Said {
+        variables: config.and_then(|config| config.env.as_deref()),
+        labels: config.and_then(|config| config.labels.as_ref()),
+    }
+}
+
+/// What the image of a container says.
+pub(super) fn said_by_image(image: &ImageInspect) -> Said<'_> {
+    let config = image.config.as_ref();
+    Said {
+        variables: config.and_then(|config| config.env.as_deref()),
+        labels: config.and_then(|config| config.labels.as_ref()),
+    }
+}
+
+/// The stack and service that a container of no project is: both are called like itself.
+pub(super) fn place_alone(container: &ContainerInspectResponse) -> Option<(StackName, ServiceName)> {
+    if label(container, PROJECT).is_some() {
+        return None;
+    }
+    let name = container.name.as_deref()?.trim_start_matches('/');
+    Some((name.replace('.', "-").parse().ok()?, name.parse().ok()?))
 }
 
 /// What it was made from: Compose's hash of the configuration, and the image itself.

@@ -149,6 +149,7 @@ impl Processes {
                 mounts: Vec::new(),
                 health: None,
                 origin: Origin::Added { number },
+                claims: Arc::default(),
             },
             number,
             port,

@@ -250,6 +250,7 @@ mod tests {
             ports: Vec::new(),
             health: None,
             origin: Origin::Fixed,
+            claims: std::sync::Arc::default(),
         };
         let folder = Path::new("/srv/usher/certs");
         let told = |mounts: &[&str], phase| {

@@ -71,6 +71,7 @@ fn unit(name: &str, origin: Origin) -> Unit {
         mounts: Vec::new(),
         health: None,
         origin,
+        claims: Arc::default(),
     }
 }
 

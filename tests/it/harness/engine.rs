@@ -35,6 +35,7 @@ pub fn unit(id: &str, started: u64, address: IpAddr) -> Unit {
         mounts: Vec::new(),
         health: None,
         origin: Origin::Declared { number: 1 },
+        claims: Arc::default(),
     }
 }
 
