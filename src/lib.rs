@@ -73,6 +73,7 @@ pub mod host;
 pub mod inventory;
 
 pub mod autoscaler;
+pub mod compat;
 pub mod control;
 pub mod engine;
 pub mod logs;

@@ -52,7 +52,10 @@ impl Manager {
         };
         let never = || {
             if !wanted.may_order {
-                Some("nothing is ordered for an instance on standby".to_owned())
+                Some(
+                    "nothing is ordered for it: its instance is on standby, or no container asks"
+                        .to_owned(),
+                )
             } else if acme.is_none() {
                 Some("there is no pair for it and no [acme] table".to_owned())
             } else if lineage.is_none() {

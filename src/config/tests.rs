@@ -211,7 +211,7 @@ fn a_value_that_would_not_be_acted_on_is_refused() {
     for (text, key) in [
         ("[listen]\nproxy-protocol = true", "listen.proxy-protocol"),
         (
-            "[engine]\nnames-from-containers = \"open\"",
+            "[engine]\nnames-from-containers = \"sometimes\"",
             "engine.names-from-containers",
         ),
         ("[acme]\nchallenges = [\"dns-01\"]", "acme.challenges"),

@@ -48,6 +48,8 @@ pub(super) struct Tenant {
     /// An operator lets nothing new through.
     pub(super) paused: bool,
     pub(super) claim: Claim,
+    /// What its containers claim and do not get.
+    pub(super) claims: Vec<String>,
     /// No starts before this.
     quiet_until: Option<Instant>,
     /// What was removed is expected back before this.
@@ -66,6 +68,7 @@ impl Tenant {
             stack_exists: false,
             paused: false,
             claim: Claim::Unasked,
+            claims: Vec::new(),
             quiet_until: None,
             deployed_until: None,
             follower_stopped: None,

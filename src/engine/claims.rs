@@ -99,8 +99,7 @@ pub(super) fn claims(container: Said<'_>, image: Said<'_>) -> Claims {
         }
     }
     for key in own.keys() {
-        let akin =
-            FAMILY.iter().any(|family| key.starts_with(family)) || OTHERS.contains(key);
+        let akin = FAMILY.iter().any(|family| key.starts_with(family)) || OTHERS.contains(key);
         if akin && !READ.contains(key) {
             taking.take(key, "");
         }

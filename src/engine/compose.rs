@@ -8,9 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bollard::models::{
-    ContainerInspectResponse, ContainerSummary, EndpointSettings, ImageInspect,
-};
+use bollard::models::{ContainerInspectResponse, ContainerSummary, EndpointSettings, ImageInspect};
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -101,7 +99,11 @@ impl Compose {
             let known = lock(&self.images).get(image).cloned();
             let found = match known {
                 Some(known) => Ok(Some(known)),
-                None => self.engine.image(image).await.map(|found| found.map(Arc::new)),
+                None => self
+                    .engine
+                    .image(image)
+                    .await
+                    .map(|found| found.map(Arc::new)),
             };
             let claimed = match found {
                 Ok(Some(found)) => {

@@ -208,7 +208,9 @@ pub(super) fn said_by_image(image: &ImageInspect) -> Said<'_> {
 }
 
 /// The stack and service that a container of no project is: both are called like itself.
-pub(super) fn place_alone(container: &ContainerInspectResponse) -> Option<(StackName, ServiceName)> {
+pub(super) fn place_alone(
+    container: &ContainerInspectResponse,
+) -> Option<(StackName, ServiceName)> {
     if label(container, PROJECT).is_some() {
         return None;
     }

@@ -13,7 +13,8 @@ use arc_swap::ArcSwapOption;
 use bollard::container::LogOutput;
 use bollard::models::{
     ContainerInspectResponse, ContainerSummary, EndpointSettings, EventMessage,
-    EventMessageTypeEnum, ImageInspect, Network, NetworkConnectRequest, NetworkDisconnectRequest, Volume,
+    EventMessageTypeEnum, ImageInspect, Network, NetworkConnectRequest, NetworkDisconnectRequest,
+    Volume,
 };
 use bollard::query_parameters::{
     EventsOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptions, ListVolumesOptions,

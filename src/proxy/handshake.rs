@@ -178,7 +178,11 @@ impl Gateway {
             return Err(Failure::Internal);
         };
         let origin = served.origin(&visit.connection, &visit.request.target);
-        let head = visit.request.to_replica(&origin)?;
+        let asked = &visit.request.target;
+        let target = served.route.rewritten(asked, &served.path);
+        let head = visit
+            .request
+            .to_replica(&origin, target.as_deref().unwrap_or(asked))?;
         let limits = &instance.plan().site.limits;
         let way = Way {
             host: &served.host,

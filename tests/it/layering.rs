@@ -25,10 +25,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     // The control plane.
     ("autoscaler", &["config", "moment"]),
     ("simulate", &["autoscaler", "config", "moment"]),
+    ("compat", &["config", "inventory", "names", "plan"]),
     (
         "control",
         &[
             "autoscaler",
+            "compat",
             "config",
             "drain",
             "engine",
@@ -103,6 +105,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["cli", "main.rs"]),
     ("instant_acme", &["certs/orders"]),
     ("pingora", &["app", "listener", "proxy"]),
+    ("regex", &["names/pattern.rs"]),
     ("toml", &["config/reader.rs"]),
     ("tokio_tungstenite", &["cli/demo"]),
 ];

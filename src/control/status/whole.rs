@@ -7,6 +7,9 @@ use super::{InstanceStatus, Level, Memory, NodeStatus, Reason};
 use crate::config::model::Service;
 use crate::plan;
 
+/// Stacks that are not served, beside the first.
+const MISFITS_SHOWN: usize = 20;
+
 impl Controller {
     pub(super) fn judge_whole(
         &self,
@@ -21,15 +24,14 @@ impl Controller {
             ("host", self.judge_host(node)),
             ("listeners", self.judge_listeners()),
         ];
-        if let Some((stack, why)) = self.misfits.first_key_value() {
-            shared.push((
-                "stacks",
-                Some((
-                    Level::Warning,
-                    format!("stack {stack} is not served: {why}"),
-                )),
-            ));
+        let mut misfits = self
+            .misfits
+            .iter()
+            .map(|(stack, why)| format!("stack {stack} is not served: {why}"));
+        if let Some(first) = misfits.next() {
+            shared.push(("stacks", Some((Level::Warning, first))));
         }
+        let misfits: Vec<String> = misfits.take(MISFITS_SHOWN).collect();
         let mut reasons = Vec::new();
         for (part, finding) in shared {
             let level = finding.as_ref().map_or(Level::Healthy, |(level, _)| *level);
@@ -40,7 +42,11 @@ impl Controller {
                     status,
                     text,
                     since,
-                    also: Vec::new(),
+                    also: if part == "stacks" {
+                        misfits.clone()
+                    } else {
+                        Vec::new()
+                    },
                 });
             }
         }

@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 
 use super::*;
+use crate::names::Domain;
 use crate::listener::{Connection, Secured};
 use crate::proxy::headers::Client;
 
@@ -97,7 +98,8 @@ fn the_replica_gets_the_handshake_intact_and_the_truth_about_the_client() {
         port: None,
         target: &request.target,
     };
-    let head = String::from_utf8(request.to_replica(&origin).expect("head")).expect("text");
+    let head = String::from_utf8(request.to_replica(&origin, &request.target).expect("head"))
+        .expect("text");
     assert!(head.starts_with("GET /ws/?x=1 HTTP/1.1\r\n"), "{head}");
     assert!(head.ends_with("\r\n\r\n"));
     for line in [

@@ -41,6 +41,7 @@ fn instance(name: &str, domains: &[&str], endpoints: Vec<EndpointPlan>) -> Arc<I
             loose: false,
             allow: Vec::new(),
             cache_control: None,
+            replace_prefix: None,
             target: Target::Service(service()),
         }],
         leaving: Vec::new(),
