@@ -1,8 +1,8 @@
 use std::net::SocketAddr;
 
 use super::*;
-use crate::names::Domain;
 use crate::listener::{Connection, Secured};
+use crate::names::Domain;
 use crate::proxy::headers::Client;
 
 const HEAD: &str = "GET /ws/?x=1 HTTP/1.1\r\nHost: a.example\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: chat\r\nSec-WebSocket-Extensions: permessage-deflate\r\nCookie: a=b\r\nOrigin: https://a.example\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n";
