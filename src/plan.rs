@@ -390,8 +390,8 @@ pub enum Declared {
     /// The operator, one by one.
     #[default]
     ByName,
-    /// A stack that fits an entry whose name ends in `*`: its names cost no decision of anybody,
-    /// and so they are counted.
+    /// A stack that fits an entry whose name ends in `*`, or whose containers claim names: they cost
+    /// no decision of anybody, and so they are counted.
     ByPattern,
 }
 

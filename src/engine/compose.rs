@@ -1,6 +1,5 @@
 //! Stacks that are Compose projects: what there is of them, and how usher gets there.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::io::ErrorKind;
 use std::path::Path;
@@ -12,10 +11,11 @@ use bollard::models::{ContainerInspectResponse, ContainerSummary, EndpointSettin
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::containers::{
-    Paths, endpoints, is_one_off, own_mounts, place, place_alone, printers, said, said_by_image,
-    started_at, unit, visible,
+    Paths, another_name, endpoints, is_one_off, own_mounts, place, place_alone, printers, said,
+    said_by_image, started_at, unit, visible,
 };
 use super::docker::{self, PROJECT};
 use super::lease::Leases;
@@ -89,14 +89,15 @@ impl Compose {
         &self,
         containers: &[ContainerInspectResponse],
     ) -> HashMap<String, Arc<Claims>> {
-        let mut images = HashMap::new();
+        let mut images: HashMap<String, Arc<ImageInspect>> = HashMap::new();
         let mut claims = HashMap::new();
         let asking = containers.iter().filter(|one| said(one).claims());
         for container in asking.filter(|_| self.reads_claims) {
             let (Some(id), Some(image)) = (&container.id, &container.image) else {
                 continue;
             };
-            let known = lock(&self.images).get(image).cloned();
+            let known = images.get(image).cloned();
+            let known = known.or_else(|| lock(&self.images).get(image).cloned());
             let found = match known {
                 Some(known) => Ok(Some(known)),
                 None => self
@@ -309,13 +310,19 @@ impl Engine for Compose {
         // A project has its name for itself, whatever others are called.
         alone.sort_by(|one, other| one.2.name.cmp(&other.2.name));
         for (stack, service, unit) in alone {
-            if let Entry::Vacant(free) = inventory.stacks.entry(stack) {
-                let services = BTreeMap::from([(service, vec![unit])]);
-                free.insert(Stack {
-                    services,
-                    volumes: BTreeMap::new(),
-                });
-            }
+            let name = [Some(stack.clone()), another_name(&stack)]
+                .into_iter()
+                .flatten()
+                .find(|name| !inventory.stacks.contains_key(name));
+            let Some(name) = name else {
+                warn!(container = %unit.name, "not served: rename it, a stack is called like that");
+                continue;
+            };
+            let alone = Stack {
+                services: BTreeMap::from([(service, vec![unit])]),
+                volumes: BTreeMap::new(),
+            };
+            inventory.stacks.insert(name, alone);
         }
         for stack in inventory.stacks.values_mut() {
             for units in stack.services.values_mut() {

@@ -207,6 +207,9 @@ pub(super) fn said_by_image(image: &ImageInspect) -> Said<'_> {
     }
 }
 
+/// What names are cut to.
+const LONGEST_NAME: usize = 63;
+
 /// The stack and service that a container of no project is: both are called like itself.
 pub(super) fn place_alone(
     container: &ContainerInspectResponse,
@@ -215,7 +218,17 @@ pub(super) fn place_alone(
         return None;
     }
     let name = container.name.as_deref()?.trim_start_matches('/');
+    // The engine has ASCII names only.
+    let name = name.get(..LONGEST_NAME).unwrap_or(name);
     Some((name.replace('.', "-").parse().ok()?, name.parse().ok()?))
+}
+
+/// What the stack of a container alone is called where its own name is taken.
+pub(super) fn another_name(stack: &StackName) -> Option<StackName> {
+    const MARK: &str = "-alone";
+    let name = stack.as_str();
+    let head = name.get(..LONGEST_NAME - MARK.len()).unwrap_or(name);
+    format!("{head}{MARK}").parse().ok()
 }
 
 /// What it was made from: Compose's hash of the configuration, and the image itself.

@@ -312,3 +312,34 @@ async fn three_hundred_hostile_values_cost_a_neighbour_nothing() {
             .contains("\"good\"")
     );
 }
+
+#[tokio::test]
+async fn an_entry_for_many_grants_names_and_its_containers_say_the_rest() {
+    let all = "[[instance]]\nname = \"*\"\nmatch = { services = [\"web\"] }\n\
+        domains = [\"{stack}.slides.example.org\"]\n\
+        [instance.service.web]\nrole = \"fixed\"\n";
+    let (engine, edge) = start("listed", all).await;
+    let values = [
+        (
+            "VIRTUAL_HOST",
+            "spring.slides.example.org,autumn.slides.example.org",
+        ),
+        ("VIRTUAL_PATH", "/app/"),
+        ("VIRTUAL_DEST", "/"),
+    ];
+    let spring = Container::new("spring", 1, &values).await;
+    engine.set("spring", "web", vec![spring.unit.clone()]);
+    answers(&edge, "http://spring.slides.example.org/app/x", 200).await;
+    let asked = spring.origin.requests();
+    assert!(asked.contains(&"GET /x".to_owned()), "{asked:?}");
+    let other = "http://autumn.slides.example.org/app/x";
+    assert_eq!(edge.get(other).await.status, 503);
+    says(
+        &edge,
+        &[
+            "autumn.slides.example.org",
+            "`domains` of the instance spring",
+        ],
+    )
+    .await;
+}

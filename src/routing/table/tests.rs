@@ -316,7 +316,7 @@ fn patterns_come_after_every_name_and_expressions_last() {
     let shaped = |name: &str, domains: &[&str], patterns: &[&str]| {
         let mut plan = InstancePlan::clone(&instance(name, domains, Vec::new()));
         let site = Arc::make_mut(&mut plan.site);
-        let parse = |text: &&str| crate::names::HostPattern::parse(text).expect("a pattern");
+        let parse = |text: &&str| HostPattern::parse(text).expect("a pattern");
         site.patterns = patterns.iter().map(parse).collect();
         Arc::new(plan)
     };
