@@ -40,12 +40,12 @@ impl Owners {
     }
 
     /// Settles every name that is claimed now.
-    pub(super) fn settle(&mut self, now: Instant, claims: &BTreeMap<String, Vec<Claimant<'_>>>) {
+    pub(super) fn settle(&mut self, now: Instant, claims: &BTreeMap<&str, Vec<Claimant<'_>>>) {
         self.0.retain(|name, owner| {
-            claims.contains_key(name) || owner.until.is_none_or(|until| until > now)
+            claims.contains_key(name.as_str()) || owner.until.is_none_or(|until| until > now)
         });
         for (name, claimants) in claims {
-            let keeps = self.0.get(name).and_then(|owner| {
+            let keeps = self.0.get(*name).and_then(|owner| {
                 let own = claimants.iter().find(|one| *one.stack == owner.stack);
                 match own {
                     Some(own) if own.alive => Some(None),
@@ -57,7 +57,7 @@ impl Owners {
                     }
                 }
             });
-            if let (Some(until), Some(owner)) = (keeps, self.0.get_mut(name)) {
+            if let (Some(until), Some(owner)) = (keeps, self.0.get_mut(*name)) {
                 owner.until = until;
                 continue;
             }
@@ -67,12 +67,12 @@ impl Owners {
                     stack: first.stack.clone(),
                     until: None,
                 };
-                self.0.insert(name.clone(), owner);
+                self.0.insert((*name).to_owned(), owner);
             }
         }
         // Those whose claims are gone: away for a moment, or for good.
         for (name, owner) in &mut self.0 {
-            if !claims.contains_key(name) && owner.until.is_none() {
+            if !claims.contains_key(name.as_str()) && owner.until.is_none() {
                 owner.until = Some(now + KEPT_FOR);
             }
         }
@@ -111,7 +111,7 @@ mod tests {
                 .collect();
             let claims = match all.is_empty() {
                 true => BTreeMap::new(),
-                false => BTreeMap::from([("a.example.org".to_owned(), all)]),
+                false => BTreeMap::from([("a.example.org", all)]),
             };
             self.owners.settle(self.now, &claims);
             self.owners.of("a.example.org").map(ToString::to_string)

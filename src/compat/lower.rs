@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::claim::{Host, Wishes};
-use super::stack::{Reading, ServiceClaim};
+use super::stack::{HostClaim, Reading, ServiceClaim};
 use crate::config::claimed::{Claimed, ClaimedRoute, ClaimedService};
 use crate::config::model::Orders;
 use crate::inventory::{Stack, Unit};
@@ -64,14 +64,14 @@ pub(super) fn groups(
     has: impl Fn(&str) -> bool,
 ) -> Vec<Group> {
     let mut sites: Vec<(Vec<Host>, Site)> = Vec::new();
-    for (text, (host, _, _)) in reading.hosts() {
-        if !has(&text) {
+    for (text, HostClaim { host, .. }) in &reading.hosts {
+        if !has(text) {
             continue;
         }
-        let site = site(reading, &host);
+        let site = site(reading, host);
         match sites.iter_mut().find(|(_, known)| *known == site) {
-            Some((hosts, _)) => hosts.push(host),
-            None => sites.push((vec![host], site)),
+            Some((hosts, _)) => hosts.push(host.clone()),
+            None => sites.push((vec![host.clone()], site)),
         }
     }
     let mut taken = BTreeSet::new();
@@ -160,6 +160,7 @@ fn group(reading: &Reading, name: InstanceName, hosts: &[Host], site: &Site) -> 
             // Those that are joined have ports of their own.
             port: said.claim.port.filter(|_| others.is_empty()),
             placement: said.claim.placement,
+            checked: said.checked,
         };
         services.insert(first.clone(), service);
         if !others.is_empty() {
@@ -263,6 +264,7 @@ pub(super) fn addition(
                 let wish = ClaimedService {
                     port: claim.port,
                     placement: claim.placement,
+                    checked: said.checked,
                 };
                 claimed.services.insert(service.clone(), wish);
             }

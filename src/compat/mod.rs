@@ -18,7 +18,7 @@ mod stack;
 use self::claim::Host;
 use self::conflicts::{Claimant, Owners};
 use self::lower::{addition, groups, view};
-use self::stack::{Reading, is_silent};
+use self::stack::{HostClaim, Reading, is_silent};
 use crate::config::claimed::Claimed;
 use crate::config::model::NamesFromContainers;
 use crate::config::{Config, Instance, Issue};
@@ -146,10 +146,10 @@ impl Compat {
             let base = declared_names.stacks.get(stack).copied();
             let mut troubles = Vec::new();
             let mut has = BTreeSet::new();
-            for (text, (host, _, by)) in known.reading.hosts() {
+            for (text, HostClaim { host, by, .. }) in &known.reading.hosts {
                 let shaped = usize::from(matches!(host, Host::Shaped(_)));
                 let refused = match base {
-                    Some(base) => not_granted(base, &host, &declared_names),
+                    Some(base) => not_granted(base, host, &declared_names),
                     None if names == NamesFromContainers::Listed => Err(format!(
                         "no entry grants it; add an [[instance]] with `stack = \"{stack}\"` and \
                          the name in `domains`"
@@ -157,12 +157,12 @@ impl Compat {
                     None if patterns + shaped > MOST_PATTERNS => {
                         Err(format!("there are {MOST_PATTERNS} patterns already"))
                     }
-                    None => lost(stack, &text, &host, owners, &declared_names),
+                    None => lost(stack, text, host, owners, &declared_names),
                 };
                 match refused {
                     Ok(true) => {
                         patterns += shaped;
-                        has.insert(text);
+                        has.insert(text.clone());
                     }
                     Ok(false) => {}
                     Err(why) => {
@@ -233,19 +233,19 @@ impl Compat {
 
     /// Of the names that the configuration says nothing about.
     fn settle_owners(&mut self, now: Instant, declared: &Declared<'_>) {
-        let mut claims: BTreeMap<String, Vec<Claimant<'_>>> = BTreeMap::new();
+        let mut claims: BTreeMap<&str, Vec<Claimant<'_>>> = BTreeMap::new();
         let stacks = self.stacks.iter();
         for (stack, known) in stacks.filter(|(stack, _)| !declared.stacks.contains_key(stack)) {
-            for (text, (host, alive, _)) in known.reading.hosts() {
-                let is_declared = match &host {
+            for (text, HostClaim { host, alive, .. }) in &known.reading.hosts {
+                let is_declared = match host {
                     Host::Named(domain) => declared.owner(domain).is_some(),
                     Host::Shaped(_) => false,
                 };
                 if !is_declared {
-                    claims
-                        .entry(text)
-                        .or_default()
-                        .push(Claimant { stack, alive });
+                    claims.entry(text).or_default().push(Claimant {
+                        stack,
+                        alive: *alive,
+                    });
                 }
             }
         }

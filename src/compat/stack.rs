@@ -17,9 +17,21 @@ pub(super) struct Reading {
     facts: Vec<Fact>,
     names: NamesFromContainers,
     pub(super) claims: BTreeMap<ServiceName, ServiceClaim>,
+    /// Every host the stack asks for, as it is written.
+    pub(super) hosts: BTreeMap<String, HostClaim>,
     /// Replicas that must get nothing: they ask for nothing, or what they say is refused.
     pub(super) barred: BTreeSet<ReplicaId>,
     pub(super) troubles: Vec<String>,
+}
+
+/// Who asks for a host.
+#[derive(Debug)]
+pub(super) struct HostClaim {
+    pub(super) host: Host,
+    /// Whether one of them runs.
+    pub(super) alive: bool,
+    /// The container that said so first.
+    pub(super) by: String,
 }
 
 /// What a service asks for.
@@ -28,8 +40,8 @@ pub(super) struct ServiceClaim {
     /// The container that said so.
     pub(super) by: String,
     pub(super) claim: Claim,
-    /// Whether one of those who claim runs.
-    pub(super) alive: bool,
+    /// Whether its image brings a health check.
+    pub(super) checked: bool,
 }
 
 #[derive(Debug, Eq, PartialEq)]
@@ -38,6 +50,7 @@ struct Fact {
     id: ReplicaId,
     name: String,
     alive: bool,
+    checked: bool,
     claims: Arc<Claims>,
 }
 
@@ -54,6 +67,7 @@ impl Fact {
             && self.id == unit.id
             && self.name == unit.name
             && self.alive == unit.phase.is_alive()
+            && self.checked == unit.health.is_some()
             && self.claims == unit.claims
     }
 }
@@ -80,6 +94,7 @@ impl Reading {
             facts: Vec::new(),
             names,
             claims: BTreeMap::new(),
+            hosts: BTreeMap::new(),
             barred: BTreeSet::new(),
             troubles: Vec::new(),
         };
@@ -90,6 +105,7 @@ impl Reading {
                 id: unit.id.clone(),
                 name: unit.name.clone(),
                 alive: unit.phase.is_alive(),
+                checked: unit.health.is_some(),
                 claims: Arc::clone(&unit.claims),
             });
             let (claim, troubles) = read(&unit.claims, names);
@@ -140,25 +156,22 @@ impl Reading {
                 self.barred.insert(other.id.clone());
             }
         }
+        let alive = first.phase.is_alive();
+        for host in &claim.hosts {
+            self.hosts
+                .entry(host.to_string())
+                .and_modify(|known| known.alive |= alive)
+                .or_insert_with(|| HostClaim {
+                    host: host.clone(),
+                    alive,
+                    by: first.name.clone(),
+                });
+        }
         let said = ServiceClaim {
             by: first.name.clone(),
-            alive: first.phase.is_alive(),
+            checked: first.health.is_some(),
             claim,
         };
         self.claims.insert(service.clone(), said);
-    }
-
-    /// Every host the stack asks for, with whether somebody who runs does, and who.
-    pub(super) fn hosts(&self) -> BTreeMap<String, (Host, bool, &str)> {
-        let mut hosts: BTreeMap<String, (Host, bool, &str)> = BTreeMap::new();
-        for said in self.claims.values() {
-            for host in &said.claim.hosts {
-                hosts
-                    .entry(host.to_string())
-                    .and_modify(|(_, alive, _)| *alive |= said.alive)
-                    .or_insert_with(|| (host.clone(), said.alive, &said.by));
-            }
-        }
-        hosts
     }
 }

@@ -466,3 +466,40 @@ fn a_name_that_was_not_changed_is_not_made_anew_whatever_a_neighbour_says() {
         assert!(Arc::ptr_eq(&before, room.instance("shop")), "{round}");
     }
 }
+
+#[test]
+fn a_health_check_of_the_image_stands_in_for_a_probe() {
+    let mut room = Room::new("open", "");
+    room.web("plain", &host("plain.example.org"));
+    let probe = |room: &Room, name: &str| room.instance(name).services["web"].probe.clone();
+    let tcp = config::model::Probe::Tcp { port: None };
+    assert_eq!(probe(&room, "plain"), Some(tcp));
+    let mut checked = unit("checked_web_1", &host("checked.example.org"));
+    checked.health = Some(false);
+    room.set("checked", "web", vec![checked]);
+    assert_eq!(probe(&room, "checked"), None);
+}
+
+#[test]
+fn of_many_stacks_only_the_one_that_changed_is_made_anew() {
+    const MANY: usize = 2_000;
+    let mut room = Room::new("open", "");
+    for number in 0..MANY {
+        let name = format!("host-{number}.example.org");
+        let web = unit(&format!("{number}"), &[("VIRTUAL_HOST", &name)]);
+        let services = BTreeMap::from([("web".parse().expect("name"), vec![web])]);
+        let stack = format!("stack-{number}").parse().expect("name");
+        let volumes = BTreeMap::new();
+        room.inventory
+            .stacks
+            .insert(stack, Stack { services, volumes });
+    }
+    room.settle();
+    let before = room.ruling.instances.clone();
+    assert_eq!(before.len(), MANY);
+    room.web("stack-7", &host("other.example.org"));
+    let after = &room.ruling.instances;
+    let same = |(name, old): &(&InstanceName, &Arc<Instance>)| Arc::ptr_eq(old, &after[*name]);
+    assert_eq!(before.iter().filter(same).count(), MANY - 1);
+    assert_eq!(room.domains("stack-7"), ["other.example.org"]);
+}

@@ -41,6 +41,8 @@ pub struct ClaimedService {
     /// `None`: the only port that is exposed, else 80.
     pub port: Option<u16>,
     pub placement: Option<Placement>,
+    /// Whether the engine says how it is; else a connection has to be accepted.
+    pub checked: bool,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -213,7 +215,7 @@ impl ClaimedService {
             min: None,
             max: None,
             port: self.port.map(|port| field(at, "port", port)),
-            probe: Some(field(at, "probe", "tcp".to_owned())),
+            probe: (!self.checked).then(|| field(at, "probe", "tcp".to_owned())),
             placement: self.placement.map(|placement| {
                 let placement = match placement {
                     Placement::Client => RawPlacement::Client,

@@ -144,6 +144,26 @@ async fn paths_lead_to_their_services_and_are_replaced_on_the_way() {
 }
 
 #[tokio::test]
+async fn a_container_that_its_own_health_check_calls_ill_gets_nothing() {
+    let (engine, edge) = start("open", "").await;
+    let mut blog = Container::new("blog", 1, &[("VIRTUAL_HOST", "blog.example.org")]).await;
+    blog.unit.health = Some(false);
+    engine.set("blog", "web", vec![blog.unit.clone()]);
+    eventually("it is known, and not ready", async || {
+        let blog = edge.instance("blog").await;
+        check(
+            blog["services"][0]["replicas"][0]["state"] == "starting",
+            blog,
+        )
+    })
+    .await;
+    assert_eq!(blog.origin.requests(), Vec::<String>::new());
+    blog.unit.health = Some(true);
+    engine.set("blog", "web", vec![blog.unit.clone()]);
+    answers(&edge, "http://blog.example.org/", 200).await;
+}
+
+#[tokio::test]
 async fn two_stacks_that_claim_one_name_are_never_mixed() {
     let (engine, edge) = start("open", "").await;
     let host = [("VIRTUAL_HOST", "a.example.org")];
