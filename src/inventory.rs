@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::names::{ReplicaId, ServiceName, StackName};
@@ -20,7 +21,8 @@ pub struct Inventory {
     pub swarm: Option<Swarm>,
 }
 
-/// One Compose project, one Swarm stack, or one set of child processes.
+/// One Compose project, one Swarm stack, one set of child processes, or one container of no project
+/// that claims names.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stack {
     pub services: BTreeMap<ServiceName, Vec<Unit>>,
@@ -98,6 +100,7 @@ pub struct Unit {
     pub origin: Origin,
     /// Where it is a task of a Swarm.
     pub task: Option<Task>,
+    pub claims: Arc<Claims>,
 }
 
 /// What is said of a task of a Swarm and of no container.
@@ -108,6 +111,23 @@ pub struct Task {
     /// When Swarm ends it if the service gets smaller: those of 0 first, and one among equals as
     /// it likes. `None`: its service cannot get smaller, or it is leaving already.
     pub turn: Option<u32>,
+}
+
+/// What a container says about itself in the words of nginx-proxy and its companion. Hostile input:
+/// nothing here has been looked at, it is only known to be short.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Claims {
+    /// Variables by their names, labels by their whole names. What the image says is not here.
+    pub values: BTreeMap<String, String>,
+    /// What was said and is not in `values`, as the rest of "container x: …".
+    pub left_out: Vec<String>,
+}
+
+impl Claims {
+    /// Whether it says anything at all.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty() && self.left_out.is_empty()
+    }
 }
 
 /// Where a container is in its life.

@@ -47,7 +47,8 @@
 //! 7. No replica is stopped without the proof that its gate gives when it is closed and empty, or
 //!    when its closing phase is over; and not before a report that has applied the draining plan.
 //! 8. A route exists because it is declared, not because a container runs: no replica means 503 and
-//!    the instance's page, never 404 and never another tenant.
+//!    the instance's page, never 404 and never another tenant. Where the operator lets containers
+//!    declare names, [`compat`] turns what they say into instances, and it holds while they exist.
 //! 9. bollard is named in `engine/docker.rs` and, for its models, `engine/compose.rs` and
 //!    `engine/containers.rs`; pingora in `listener`, `proxy` and `app`; instant-acme in
 //!    `certs/orders`. `tests/it/layering.rs` holds these walls.
@@ -75,6 +76,7 @@ pub mod host;
 pub mod inventory;
 
 pub mod autoscaler;
+pub mod compat;
 pub mod control;
 pub mod engine;
 pub mod logs;

@@ -3,6 +3,10 @@
 //! A value of these types is valid: it was parsed once, where it came in. The instance and its
 //! services are what the operator *declares*; stack and replica are what the engine *shows*.
 
+mod pattern;
+
+pub use self::pattern::HostPattern;
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;

@@ -20,7 +20,9 @@ pub use self::report::{
     RequestTotals, SessionFacts, SessionList, SessionTotals, Signal,
 };
 
-use crate::names::{Domain, Generation, Hostname, InstanceName, ReplicaId, ServiceName};
+use crate::names::{
+    Domain, Generation, HostPattern, Hostname, InstanceName, ReplicaId, ServiceName,
+};
 
 /// What should be served. Numbered and immutable; an unchanged instance keeps its `Arc`.
 #[derive(Clone, Debug, Default)]
@@ -104,6 +106,8 @@ impl ClientAuthorities {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Site {
     pub domains: Vec<Domain>,
+    /// Hosts that no name of anybody means, by their shape. They have no certificates.
+    pub patterns: Vec<HostPattern>,
     /// Names that only redirect to the first domain.
     pub redirect_from: Vec<Hostname>,
     pub https: Https,
@@ -129,6 +133,7 @@ impl Default for Site {
     fn default() -> Self {
         Self {
             domains: Vec::new(),
+            patterns: Vec::new(),
             redirect_from: Vec::new(),
             https: Https::default(),
             client_ca: None,
@@ -145,6 +150,18 @@ impl Default for Site {
 }
 
 impl Site {
+    /// Whether this is one of the hosts that are served, not one that only redirects.
+    pub fn serves(&self, host: &Hostname) -> bool {
+        let named = self.domains.iter().any(|domain| match domain {
+            Domain::Exact(name) => name == host,
+            Domain::Below(name) => {
+                let rest = host.as_str().strip_suffix(name.as_str());
+                rest.is_some_and(|rest| rest.ends_with('.'))
+            }
+        });
+        named || self.patterns.iter().any(|pattern| pattern.fits(host))
+    }
+
     /// Whether a client at this address may ask at all.
     pub fn admits(&self, client: IpAddr) -> bool {
         let listed = |list: &[IpNet]| list.iter().any(|net| net.contains(&client));
@@ -219,7 +236,51 @@ pub struct Route {
     /// When not empty, only these may ask.
     pub allow: Vec<IpNet>,
     pub cache_control: Option<String>,
+    /// What a replica is asked for in the place of the prefix.
+    pub replace_prefix: Option<String>,
     pub target: Target,
+}
+
+impl Route {
+    /// What a replica is asked for when a client asks for `target`, if that is something else.
+    /// `path` is the path of it, decoded: what the route was found by.
+    ///
+    /// What stands behind the prefix arrives as the client wrote it, where the prefix is written out.
+    pub fn rewritten(&self, target: &str, path: &str) -> Option<String> {
+        let with = self.replace_prefix.as_deref()?;
+        let (written, query) = match target.find('?') {
+            Some(at) => target.split_at(at),
+            None => (target, ""),
+        };
+        let rest = match written.strip_prefix(self.prefix.as_str()) {
+            Some(rest) => rest.to_owned(),
+            // Another spelling of it, or the folder itself without its slash.
+            None => encoded(path.get(self.prefix.len()..).unwrap_or_default()),
+        };
+        let (with, rest) = (with.trim_end_matches('/'), rest.trim_start_matches('/'));
+        // A prefix without a slash means the file of this name too.
+        let slash = if rest.is_empty() && !written.ends_with('/') && !with.is_empty() {
+            ""
+        } else {
+            "/"
+        };
+        Some(format!("{with}{slash}{rest}{query}"))
+    }
+}
+
+/// A decoded path as it may stand in a request (RFC 3986 §3.3).
+fn encoded(path: &str) -> String {
+    use std::fmt::Write;
+    let mut text = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            // Writing to a string does not fail.
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
 }
 
 /// Who answers a route.
@@ -341,8 +402,8 @@ pub enum Declared {
     /// The operator, one by one.
     #[default]
     ByName,
-    /// A stack that fits an entry whose name ends in `*`: its names cost no decision of anybody,
-    /// and so they are counted.
+    /// A stack that fits an entry whose name ends in `*`, or whose containers claim names: they cost
+    /// no decision of anybody, and so they are counted.
     ByPattern,
 }
 
@@ -351,5 +412,43 @@ impl WantedCertificate {
     pub fn domains(&self) -> impl Iterator<Item = Domain> {
         let names = self.names.iter().cloned().map(Domain::Exact);
         names.chain(self.wildcards.iter().cloned().map(Domain::Below))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_replaced_and_the_rest_arrives_as_it_was_written() {
+        let route = |prefix: &str, with: &str| Route {
+            prefix: prefix.to_owned(),
+            loose: false,
+            allow: Vec::new(),
+            cache_control: None,
+            replace_prefix: Some(with.to_owned()),
+            target: Target::StubStatus,
+        };
+        for (prefix, with, target, path, expected) in [
+            ("/app/", "/", "/app/a%20b?x=%2F", "/app/a b", "/a%20b?x=%2F"),
+            ("/app", "/", "/app/x", "/app/x", "/x"),
+            ("/app", "/", "/app", "/app", "/"),
+            ("/app/", "/", "/app", "/app", "/"),
+            ("/app", "/v1", "/app", "/app", "/v1"),
+            ("/app", "/v1", "/app/", "/app/", "/v1/"),
+            ("/app/", "/v1", "/app/x/", "/app/x/", "/v1/x/"),
+            ("/app/", "/v1/", "/app/x?y", "/app/x", "/v1/x?y"),
+            ("/", "/v1/", "/x", "/x", "/v1/x"),
+            // Spelled so that a replica would not see the prefix: it is not passed on.
+            ("/app/", "/", "/%61pp/a%20b", "/app/a b", "/a%20b"),
+            ("/app/", "/", "//app/x", "/app/x", "/x"),
+        ] {
+            let rewritten = route(prefix, with).rewritten(target, path);
+            assert_eq!(
+                rewritten.as_deref(),
+                Some(expected),
+                "{prefix} {with} {target}"
+            );
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{StartError, StateDir};
 use crate::config::Config;
-use crate::config::model::{EngineChoice, Networks};
+use crate::config::model::{EngineChoice, NamesFromContainers, Networks};
 use crate::control::{EngineFacts, QUIET};
 use crate::engine::{Compose, Engine, NetworkPolicy, Nobody, Processes};
 
@@ -37,7 +37,8 @@ pub fn engine_for(
             (Arc::new(engine), facts("processes", true))
         }
         EngineChoice::Docker { endpoint, networks } => {
-            let docker = docker_for(endpoint.clone(), *networks, docker_host);
+            let names = config.names_from_containers;
+            let docker = docker_for(endpoint.clone(), *networks, names, docker_host);
             (docker, facts("docker", false))
         }
     })
@@ -47,6 +48,7 @@ pub fn engine_for(
 pub fn docker_for(
     endpoint: Option<String>,
     networks: Networks,
+    names: NamesFromContainers,
     docker_host: Option<String>,
 ) -> Arc<dyn Engine> {
     let endpoints = match docker_host.filter(|host| !host.is_empty()).or(endpoint) {
@@ -61,5 +63,6 @@ pub fn docker_for(
         Networks::None => NetworkPolicy::None,
         Networks::Reach => NetworkPolicy::Reach,
     };
-    Arc::new(Compose::new(endpoints, policy))
+    let reads_claims = names != NamesFromContainers::Off;
+    Arc::new(Compose::new(endpoints, policy).reading_claims(reads_claims))
 }

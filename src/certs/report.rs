@@ -53,7 +53,8 @@ impl Manager {
         let never = || {
             if !wanted.may_order {
                 Some(
-                    "nothing is ordered for an instance on standby or outside its rental"
+                    "nothing is ordered for it: its instance is on standby or outside its rental, or no \
+                     container asks"
                         .to_owned(),
                 )
             } else if acme.is_none() {

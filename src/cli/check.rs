@@ -11,11 +11,12 @@ use super::{Exit, Format, config_file, no_config};
 use crate::app;
 use crate::cause::chain;
 use crate::certs::{self, Addresses};
-use crate::config::model::{EngineChoice, FileSource, Role, RouteTarget};
+use crate::config::model::{EngineChoice, FileSource, NamesFromContainers, Role, RouteTarget};
 use crate::config::watch::Current;
 use crate::config::{self, Config, Instance, Level};
 use crate::control::step::Controller;
-use crate::control::{EngineFacts, Now};
+use crate::control::{EngineFacts, Event, Now};
+use crate::engine::Listing;
 use crate::inventory::Inventory;
 use crate::names::Domain;
 
@@ -36,6 +37,14 @@ impl Findings {
         self.0.push(Finding {
             level: level.word(),
             text: text.into(),
+        });
+    }
+
+    /// Something to know, and nothing to mend.
+    fn note(&mut self, text: String) {
+        self.0.push(Finding {
+            level: "note",
+            text,
         });
     }
 
@@ -63,7 +72,8 @@ pub(super) async fn check(named: Option<PathBuf>, offline: bool, format: Format)
             check_engine(&config, &mut findings).await;
             check_names(&config, &mut findings).await;
         }
-        if config.instances.is_empty() && config.patterns.is_empty() {
+        let named = config.names_from_containers != NamesFromContainers::Off;
+        if config.instances.is_empty() && config.patterns.is_empty() && !named {
             findings.add(
                 Level::Warning,
                 "no instance is declared: every name is answered with 503",
@@ -120,21 +130,26 @@ fn check_files(config: &Config, findings: &mut Findings) {
     }
 }
 
-/// What of the certificates would be served, and what not.
-fn check_certificates(config: &Arc<Config>, findings: &mut Findings) {
-    let current = Current {
+/// An engine that nothing is asked of.
+const NOBODY: EngineFacts = EngineFacts {
+    kind: "none",
+    starts_from_nothing: false,
+    shared: false,
+    quiet: crate::control::QUIET,
+};
+
+fn current(config: &Arc<Config>) -> Current {
+    Current {
         config: Arc::clone(config),
         issues: Arc::from([]),
         last_reload: Ok(()),
-    };
-    let facts = EngineFacts {
-        kind: "none",
-        starts_from_nothing: false,
-        shared: false,
-        quiet: crate::control::QUIET,
-    };
+    }
+}
+
+/// What of the certificates would be served, and what not.
+fn check_certificates(config: &Arc<Config>, findings: &mut Findings) {
     let now = now();
-    let wanted = Controller::new(current, facts, now).certificates();
+    let wanted = Controller::new(current(config), NOBODY, now).certificates();
     let mut manager = certs::Manager::new(&config.certs, config.state_dir.clone());
     // What this machine's own authority would sign is not made by a look.
     let mut on_disk = wanted.to_vec();
@@ -164,12 +179,17 @@ fn check_certificates(config: &Arc<Config>, findings: &mut Findings) {
     }
 }
 
-async fn check_engine(config: &Config, findings: &mut Findings) {
+async fn check_engine(config: &Arc<Config>, findings: &mut Findings) {
     let EngineChoice::Docker { endpoint, networks } = &config.engine else {
         return;
     };
     let docker_host = std::env::var("DOCKER_HOST").ok();
-    let engine = app::docker_for(endpoint.clone(), *networks, docker_host);
+    let engine = app::docker_for(
+        endpoint.clone(),
+        *networks,
+        config.names_from_containers,
+        docker_host,
+    );
     let listed = timeout(ENGINE_WITHIN, async {
         let _hints = engine.subscribe().await?;
         engine.list().await
@@ -179,6 +199,7 @@ async fn check_engine(config: &Config, findings: &mut Findings) {
             for instance in config.instances.values() {
                 check_stack(instance, &inventory, findings);
             }
+            check_claims(config, inventory, findings);
         }
         Ok(Err(error)) => findings.add(
             Level::Warning,
@@ -194,6 +215,29 @@ async fn check_engine(config: &Config, findings: &mut Findings) {
                 ENGINE_WITHIN.as_secs()
             ),
         ),
+    }
+}
+
+/// What containers claim, and what of it they would not get.
+fn check_claims(config: &Arc<Config>, inventory: Inventory, findings: &mut Findings) {
+    if config.names_from_containers == NamesFromContainers::Off {
+        return;
+    }
+    let now = now();
+    let mut controller = Controller::new(current(config), NOBODY, now);
+    controller.take(
+        now,
+        Event::Listing(Listing {
+            inventory: Some(Arc::new(inventory)),
+            last_sync: Some(now.wall),
+            error: None,
+        }),
+    );
+    for (whose, why) in controller.claims_in_vain() {
+        findings.add(Level::Warning, format!("{whose}: {why}"));
+    }
+    for (instance, domains) in controller.claimed() {
+        findings.note(format!("instance {instance}: containers claim {domains}"));
     }
 }
 

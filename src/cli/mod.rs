@@ -31,6 +31,7 @@ mod status;
 mod table;
 
 use crate::admin::Order;
+use crate::config::model::NamesFromContainers;
 
 /// Edge proxy for live events on Docker.
 #[derive(Debug, Parser)]
@@ -50,6 +51,10 @@ enum Verb {
         /// End with exit code 4 when the engine does not answer at the start
         #[arg(long)]
         require_engine: bool,
+        /// Whether VIRTUAL_HOST of a container claims a name, where the file does not say: off,
+        /// listed or open. No file is needed then
+        #[arg(long, value_name = "MODE")]
+        names_from_containers: Option<NamesFromContainers>,
     },
     /// Says everything that is wrong with a configuration, without serving
     Check {
@@ -197,7 +202,8 @@ impl Cli {
             Verb::Run {
                 config,
                 require_engine,
-            } => run::run(config, require_engine, panics).await,
+                names_from_containers,
+            } => run::run(config, names_from_containers, require_engine, panics).await,
             Verb::Check {
                 config,
                 offline,
@@ -263,6 +269,12 @@ fn config_file(named: Option<PathBuf>) -> Option<PathBuf> {
             .map(PathBuf::from)
             .find(|path| path.exists())
     })
+}
+
+/// Where a configuration may appear while usher runs without one.
+fn future_config_file() -> PathBuf {
+    let folder = Path::new(HERE).parent().filter(|folder| folder.exists());
+    PathBuf::from(if folder.is_some() { HERE } else { SYSTEM })
 }
 
 /// Says where a configuration belongs, and with what it may begin.

@@ -14,11 +14,11 @@ use tokio::time::timeout;
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
-use super::{Exit, config_file, no_config, print_issues};
+use super::{Exit, config_file, future_config_file, no_config, print_issues};
 use crate::app::{self, Ports, Running, StateDir};
 use crate::cause::chain;
 use crate::config;
-use crate::config::model::{Log, LogFormat};
+use crate::config::model::{Log, LogFormat, NamesFromContainers};
 use crate::control::Status;
 use crate::listener::Inherited;
 use crate::systemd::Supervisor;
@@ -32,13 +32,18 @@ const LOGGED: &str = "info,pingora=error,pingora_core=error,pingora_core::apps=o
 
 pub(super) async fn run(
     named: Option<PathBuf>,
+    names_from_containers: Option<NamesFromContainers>,
     require_engine: bool,
     panics: &'static AtomicU64,
 ) -> Exit {
-    let Some(path) = config_file(named) else {
-        return no_config();
+    // A file that was named and is not there is a mistake, whatever else could hold.
+    let asked = names_from_containers.filter(|_| named.as_ref().is_none_or(|path| path.exists()));
+    let path = match (config_file(named), asked) {
+        (Some(path), _) => path,
+        (None, Some(_)) => future_config_file(),
+        (None, None) => return no_config(),
     };
-    let loaded = config::load(&path, None);
+    let loaded = config::load_as(&path, asked, None);
     print_issues(&path, &loaded.issues);
     let Some(config) = &loaded.config else {
         return Exit::BadUsage;

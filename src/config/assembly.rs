@@ -4,14 +4,16 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::claimed::Entry;
 use super::claims;
 use super::lower::{Issues, from_str, parse_list, report};
-use super::model::{EngineChoice, Role};
+use super::model::{EngineChoice, NamesFromContainers, Role};
 use super::raw::{self, RawInstance, RawInstances};
 use super::{Config, Issue, Level, Pattern, instance, presets, reader};
 use crate::names::{InstanceName, StackName};
 
 /// The lowest layer of every instance.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Defaults {
     pub(super) limits: raw::RawLimits,
     pub(super) scale: raw::RawScale,
@@ -30,13 +32,11 @@ pub(super) struct Assembled {
 pub(super) fn assemble(
     config: Config,
     entries: RawInstances,
-    defaults: Defaults,
     unreadable: &[String],
     previous: Option<&Config>,
 ) -> Assembled {
     let mut assembly = Assembly {
         config,
-        defaults,
         previous,
         kept: BTreeSet::new(),
         issues: Vec::new(),
@@ -50,6 +50,10 @@ pub(super) fn assemble(
         ..
     } = assembly;
     claims::settle(&mut config, previous, &mut kept, &mut issues);
+    let Config {
+        entries, instances, ..
+    } = &mut config;
+    entries.retain(|name, _| instances.contains_key(name) && !kept.contains(name));
     check_engine(&config, &mut issues);
     Assembled {
         config,
@@ -61,7 +65,6 @@ pub(super) fn assemble(
 /// A configuration on its way from entries to instances.
 struct Assembly<'p> {
     config: Config,
-    defaults: Defaults,
     previous: Option<&'p Config>,
     kept: BTreeSet<InstanceName>,
     issues: Vec<Issue>,
@@ -169,6 +172,9 @@ impl Assembly<'_> {
             .find(|pattern| pattern.fits_name(name.as_str()))
             .cloned();
         let complete = self.complete(raw, pattern.as_deref(), &issues);
+        let entry = self
+            .keeps_entries()
+            .then(|| Entry(Arc::new(complete.clone())));
         let instance = stack
             .ok()
             .map(|stack| instance::lower(complete, name.clone(), stack, &issues));
@@ -190,10 +196,18 @@ impl Assembly<'_> {
                     .and_then(|config| config.instances.get(&name))
                     .filter(|old| ***old == instance);
                 let instance = same.cloned().unwrap_or_else(|| Arc::new(instance));
+                self.config
+                    .entries
+                    .extend(entry.map(|entry| (name.clone(), entry)));
                 self.config.instances.insert(name, instance);
             }
             None => self.keep(&name),
         }
+    }
+
+    /// Whether containers may add to what entries say.
+    fn keeps_entries(&self) -> bool {
+        self.config.names_from_containers != NamesFromContainers::Off
     }
 
     /// The entry with every layer below it.
@@ -220,8 +234,8 @@ impl Assembly<'_> {
                 }
             }
         }
-        raw.limits = raw.limits.over(&self.defaults.limits);
-        raw.scale = raw.scale.over(&self.defaults.scale);
+        raw.limits = raw.limits.over(&self.config.defaults.limits);
+        raw.scale = raw.scale.over(&self.config.defaults.scale);
         raw
     }
 

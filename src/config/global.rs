@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::lower::{Issues, networks, only, parse_list, report, socket_address, value_or};
+use super::lower::{Issues, networks, parse_list, report, socket_address, value_or};
 use super::model::{
-    Addresses, Certs, EngineChoice, Listen, Log, LogFormat, Networks, Threshold, Thresholds,
-    TlsVersion,
+    Addresses, Certs, EngineChoice, Listen, Log, LogFormat, NamesFromContainers, Networks,
+    Threshold, Thresholds, TlsVersion,
 };
 use super::raw::{
     RawAddresses, RawCerts, RawEngine, RawEngineKind, RawListen, RawLog, RawLogFormat, RawNetworks,
@@ -50,20 +50,22 @@ impl RawListen {
 }
 
 impl RawEngine {
-    pub(super) fn lower(self, issues: &Issues) -> EngineChoice {
+    /// Also says whether containers may claim names, if it says anything about that.
+    pub(super) fn lower(self, issues: &Issues) -> (EngineChoice, Option<NamesFromContainers>) {
         let Self {
             kind,
             endpoint,
             networks,
             names_from_containers,
         } = self;
-        only(
-            names_from_containers.as_ref(),
-            &"off".to_owned(),
-            "`\"off\"`",
-            issues,
-        );
-        match value_or(kind, RawEngineKind::default()) {
+        let names = names_from_containers.and_then(|field| match field.value.parse() {
+            Ok(names) => Some(names),
+            Err(why) => {
+                report(issues, field.at.error(why));
+                None
+            }
+        });
+        let choice = match value_or(kind, RawEngineKind::default()) {
             RawEngineKind::None => EngineChoice::None,
             RawEngineKind::Processes => EngineChoice::Processes,
             RawEngineKind::Docker => EngineChoice::Docker {
@@ -86,7 +88,8 @@ impl RawEngine {
                     Some(RawNetworks::Reach) => Networks::Reach,
                 },
             },
-        }
+        };
+        (choice, names)
     }
 }
 

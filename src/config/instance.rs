@@ -37,6 +37,7 @@ pub(super) fn lower(
         except: _,
         stack: _,
         domains,
+        patterns,
         redirect_from,
         preset: _,
         https,
@@ -51,6 +52,7 @@ pub(super) fn lower(
         client_ca,
         acme_email,
         staging,
+        orders,
         export_certificate,
         limits,
         scale,
@@ -60,7 +62,10 @@ pub(super) fn lower(
         events,
     } = raw;
 
-    let domains = lower_domains(&at, domains, &stack, issues);
+    let domains = match domains {
+        None if !patterns.is_empty() => Vec::new(),
+        domains => lower_domains(&at, domains, &stack, issues),
+    };
     let redirect_from = redirect_from.map_or_else(Vec::new, |field| {
         parse_list(&field, issues, |text| name_from::<Hostname>(text, &stack))
     });
@@ -116,6 +121,7 @@ pub(super) fn lower(
         declared: Declared::ByName,
         site: Arc::new(Site {
             domains,
+            patterns,
             redirect_from,
             https,
             client_ca: client_ca.and_then(|field| field.value.authorities),
@@ -133,6 +139,7 @@ pub(super) fn lower(
         certificate: certificate.map(|field| field.value),
         acme_email: acme_email.map(|field| field.value),
         staging: value_or(staging, false),
+        orders: orders.unwrap_or_default(),
         export_certificate: export_certificate.map(|field| field.value.volume),
         drain,
         scale,

@@ -64,22 +64,6 @@ pub(super) fn socket_address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// Accepts a key of the contract only with the value that this version acts on.
-pub(super) fn only<T: PartialEq>(
-    field: Option<&Field<T>>,
-    allowed: &T,
-    shown: &str,
-    issues: &Issues,
-) {
-    if let Some(field) = field.filter(|field| field.value != *allowed) {
-        let text = format!(
-            "usher {} supports only {shown} here",
-            env!("CARGO_PKG_VERSION")
-        );
-        report(issues, field.at.error(text));
-    }
-}
-
 /// Replaces `{stack}`, which is filled only from names that are one DNS label once `_` is `-`.
 pub(super) fn fill(text: &str, stack: &StackName) -> Result<String, String> {
     if !text.contains("{stack}") {

@@ -19,6 +19,7 @@ impl RawInstance {
             except,
             stack,
             domains,
+            patterns,
             redirect_from,
             preset,
             https,
@@ -33,6 +34,7 @@ impl RawInstance {
             client_ca,
             acme_email,
             staging,
+            orders,
             export_certificate,
             limits,
             scale,
@@ -47,6 +49,16 @@ impl RawInstance {
             matching,
             except,
             stack,
+            // Whoever names its hosts means those and no others, and has certificates for them.
+            patterns: if domains.is_none() && patterns.is_empty() {
+                below.patterns.clone()
+            } else {
+                patterns
+            },
+            orders: match (orders, &domains) {
+                (None, None) => below.orders.clone(),
+                (orders, _) => orders,
+            },
             domains: domains.or_else(|| below.domains.clone()),
             redirect_from: redirect_from.or_else(|| below.redirect_from.clone()),
             preset: preset.or_else(|| below.preset.clone()),

@@ -13,6 +13,7 @@ mod acme;
 mod admin;
 mod alert;
 mod assembly;
+pub mod claimed;
 mod claims;
 mod client_ca;
 mod event;
@@ -45,6 +46,7 @@ use self::assembly::{Assembled, Defaults, assemble};
 use self::global::{STOP_WITHIN, included};
 use self::issue::Source;
 use self::lower::{Issues, report, value_or};
+use self::model::NamesFromContainers;
 use self::raw::{RawFile, RawInstances};
 use crate::fingerprint::Fingerprint;
 use crate::names::{Domain, InstanceName, StackName};
@@ -62,12 +64,39 @@ pub struct Loaded {
     pub seen: Fingerprint,
 }
 
+/// What holds where there is no file and the command line says that containers name themselves.
+const WITHOUT_A_FILE: &str = "[acme]\n";
+
 /// Reads `path` and what it includes. `previous` supplies the last good form of instances that are
-/// wrong now.
+/// wrong now, and what the command line said.
 pub fn load(path: &Path, previous: Option<&Config>) -> Loaded {
+    load_as(path, previous.and_then(|config| config.asked), previous)
+}
+
+/// As [`load`]. `asked` is what the command line says about names from containers: it holds where the
+/// file says nothing, and no file is needed then.
+pub fn load_as(
+    path: &Path,
+    asked: Option<NamesFromContainers>,
+    previous: Option<&Config>,
+) -> Loaded {
     let issues = Issues::default();
     let mut seen = Fingerprint::default();
-    let Some((file, instances, unreadable)) = read_all(path, &issues, &mut seen) else {
+    // A file that was there and is not any more is a mistake.
+    let needless = asked.is_some() && previous.is_none_or(|config| config.without_file);
+    let without_file = needless && !path.exists();
+    let read = if without_file {
+        seen.note(path);
+        let source = Arc::new(Source::new(
+            "the defaults".to_owned(),
+            WITHOUT_A_FILE.to_owned(),
+        ));
+        reader::parse(&source, &issues)
+            .map(|table| (table.read(RawFile::read), Vec::new(), Vec::new()))
+    } else {
+        read_all(path, &issues, &mut seen)
+    };
+    let Some((file, instances, unreadable)) = read else {
         return Loaded {
             config: None,
             issues: issues.into_inner(),
@@ -75,11 +104,8 @@ pub fn load(path: &Path, previous: Option<&Config>) -> Loaded {
             seen,
         };
     };
-    let defaults = Defaults {
-        limits: file.limits.clone(),
-        scale: file.scale.clone(),
-    };
-    let config = lower_global(file, &issues);
+    let mut config = lower_global(file, asked, &issues);
+    config.without_file = without_file;
     let global_is_good = issues
         .borrow()
         .iter()
@@ -90,7 +116,7 @@ pub fn load(path: &Path, previous: Option<&Config>) -> Loaded {
         config,
         kept,
         issues: of_instances,
-    } = assemble(config, instances, defaults, &unreadable, previous);
+    } = assemble(config, instances, &unreadable, previous);
     let mut issues = issues.into_inner();
     issues.extend(of_instances);
     dedup(&mut issues);
@@ -181,7 +207,7 @@ fn only_includes_failed(issues: &Issues, unreadable: &[String]) -> bool {
         .all(|issue| unreadable.contains(&issue.file))
 }
 
-fn lower_global(file: RawFile, issues: &Issues) -> Config {
+fn lower_global(file: RawFile, asked: Option<NamesFromContainers>, issues: &Issues) -> Config {
     let RawFile {
         include: _,
         state_dir,
@@ -199,14 +225,22 @@ fn lower_global(file: RawFile, issues: &Issues) -> Config {
         instances: _,
     } = file;
     // Lowered once for their own mistakes; the values reach the instances as a layer.
+    let defaults = Defaults {
+        limits: limits.clone(),
+        scale: scale.clone(),
+    };
     let (limits, _, _) = limits.lower(issues);
     scale.lower(issues);
+    let (engine, names) = engine.lower(issues);
     let certs = certs.lower();
     Config {
         state_dir: value_or(state_dir, PathBuf::from("state")),
         listen: listen.lower(issues),
         admin: admin.lower(&certs.dir, issues),
-        engine: engine.lower(issues),
+        engine,
+        names_from_containers: names.or(asked).unwrap_or_default(),
+        asked,
+        without_file: false,
         certs,
         acme: acme.map(|acme| acme.lower(issues)),
         alerts: alert::lower(alerts, issues),
@@ -216,6 +250,8 @@ fn lower_global(file: RawFile, issues: &Issues) -> Config {
         header_timeout: limits.header_timeout,
         instances: BTreeMap::new(),
         patterns: Vec::new(),
+        entries: BTreeMap::new(),
+        defaults: Arc::new(defaults),
     }
 }
 

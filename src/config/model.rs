@@ -5,14 +5,17 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ipnet::IpNet;
 use jiff::civil::Date;
 
+use super::assembly::Defaults;
+use super::claimed::Entry;
 use super::pattern::Pattern;
-use crate::names::{InstanceName, ServiceName, StackName};
+use crate::names::{Domain, InstanceName, ServiceName, StackName};
 use crate::plan::{Declared, Listing, Placement, Site};
 
 /// The whole configuration. The global part applies whole or not at all; each instance alone.
@@ -22,6 +25,11 @@ pub struct Config {
     pub listen: Listen,
     pub admin: Admin,
     pub engine: EngineChoice,
+    pub names_from_containers: NamesFromContainers,
+    /// What the command line says about them, for files that say nothing.
+    pub asked: Option<NamesFromContainers>,
+    /// Whether there is no file, and everything is as it is without one.
+    pub without_file: bool,
     pub certs: Certs,
     /// Without it no certificate is ordered.
     pub acme: Option<Acme>,
@@ -36,6 +44,35 @@ pub struct Config {
     pub instances: BTreeMap<InstanceName, Arc<Instance>>,
     /// Entries that name no single stack.
     pub patterns: Vec<Arc<Pattern>>,
+    /// What those instances were made of that containers may add to.
+    pub entries: BTreeMap<InstanceName, Entry>,
+    pub(super) defaults: Arc<Defaults>,
+}
+
+/// Whether the variables of a container may claim a name.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum NamesFromContainers {
+    /// Only names that the entry of its stack has.
+    Listed,
+    #[default]
+    Off,
+    /// Any name that nobody else has.
+    Open,
+}
+
+impl FromStr for NamesFromContainers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "listed" => Ok(Self::Listed),
+            "off" => Ok(Self::Off),
+            "open" => Ok(Self::Open),
+            _ => Err(format!(
+                "`{text}` is none of \"off\", \"listed\" and \"open\""
+            )),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -281,6 +318,7 @@ pub struct Instance {
     pub export_certificate: Option<String>,
     /// Certificates come from the staging directory and are trusted by nobody.
     pub staging: bool,
+    pub orders: Orders,
     pub drain: Drain,
     pub scale: ScalePolicy,
     pub services: BTreeMap<ServiceName, Service>,
@@ -324,6 +362,20 @@ impl fmt::Display for Rental {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} to {}", self.from, self.until)
     }
+}
+
+/// Which names a certificate is ordered for.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Orders {
+    /// One for all names of the instance.
+    #[default]
+    All,
+    /// Containers name them; the others are served with what the folder has.
+    Asked {
+        names: Vec<Domain>,
+        /// A certificate for each.
+        apart: bool,
+    },
 }
 
 /// How a replica that leaves is emptied.
@@ -474,6 +526,7 @@ pub struct Route {
     pub loose: bool,
     pub allow: Vec<IpNet>,
     pub cache_control: Option<String>,
+    pub replace_prefix: Option<String>,
     pub target: RouteTarget,
 }
 

@@ -58,6 +58,11 @@ impl Pattern {
         &self.own
     }
 
+    /// The entry over its preset and the defaults.
+    pub(super) fn complete(&self) -> Arc<RawInstance> {
+        Arc::clone(&self.complete)
+    }
+
     /// How specific it is: of several that fit, the one with the longest prefix counts.
     pub(super) fn precedence(&self) -> usize {
         self.prefix.len()

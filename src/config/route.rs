@@ -68,6 +68,7 @@ fn default_route(
         loose: false,
         allow: Vec::new(),
         cache_control: None,
+        replace_prefix: None,
         target: RouteTarget::Service(service.clone()),
     })
 }
@@ -93,6 +94,7 @@ impl RawRoute {
             file,
             stub_status,
             cache_control,
+            replace_prefix,
             allow,
         } = self;
         let Some(prefix) = prefix else {
@@ -104,6 +106,16 @@ impl RawRoute {
             report(
                 issues,
                 prefix.at.error("must be a plain path that begins with `/`"),
+            );
+        }
+        if let Some(field) = replace_prefix.as_ref().filter(|to| !is_plain(&to.value)) {
+            let text = "must be a plain path of ASCII that begins with `/`";
+            report(issues, field.at.error(text));
+        }
+        if let Some(field) = replace_prefix.as_ref().filter(|_| to.is_none()) {
+            report(
+                issues,
+                field.at.error("is for routes that lead to a service"),
             );
         }
         if let Some(field) = &cache_control {
@@ -139,9 +151,18 @@ impl RawRoute {
             loose: value_or(loose, false),
             allow: networks(allow, issues),
             cache_control: cache_control.map(|field| field.value),
+            replace_prefix: replace_prefix.map(|field| field.value),
             target: targets.pop()?,
         })
     }
+}
+
+/// Whether it can be written into a request as it is.
+fn is_plain(path: &str) -> bool {
+    path.starts_with('/')
+        && !path.contains("//")
+        && path.bytes().all(|b| b.is_ascii_graphic())
+        && !path.contains(['?', '#', '%', '\\'])
 }
 
 fn lower_to(

@@ -211,7 +211,7 @@ fn a_value_that_would_not_be_acted_on_is_refused() {
     for (text, key) in [
         ("[listen]\nproxy-protocol = true", "listen.proxy-protocol"),
         (
-            "[engine]\nnames-from-containers = \"open\"",
+            "[engine]\nnames-from-containers = \"sometimes\"",
             "engine.names-from-containers",
         ),
         ("[acme]\nchallenges = [\"dns-01\"]", "acme.challenges"),
@@ -738,4 +738,56 @@ fn an_alert_that_could_reach_nobody_is_refused() {
         );
         assert!(!found.concat().contains("secret"), "{found:?}");
     }
+}
+
+#[test]
+fn the_command_line_says_who_names_containers_where_the_file_is_silent() {
+    use super::model::NamesFromContainers::{Listed, Off, Open};
+    let files = Files::new(SMALL);
+    let path = files.path("usher.toml");
+    let names = |loaded: &Loaded| {
+        let config = loaded.config.as_ref().expect("applied");
+        config.names_from_containers
+    };
+    assert_eq!(names(&load(&path, None)), Off);
+    let first = load_as(&path, Some(Open), None);
+    assert_eq!(names(&first), Open);
+    files.write(
+        "usher.toml",
+        &format!("[engine]\nnames-from-containers = \"listed\"\n{SMALL}"),
+    );
+    assert_eq!(names(&files.load(first.config.as_ref())), Listed);
+    files.write("usher.toml", SMALL);
+    assert_eq!(
+        names(&files.load(first.config.as_ref())),
+        Open,
+        "a reload remembers"
+    );
+    // A file that was there and has gone is no reason to serve without one.
+    fs::remove_file(&path).expect("removed");
+    assert!(files.load(first.config.as_ref()).config.is_none());
+}
+
+#[test]
+fn containers_that_name_themselves_need_no_file_until_there_is_one() {
+    use super::model::NamesFromContainers::Open;
+    let files = Files::new(SMALL);
+    let path = files.path("usher.toml");
+    fs::remove_file(&path).expect("removed");
+    assert!(load(&path, None).config.is_none());
+    let loaded = load_as(&path, Some(Open), None);
+    assert_eq!(loaded.issues, []);
+    let config = loaded.config.expect("the defaults");
+    assert!(config.instances.is_empty());
+    let acme = config.acme.as_ref().expect("for those who ask");
+    assert_eq!(acme.directories[0].name, "letsencrypt");
+
+    files.write("usher.toml", SMALL);
+    assert!(loaded.seen.now() != loaded.seen, "the new file is noticed");
+    let read = files.load(Some(&config)).config.expect("good");
+    assert_eq!(
+        (read.instances.len(), read.names_from_containers),
+        (1, Open)
+    );
+    assert!(read.acme.is_none(), "a file says everything else");
 }

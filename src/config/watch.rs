@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
+use super::model::NamesFromContainers;
 use super::{Config, Issue, Level, Loaded, load};
 use crate::fingerprint::Fingerprint;
 use crate::shutdown::Shutdown;
@@ -209,6 +210,12 @@ fn changes(before: &Config, after: &Config) -> Vec<String> {
         ("log", before.log != after.log),
         ("state.dir", before.state_dir != after.state_dir),
     ];
+    let names = (before.names_from_containers, after.names_from_containers);
+    let reads = |names| names != NamesFromContainers::Off;
+    let names_key = "engine.names-from-containers";
+    let fixed = fixed
+        .into_iter()
+        .chain([(names_key, reads(names.0) != reads(names.1))]);
     for (key, differs) in fixed {
         if differs {
             lines.push(format!("{key}: changed; takes effect at the next start"));
@@ -231,7 +238,8 @@ fn changes(before: &Config, after: &Config) -> Vec<String> {
             before.header_timeout != after.header_timeout,
         ),
     ];
-    for (key, differs) in live {
+    let listed = names.0 != names.1 && reads(names.0) == reads(names.1);
+    for (key, differs) in live.into_iter().chain([(names_key, listed)]) {
         if differs {
             lines.push(format!("{key}: changed"));
         }

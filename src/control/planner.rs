@@ -10,7 +10,7 @@ use super::service::ServiceState;
 use super::step::Controller;
 use super::tenant::Tenant;
 use crate::config::Instance;
-use crate::config::model::{self, FileSource, Role, RouteTarget, Service};
+use crate::config::model::{self, FileSource, Orders, Role, RouteTarget, Service};
 use crate::inventory::{Phase, Stack, Volume};
 use crate::names::{Domain, ServiceName};
 use crate::plan::{
@@ -106,38 +106,83 @@ impl Controller {
         self.tenants
             .values()
             .filter(|tenant| tenant.instance.site.https != Https::Off)
-            .map(|tenant| {
+            .flat_map(|tenant| {
                 let instance = &tenant.instance;
                 // A stack that does not run reads nothing.
                 let stack = stack_of(instance);
                 let export = stack.zip(instance.export_certificate.as_ref());
-                let mut names = Vec::new();
-                let mut wildcards = Vec::new();
-                for domain in &instance.site.domains {
-                    match domain {
-                        Domain::Exact(host) => names.push(host.clone()),
-                        Domain::Below(host) => wildcards.push(host.clone()),
+                let export = export.map(|(stack, volume)| Export {
+                    volume: volume.clone(),
+                    place: volume_root(volume, PathBuf::new(), Some(stack)),
+                });
+                let wanted = sets(instance).into_iter().map(move |set| {
+                    let mut names = Vec::new();
+                    let mut wildcards = Vec::new();
+                    for domain in set.names {
+                        match domain {
+                            Domain::Exact(host) => names.push(host),
+                            Domain::Below(host) => wildcards.push(host),
+                        }
                     }
-                }
-                names.extend(instance.site.redirect_from.iter().cloned());
-                WantedCertificate {
+                    (names, wildcards, set.may_order)
+                });
+                wanted.map(move |(names, wildcards, may_order)| WantedCertificate {
                     instance: instance.name.clone(),
                     local: self.local_names(instance),
                     names,
                     wildcards,
                     pinned: instance.certificate.clone(),
-                    may_order: !instance.standby && tenant.rented,
+                    may_order: may_order && !instance.standby && tenant.rented,
                     staging: instance.staging,
                     email: instance.acme_email.clone(),
                     declared: instance.declared,
-                    export: export.map(|(stack, volume)| Export {
-                        volume: volume.clone(),
-                        place: volume_root(volume, PathBuf::new(), Some(stack)),
-                    }),
-                }
+                    export: export.clone(),
+                })
             })
             .collect()
     }
+}
+
+/// Names that one certificate should cover.
+struct NameSet {
+    names: Vec<Domain>,
+    may_order: bool,
+}
+
+/// The certificates of an instance: one for all of its names, or those that its containers ask for and
+/// one for the rest.
+fn sets(instance: &Instance) -> Vec<NameSet> {
+    let site = &instance.site;
+    let mut all: Vec<Domain> = site.domains.clone();
+    all.extend(site.redirect_from.iter().cloned().map(Domain::Exact));
+    let (asked, apart) = match &instance.orders {
+        Orders::All => {
+            return vec![NameSet {
+                names: all,
+                may_order: true,
+            }];
+        }
+        Orders::Asked { names, apart } => (names.clone(), *apart),
+    };
+    all.retain(|name| !asked.contains(name));
+    let mut sets: Vec<NameSet> = if apart {
+        let alone = |name| NameSet {
+            names: vec![name],
+            may_order: true,
+        };
+        asked.into_iter().map(alone).collect()
+    } else {
+        vec![NameSet {
+            names: asked,
+            may_order: true,
+        }]
+    };
+    sets.push(NameSet {
+        names: all,
+        may_order: false,
+    });
+    sets.retain(|set| !set.names.is_empty());
+    sets
 }
 
 impl Controller {
@@ -308,6 +353,7 @@ fn lower_route(route: &model::Route, stack: Option<&Stack>) -> Route {
         loose: route.loose,
         allow: route.allow.clone(),
         cache_control: route.cache_control.clone(),
+        replace_prefix: route.replace_prefix.clone(),
         target: match &route.target {
             RouteTarget::File(source) => Target::File(place(source)),
             RouteTarget::Files(source, listing) => Target::Files(place(source), *listing),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::event::{Command, Event, Now, Wish};
 use super::kept::Kept;
@@ -15,6 +16,7 @@ use super::networks::{JOIN_SHOWS_WITHIN, NETWORK_BACKOFF};
 use super::service::ServiceState;
 use super::status::Memory;
 use super::tenant::{Claim, Tenant};
+use crate::compat::{Compat, Ruling};
 use crate::config::watch::Current;
 use crate::config::{Instance, Issue};
 use crate::engine::act::Acted;
@@ -36,6 +38,9 @@ pub struct Controller {
     pub(super) tenants: BTreeMap<InstanceName, Tenant>,
     /// Stacks that an entry for many fits and that cannot become instances, with the reason.
     pub(super) misfits: BTreeMap<StackName, String>,
+    compat: Compat,
+    /// What was said about the claims of containers, so that it is logged once.
+    told: BTreeSet<String>,
     pub(super) report: Arc<Report>,
     pub(super) certificates: Arc<[CertificateReport]>,
     /// Certificates that could not be exported, and why.
@@ -84,6 +89,8 @@ impl Controller {
             },
             tenants: BTreeMap::new(),
             misfits: BTreeMap::new(),
+            compat: Compat::default(),
+            told: BTreeSet::new(),
             report: Arc::default(),
             certificates: Arc::from([]),
             exports: Arc::default(),
@@ -148,8 +155,41 @@ impl Controller {
                     }
                 }
             }
-            Event::Tick => {}
+            Event::Tick => {
+                if self.compat.again_at().is_some_and(|at| at <= now.at) {
+                    self.rebuild(now);
+                }
+            }
         }
+    }
+
+    /// What containers claim and do not get: whose claims, and why not.
+    pub fn claims_in_vain(&self) -> impl Iterator<Item = (String, &str)> {
+        let refused = self
+            .misfits
+            .iter()
+            .map(|(stack, why)| (format!("stack {stack}"), why.as_str()));
+        let noted = self.tenants.iter().flat_map(|(name, tenant)| {
+            let whose = format!("instance {name}");
+            let told = tenant.claims.iter().map(String::as_str);
+            told.map(move |why| (whose.clone(), why))
+        });
+        refused.chain(noted)
+    }
+
+    /// Instances that only containers ask for, with the names they get.
+    pub fn claimed(&self) -> impl Iterator<Item = (&InstanceName, String)> {
+        let entries = &self.current.config.instances;
+        let made = self
+            .tenants
+            .iter()
+            .filter(|(name, _)| !entries.contains_key(*name));
+        made.map(|(name, tenant)| {
+            let site = &tenant.instance.site;
+            let domains = site.domains.iter().map(ToString::to_string);
+            let patterns = site.patterns.iter().map(ToString::to_string);
+            (name, domains.chain(patterns).collect::<Vec<_>>().join(", "))
+        })
     }
 
     /// Says what must be done now. Called after the events of a moment have been taken in.
@@ -203,18 +243,40 @@ impl Controller {
     /// Brings tenants and replicas in line with the newest configuration and listing.
     fn rebuild(&mut self, now: Now) {
         let inventory = self.listing.inventory.clone().unwrap_or_default();
-        let wanted = self.wanted(&inventory);
+        let mut wanted = self.wanted(&inventory);
+        let Ruling {
+            instances,
+            views,
+            mut notes,
+            refused,
+        } = self
+            .compat
+            .settle(now.at, &self.current.config, &inventory, &wanted);
+        self.tell(&notes, &refused);
+        for (name, instance) in instances {
+            // An equal instance keeps its allocation, and with it its plan and table.
+            let known = self.tenants.get(&name).map(|tenant| &tenant.instance);
+            let known = known.filter(|known| **known == instance).cloned();
+            wanted.insert(name, known.unwrap_or(instance));
+        }
+        let refused = refused.into_iter();
+        self.misfits
+            .extend(refused.map(|(stack, why)| (stack, together(&why))));
         self.tenants.retain(|name, _| wanted.contains_key(name));
         let next = self.plan.generation.next();
         let silent = Stack::default();
         for (name, instance) in wanted {
-            let stack = inventory.stacks.get(&instance.stack);
+            let stack = views
+                .get(&name)
+                .or_else(|| inventory.stacks.get(&instance.stack));
+            let claims = notes.remove(&name).unwrap_or_default();
             let new = !self.tenants.contains_key(&name);
             let tenant = self
                 .tenants
                 .entry(name.clone())
                 .or_insert_with(|| Tenant::new(Arc::clone(&instance)));
             tenant.configure(instance);
+            tenant.claims = claims;
             let existed = std::mem::replace(&mut tenant.stack_exists, stack.is_some());
             tenant.list(stack.unwrap_or(&silent), now, next, self.engine.quiet);
             if existed && !tenant.stack_exists {
@@ -224,6 +286,27 @@ impl Controller {
                 self.recall(&name, now);
             }
         }
+    }
+
+    /// One line for everything that is new about the claims of containers.
+    fn tell(
+        &mut self,
+        notes: &BTreeMap<InstanceName, Vec<String>>,
+        refused: &BTreeMap<StackName, Vec<String>>,
+    ) {
+        let noted = notes.iter().map(|(name, told)| (name.as_str(), told));
+        let refused = refused.iter().map(|(stack, told)| (stack.as_str(), told));
+        let mut told = BTreeSet::new();
+        for (whose, sentences) in noted.chain(refused) {
+            for sentence in sentences {
+                let line = format!("{whose}: {sentence}");
+                if !self.told.contains(&line) {
+                    warn!(stack = whose, reason = %sentence, "claims of containers");
+                }
+                told.insert(line);
+            }
+        }
+        self.told = told;
     }
 
     /// The declared instances, and those that stacks become by an entry for many.
@@ -377,6 +460,17 @@ impl Controller {
             } => tenant.override_with(now, service, *replicas, *span),
         }
     }
+}
+
+/// Sentences as one, the first of them if there are many.
+pub(super) fn together(sentences: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let (shown, more) = sentences.split_at(sentences.len().min(SHOWN));
+    let mut text = shown.join("; ");
+    if !more.is_empty() {
+        text.push_str(&format!("; and {} more, see the log", more.len()));
+    }
+    text
 }
 
 #[cfg(test)]

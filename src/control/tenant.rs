@@ -75,6 +75,8 @@ pub(super) struct Tenant {
     pub(super) visits: Visits,
     /// Whether its replicas have been seen at all.
     looked_at: bool,
+    /// What its containers claim and do not get.
+    pub(super) claims: Vec<String>,
     /// No starts before this.
     quiet_until: Option<Instant>,
     /// What was removed is expected back before this.
@@ -96,6 +98,7 @@ impl Tenant {
             rented: true,
             visits: Visits::default(),
             looked_at: false,
+            claims: Vec::new(),
             quiet_until: None,
             deployed_until: None,
             follower_stopped: None,
@@ -545,6 +548,7 @@ fn fixed_units(service: &Service, wall: SystemTime) -> Vec<Unit> {
             health: None,
             origin: Origin::Fixed,
             task: None,
+            claims: Arc::default(),
         })
         .collect()
 }

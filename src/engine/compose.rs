@@ -1,26 +1,28 @@
 //! Stacks that are Compose projects: what there is of them, and how usher gets there. Those of a
 //! Swarm are listed beside them where the engine is a manager of one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bollard::models::{ContainerInspectResponse, ContainerSummary, EndpointSettings};
+use bollard::models::{ContainerInspectResponse, ContainerSummary, EndpointSettings, ImageInspect};
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
+use tracing::warn;
 
 use super::containers::{
-    Paths, endpoints, is_one_off, own_mounts, place, printers, started_at, unit, visible,
+    Paths, another_name, endpoints, is_one_off, own_mounts, place, place_alone, printers, said,
+    said_by_image, started_at, unit, visible,
 };
 use super::docker::{self, PROJECT};
 use super::lease::Leases;
 use super::swarm::{NAMESPACE, Swarm};
-use super::{Action, Engine, EngineError, Line, Printer, Span, here};
-use crate::inventory::{Inventory, Network, Stack};
+use super::{Action, Engine, EngineError, Line, Printer, Span, claims, here};
+use crate::inventory::{Claims, Inventory, Network, Stack};
 use crate::names::StackName;
 
 /// Marks an attachment of usher to a network as its own doing.
@@ -39,6 +41,10 @@ pub struct Compose {
     /// The container usher runs in.
     own: Option<String>,
     inspections: Mutex<HashMap<String, Inspection>>,
+    /// Whether what containers claim is listed, and those of no project that claim something.
+    reads_claims: bool,
+    /// By their ids: an image never changes.
+    images: Mutex<HashMap<String, Arc<ImageInspect>>>,
     leases: Leases,
     acted: Arc<Notify>,
     swarm: Arc<Swarm>,
@@ -70,6 +76,8 @@ impl Compose {
             networks,
             own: here::container_id(),
             inspections: Mutex::default(),
+            reads_claims: false,
+            images: Mutex::default(),
             leases: Leases::default(),
             acted: Arc::default(),
             swarm: Arc::default(),
@@ -80,6 +88,51 @@ impl Compose {
     pub fn inside(mut self, container: &str) -> Self {
         self.own = Some(container.to_owned());
         self
+    }
+
+    /// Lists what containers claim too.
+    #[must_use]
+    pub fn reading_claims(mut self, reads_claims: bool) -> Self {
+        self.reads_claims = reads_claims;
+        self
+    }
+
+    /// What containers claim, by their ids. Only those that might are in it.
+    async fn claims(
+        &self,
+        containers: &[ContainerInspectResponse],
+    ) -> HashMap<String, Arc<Claims>> {
+        let mut images: HashMap<String, Arc<ImageInspect>> = HashMap::new();
+        let mut claims = HashMap::new();
+        let asking = containers.iter().filter(|one| said(one).claims());
+        for container in asking.filter(|_| self.reads_claims) {
+            let (Some(id), Some(image)) = (&container.id, &container.image) else {
+                continue;
+            };
+            let known = images.get(image).cloned();
+            let known = known.or_else(|| lock(&self.images).get(image).cloned());
+            let found = match known {
+                Some(known) => Ok(Some(known)),
+                None => self
+                    .engine
+                    .image(image)
+                    .await
+                    .map(|found| found.map(Arc::new)),
+            };
+            let claimed = match found {
+                Ok(Some(found)) => {
+                    let claimed = claims::claims(said(container), said_by_image(&found));
+                    images.insert(image.clone(), found);
+                    claimed
+                }
+                Ok(None) => claims::unknown("it was removed"),
+                // The listing is good all the same, and the next one asks again.
+                Err(error) => claims::unknown(&error.to_string()),
+            };
+            claims.insert(id.clone(), Arc::new(claimed));
+        }
+        *lock(&self.images) = images;
+        claims
     }
 
     /// usher's own container, where it is one of this engine and has a network of its own.
@@ -224,7 +277,10 @@ impl Engine for Compose {
     }
 
     async fn list(&self) -> Result<Inventory, EngineError> {
-        let listed = self.engine.containers().await?;
+        let listed = match self.reads_claims {
+            true => self.engine.all_containers().await?,
+            false => self.engine.containers().await?,
+        };
         let listed = listed
             .into_iter()
             .filter(|container| !is_one_off(container))
@@ -240,23 +296,54 @@ impl Engine for Compose {
             .collect();
         let mounts = own_mounts(own.as_ref());
         let mut inventory = Inventory::default();
-        for container in self.inspect_all(listed).await? {
-            let Some((stack, service)) = place(&container) else {
-                continue;
+        let containers = self.inspect_all(listed).await?;
+        let mut claims = self.claims(&containers).await;
+        let mut alone = Vec::new();
+        for container in containers {
+            let claimed = container.id.as_ref().and_then(|id| claims.remove(id));
+            let claimed = claimed.unwrap_or_default();
+            let is_alone = !claimed.is_empty();
+            let (stack, service) = match (place(&container), place_alone(&container)) {
+                (Some(place), _) => place,
+                (None, Some(place)) if is_alone => place,
+                (None, _) => continue,
             };
             let leaving = container
                 .id
                 .as_deref()
                 .is_some_and(|id| self.engine.is_leaving(id, started_at(&container)));
-            let stack = inventory.stacks.entry(stack).or_default();
             let is_own = own.as_ref().is_some_and(|own| own.id == container.id);
-            if let Some(mut unit) = unit(&container, leaving, &paths, mounts.as_deref()) {
-                if is_own {
-                    // What usher has itself is shared with nobody by that.
-                    unit.mounts.clear();
-                }
-                stack.services.entry(service).or_default().push(unit);
+            let Some(mut unit) = unit(&container, leaving, &paths, mounts.as_deref()) else {
+                continue;
+            };
+            unit.claims = claimed;
+            if is_own {
+                // What usher has itself is shared with nobody by that.
+                unit.mounts.clear();
             }
+            if place(&container).is_none() {
+                alone.push((stack, service, unit));
+                continue;
+            }
+            let stack = inventory.stacks.entry(stack).or_default();
+            stack.services.entry(service).or_default().push(unit);
+        }
+        // A project has its name for itself, whatever others are called.
+        alone.sort_by(|one, other| one.2.name.cmp(&other.2.name));
+        for (stack, service, unit) in alone {
+            let name = [Some(stack.clone()), another_name(&stack)]
+                .into_iter()
+                .flatten()
+                .find(|name| !inventory.stacks.contains_key(name));
+            let Some(name) = name else {
+                warn!(container = %unit.name, "not served: rename it, a stack is called like that");
+                continue;
+            };
+            let alone = Stack {
+                services: BTreeMap::from([(service, vec![unit])]),
+                ..Stack::default()
+            };
+            inventory.stacks.insert(name, alone);
         }
         for stack in inventory.stacks.values_mut() {
             for units in stack.services.values_mut() {
@@ -264,7 +351,8 @@ impl Engine for Compose {
             }
         }
         self.swarm.look(&self.engine).await?;
-        self.swarm.add_to(&mut inventory, &paths, mounts.as_deref());
+        self.swarm
+            .add_to(&mut inventory, &paths, mounts.as_deref(), self.reads_claims);
         for volume in self.engine.volumes().await? {
             let project = volume
                 .labels

@@ -5,13 +5,15 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerSummary, EndpointSettings, HealthStatusEnum,
+    ContainerInspectResponse, ContainerSummary, EndpointSettings, HealthStatusEnum, ImageInspect,
 };
 
 use super::Printer;
+use super::claims::Said;
 use super::clone::{CLONE_OF, CONFIG_HASH, NUMBER, SERVICE};
 use super::docker::PROJECT;
 use crate::inventory::{Network, Origin, Phase, Reach, Unit, Volume};
@@ -184,7 +186,50 @@ pub(super) fn unit(
             Origin::Declared { number }
         },
         task: None,
+        claims: Arc::default(),
     })
+}
+
+/// What a container says about itself, its own words and those of its image not told apart.
+pub(super) fn said(container: &ContainerInspectResponse) -> Said<'_> {
+    let config = container.config.as_ref();
+    Said {
+        variables: config.and_then(|config| config.env.as_deref()),
+        labels: config.and_then(|config| config.labels.as_ref()),
+    }
+}
+
+/// What the image of a container says.
+pub(super) fn said_by_image(image: &ImageInspect) -> Said<'_> {
+    let config = image.config.as_ref();
+    Said {
+        variables: config.and_then(|config| config.env.as_deref()),
+        labels: config.and_then(|config| config.labels.as_ref()),
+    }
+}
+
+/// What names are cut to.
+const LONGEST_NAME: usize = 63;
+
+/// The stack and service that a container of no project is: both are called like itself.
+pub(super) fn place_alone(
+    container: &ContainerInspectResponse,
+) -> Option<(StackName, ServiceName)> {
+    if label(container, PROJECT).is_some() {
+        return None;
+    }
+    let name = container.name.as_deref()?.trim_start_matches('/');
+    // The engine has ASCII names only.
+    let name = name.get(..LONGEST_NAME).unwrap_or(name);
+    Some((name.replace('.', "-").parse().ok()?, name.parse().ok()?))
+}
+
+/// What the stack of a container alone is called where its own name is taken.
+pub(super) fn another_name(stack: &StackName) -> Option<StackName> {
+    const MARK: &str = "-alone";
+    let name = stack.as_str();
+    let head = name.get(..LONGEST_NAME - MARK.len()).unwrap_or(name);
+    format!("{head}{MARK}").parse().ok()
 }
 
 /// What it was made from: Compose's hash of the configuration, and the image itself.

@@ -13,7 +13,8 @@ use arc_swap::ArcSwapOption;
 use bollard::container::LogOutput;
 use bollard::models::{
     ContainerInspectResponse, ContainerSummary, EndpointSettings, EventMessage,
-    EventMessageTypeEnum, Network, NetworkConnectRequest, NetworkDisconnectRequest, Volume,
+    EventMessageTypeEnum, ImageInspect, Network, NetworkConnectRequest, NetworkDisconnectRequest,
+    Volume,
 };
 use bollard::query_parameters::{
     EventsOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptions, ListVolumesOptions,
@@ -175,11 +176,24 @@ impl Engine {
         )
     }
 
+    /// Those of Compose projects.
     pub(super) async fn containers(&self) -> Result<Vec<ContainerSummary>, EngineError> {
-        let filters = HashMap::from([("label", vec![PROJECT])]);
+        self.containers_with(&HashMap::from([("label", vec![PROJECT])]))
+            .await
+    }
+
+    /// Those of nobody too.
+    pub(super) async fn all_containers(&self) -> Result<Vec<ContainerSummary>, EngineError> {
+        self.containers_with(&HashMap::new()).await
+    }
+
+    async fn containers_with(
+        &self,
+        filters: &HashMap<&str, Vec<&str>>,
+    ) -> Result<Vec<ContainerSummary>, EngineError> {
         let options = ListContainersOptionsBuilder::default()
             .all(true)
-            .filters(&filters)
+            .filters(filters)
             .build();
         let connected = self.connected()?;
         let listed = connected.api.list_containers(Some(options)).await;
@@ -196,6 +210,16 @@ impl Engine {
             Ok(inspected) => Ok(Some(inspected)),
             Err(error) if status_of(&error) == Some(404) => Ok(None),
             Err(error) => Err(connected.failed("inspect a container", error)),
+        }
+    }
+
+    /// `None` when there is no such image any more.
+    pub(super) async fn image(&self, image: &str) -> Result<Option<ImageInspect>, EngineError> {
+        let connected = self.connected()?;
+        match connected.api.inspect_image(image).await {
+            Ok(inspected) => Ok(Some(inspected)),
+            Err(error) if status_of(&error) == Some(404) => Ok(None),
+            Err(error) => Err(connected.failed("inspect an image", error)),
         }
     }
 

@@ -150,6 +150,7 @@ impl Processes {
                 health: None,
                 origin: Origin::Added { number },
                 task: None,
+                claims: Arc::default(),
             },
             number,
             port,

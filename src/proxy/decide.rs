@@ -91,6 +91,10 @@ impl Known<'_> {
         if asked.path.len() + asked.query.map_or(0, str::len) > LONGEST_TARGET {
             return refuse(Failure::TargetTooLong);
         }
+        if *asked.method == Method::CONNECT {
+            // usher is nobody's way out (RFC 9110 §9.3.6).
+            return refuse(Failure::Tunnel);
+        }
         let authority = asked.authority.map(Hostname::from_authority);
         let Some(Ok((host, port))) = authority else {
             return refuse(Failure::BadHost);
@@ -153,7 +157,7 @@ impl Known<'_> {
                 return fail(Failure::HostDiffersFromSni);
             }
         }
-        if *asked.method == Method::TRACE || *asked.method == Method::CONNECT {
+        if *asked.method == Method::TRACE {
             return fail(Failure::MethodNotAllowed);
         }
         if is_reserved(asked.path) {

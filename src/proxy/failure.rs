@@ -48,6 +48,8 @@ pub(super) enum Failure {
     /// Replicas run, but on no network that usher reaches.
     Stranded,
     TargetTooLong,
+    /// A request to be let through to somewhere else.
+    Tunnel,
     UnknownName,
     /// Outside its rental.
     Unrented,
@@ -59,9 +61,11 @@ impl Failure {
     /// The only place where a failure becomes a status (RFC 9110 §15).
     pub(super) fn status(self) -> StatusCode {
         match self {
-            Self::Ambiguous | Self::BadHost | Self::BadPath | Self::HandshakeInvalid => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Ambiguous
+            | Self::BadHost
+            | Self::BadPath
+            | Self::HandshakeInvalid
+            | Self::Tunnel => StatusCode::BAD_REQUEST,
             Self::Denied | Self::OriginRefused => StatusCode::FORBIDDEN,
             Self::NoRoute | Self::NotFound => StatusCode::NOT_FOUND,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
@@ -138,6 +142,7 @@ impl Failure {
             Self::StaticMissing => "static-missing",
             Self::Stranded => "stranded",
             Self::TargetTooLong => "target-too-long",
+            Self::Tunnel => "tunnel",
             Self::UnknownName => "unknown-name",
             Self::Unrented => "unrented",
             Self::UpstreamFailed => "upstream-failed",

@@ -193,7 +193,12 @@ impl Gateway {
             return Err(Failure::Internal);
         };
         let origin = served.origin(&visit.connection, &visit.request.target);
-        let head = visit.request.to_replica(&origin, &visit.trace)?;
+        let asked = &visit.request.target;
+        let target = served.route.rewritten(asked, &served.path);
+        let head =
+            visit
+                .request
+                .to_replica(&origin, target.as_deref().unwrap_or(asked), &visit.trace)?;
         let limits = &instance.plan().site.limits;
         let way = Way {
             host: &served.host,

@@ -35,7 +35,14 @@ pub(super) fn to_replica(
     .map_err(|error| Error::because(ErrorType::InvalidHTTPHeader, "identity", error))?;
     trace.set(&mut parts.headers);
     parts.headers.remove(EXPECT);
-    parts.uri = target.into();
+    let rewritten = served.route.rewritten(target.as_str(), &served.path);
+    parts.uri = match rewritten.map(PathAndQuery::try_from) {
+        Some(Ok(rewritten)) => rewritten.into(),
+        Some(Err(error)) => {
+            return Err(Error::because(ErrorType::InternalError, "rewriting", error));
+        }
+        None => target.into(),
+    };
     *request = parts.into();
     Ok(())
 }

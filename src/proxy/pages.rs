@@ -249,6 +249,7 @@ fn both(failure: Failure) -> (Text, Text) {
         | Failure::HandshakeInvalid
         | Failure::HandshakeVersion
         | Failure::MethodNotAllowed
+        | Failure::Tunnel
         | Failure::TargetTooLong => (
             ("Not understood", "This request cannot be answered."),
             (

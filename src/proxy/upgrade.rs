@@ -16,7 +16,7 @@ use super::pages::Reader;
 use super::strict::Framing;
 use super::trace::Trace;
 use crate::listener::Chunks;
-use crate::names::{Domain, Hostname};
+use crate::names::Hostname;
 use crate::plan::Site;
 
 const MOST_FIELDS: usize = 100;
@@ -91,27 +91,21 @@ impl Request {
         let Ok((host, _)) = Hostname::from_authority(authority.unwrap_or_default()) else {
             return false;
         };
-        site.redirect_from.contains(&host)
-            || site.domains.iter().any(|domain| match domain {
-                Domain::Exact(name) => *name == host,
-                Domain::Below(name) => {
-                    let rest = host.as_str().strip_suffix(name.as_str());
-                    rest.is_some_and(|rest| rest.ends_with('.'))
-                }
-            })
+        site.redirect_from.contains(&host) || site.serves(&host)
     }
 
     /// The head for the replica: ours where it says who asks, the handshake intact.
     pub(super) fn to_replica(
         &self,
         origin: &Origin<'_>,
+        target: &str,
         trace: &Trace,
     ) -> Result<Vec<u8>, Failure> {
         let mut fields = self.fields.clone();
         remove_hop_by_hop(&mut fields);
         set_identity(&mut fields, origin).map_err(|_| Failure::Internal)?;
         trace.set(&mut fields);
-        let mut head = format!("{} {} HTTP/1.1\r\n", Method::GET, self.target).into_bytes();
+        let mut head = format!("{} {target} HTTP/1.1\r\n", Method::GET).into_bytes();
         for (name, value) in &fields {
             write_field(&mut head, name.as_str(), value.as_bytes());
         }

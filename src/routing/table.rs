@@ -1,5 +1,6 @@
 //! The table: every host and where its requests go. Immutable; swapped whole.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
@@ -9,7 +10,9 @@ use super::balance::Pool;
 use super::counters::{Counters, ServiceCounters};
 use super::load::Load;
 use super::matcher::RouteList;
-use crate::names::{Domain, Generation, Hostname, InstanceName, ReplicaId, ServiceName};
+use crate::names::{
+    Domain, Generation, HostPattern, Hostname, InstanceName, ReplicaId, ServiceName,
+};
 use crate::plan::{Condition, EdgePolicy, InstancePlan, Plan, Route, Usage};
 
 /// As many requests go on at a time when a pause ends.
@@ -23,6 +26,8 @@ pub struct Table {
     hosts: HashMap<Hostname, Host>,
     /// By the name below which all hosts are meant.
     below: HashMap<Hostname, Host>,
+    /// In the order they are asked.
+    patterns: Vec<(HostPattern, Host)>,
     pub(super) instances: BTreeMap<InstanceName, Arc<InstanceTable>>,
 }
 
@@ -80,6 +85,9 @@ impl Table {
             table.claim(&built);
             table.instances.insert(name.clone(), built);
         }
+        // Stable: among expressions the order of the instances decides.
+        let precedence = |(pattern, _): &(HostPattern, Host)| Reverse(pattern.precedence());
+        table.patterns.sort_by_key(precedence);
         table
     }
 
@@ -95,6 +103,9 @@ impl Table {
                 Domain::Below(name) => self.below.insert(name.clone(), host.clone()),
             };
         }
+        let patterns = site.patterns.iter().cloned();
+        self.patterns
+            .extend(patterns.map(|pattern| (pattern, host.clone())));
         if let Some(Domain::Exact(first)) = site.domains.first() {
             for name in &site.redirect_from {
                 let host = Host {
@@ -106,7 +117,8 @@ impl Table {
         }
     }
 
-    /// Who answers for a host: the exact name, else the closest wildcard above it.
+    /// Who answers for a host: the exact name, else the closest wildcard above it, else the first
+    /// pattern that fits.
     pub fn find(&self, host: &Hostname) -> Option<&Host> {
         if let Some(found) = self.hosts.get(host) {
             return Some(found);
@@ -118,7 +130,8 @@ impl Table {
             }
             parent = name.split_once('.').map(|(_, rest)| rest);
         }
-        None
+        let fits = |(pattern, _): &&(HostPattern, Host)| pattern.fits(host);
+        self.patterns.iter().find(fits).map(|(_, host)| host)
     }
 
     /// So much time has passed: windows are judged, and those who wait are told.

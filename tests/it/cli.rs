@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rustix::process::{Pid, Signal, test_kill_process};
 
+use crate::harness::docker_api::DockerApi;
 use crate::harness::eventually::{check, eventually};
 use crate::harness::program::{Program, origin, run};
 use crate::harness::{Front, Installed, Origin, instance};
@@ -367,4 +368,73 @@ async fn a_look_at_names_of_this_machine_makes_no_authority() {
         "{:?}",
         fs::read_dir(state).unwrap().count()
     );
+}
+
+#[tokio::test]
+async fn check_says_what_containers_claim_and_what_of_it_they_would_not_get() {
+    let api = DockerApi::start();
+    api.compose_with(
+        "blog",
+        "web",
+        1,
+        &["VIRTUAL_HOST=blog.test,one.example.org"],
+    )
+    .await;
+    api.compose_with(
+        "shop",
+        "web",
+        1,
+        &["VIRTUAL_HOST=shop.test", "VIRTUAL_PORT=http"],
+    )
+    .await;
+    let engine = |names: &str| {
+        format!(
+            "[engine]\nkind = \"docker\"\nendpoint = \"unix://{}\"\n{names}\n\
+             [[instance]]\nname = \"one\"\ndomains = [\"one.example.org\"]\n\
+             [instance.service.web]\nrole = \"fixed\"\n",
+            api.socket().display()
+        )
+    };
+    let installed = Installed::new(&engine("names-from-containers = \"open\""));
+    let checked = installed.command(&["check"]).await;
+    assert_eq!(checked.code, 0, "{checked:?}");
+    for words in [
+        "note: instance blog: containers claim blog.test",
+        "container blog_web_1 claims `one.example.org` in vain: it belongs to the instance one",
+        "stack shop: container shop_web_1: VIRTUAL_PORT `http`",
+    ] {
+        assert!(checked.out.contains(words), "{words}: {}", checked.out);
+    }
+    installed.write(&engine(""));
+    let checked = installed.command(&["check"]).await;
+    assert!(!checked.out.contains("claim"), "{}", checked.out);
+    assert!(
+        api.calls("GET /images").len() == 1,
+        "asked once, and only where it counts"
+    );
+}
+
+#[tokio::test]
+async fn the_mode_of_the_command_line_holds_where_the_file_says_nothing() {
+    let api = DockerApi::start();
+    api.compose_with("blog", "web", 1, &["VIRTUAL_HOST=blog.example.org"])
+        .await;
+    let engine = format!(
+        "[engine]\nkind = \"docker\"\nendpoint = \"unix://{}\"\n",
+        api.socket().display()
+    );
+    let installed = Installed::new(&engine);
+    let mode = ["run", "--names-from-containers"];
+    let wrong = installed.command(&[&mode[..], &["any"]].concat()).await;
+    assert_eq!(wrong.code, 2, "{wrong:?}");
+    assert!(wrong.err.contains("\"listed\""), "{wrong:?}");
+    let open = [&mode[..], &["open", "--config", "usher.toml"]].concat();
+    let mut usher = Program::start(installed.folder.path(), &open);
+    usher.says("\"serving\"").await;
+    installed.answers("http://blog.example.org/", 200).await;
+
+    // A file that was named has to be there.
+    fs::remove_file(installed.file()).unwrap();
+    let without = installed.command(&[&mode[..], &["open"]].concat()).await;
+    assert_eq!(without.code, 2, "{without:?}");
 }

@@ -27,10 +27,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("autoscaler", &["config", "moment"]),
     // The window of handshakes is the one that serves.
     ("simulate", &["autoscaler", "config", "moment", "routing"]),
+    ("compat", &["config", "inventory", "names", "plan"]),
     (
         "control",
         &[
             "autoscaler",
+            "compat",
             "config",
             "drain",
             "engine",
@@ -110,6 +112,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["cli", "main.rs"]),
     ("instant_acme", &["certs/orders"]),
     ("pingora", &["app", "listener", "proxy"]),
+    ("regex", &["names/pattern.rs"]),
     ("toml", &["config/reader.rs"]),
     ("tokio_tungstenite", &["cli/demo"]),
 ];

@@ -7,9 +7,11 @@ use serde::Deserialize;
 
 use super::super::client_ca::ClientCa;
 use super::super::issue::At;
+use super::super::model::Orders;
 use super::super::reader::{Datetime, Field, Reader};
 use super::super::units::Span;
 use super::{Leaf, RawLimits, RawScale};
+use crate::names::HostPattern;
 
 /// One `[[instance]]`, or the whole of a preset.
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub(in crate::config) struct RawInstance {
     pub(in crate::config) except: Leaf<Vec<String>>,
     pub(in crate::config) stack: Leaf<String>,
     pub(in crate::config) domains: Leaf<Vec<String>>,
+    /// Not of files: only containers ask for hosts by their shape.
+    pub(in crate::config) patterns: Vec<HostPattern>,
     pub(in crate::config) redirect_from: Leaf<Vec<String>>,
     pub(in crate::config) preset: Leaf<String>,
     pub(in crate::config) https: Leaf<RawHttps>,
@@ -34,6 +38,8 @@ pub(in crate::config) struct RawInstance {
     pub(in crate::config) client_ca: Leaf<ClientCa>,
     pub(in crate::config) acme_email: Leaf<String>,
     pub(in crate::config) staging: Leaf<bool>,
+    /// Not of files: what an entry names is ordered.
+    pub(in crate::config) orders: Option<Orders>,
     pub(in crate::config) export_certificate: Leaf<RawExport>,
     pub(in crate::config) limits: RawLimits,
     pub(in crate::config) scale: RawScale,
@@ -129,6 +135,7 @@ pub(in crate::config) struct RawRoute {
     pub(in crate::config) file: Option<RawFiles>,
     pub(in crate::config) stub_status: Leaf<bool>,
     pub(in crate::config) cache_control: Leaf<String>,
+    pub(in crate::config) replace_prefix: Leaf<String>,
     pub(in crate::config) allow: Leaf<Vec<String>>,
 }
 
@@ -154,6 +161,7 @@ impl RawInstance {
             except: table.leaf("except"),
             stack: table.leaf("stack"),
             domains: table.leaf("domains"),
+            patterns: Vec::new(),
             redirect_from: table.leaf("redirect-from"),
             preset: table.leaf("preset"),
             https: table.leaf("https"),
@@ -168,6 +176,7 @@ impl RawInstance {
             client_ca: table.leaf("client-ca"),
             acme_email: table.leaf("acme-email"),
             staging: table.leaf("staging"),
+            orders: None,
             export_certificate: table.leaf("export-certificate"),
             limits: table.table("limits", RawLimits::read),
             scale: table.table("scale", RawScale::read),
@@ -222,6 +231,7 @@ impl RawRoute {
             file: table.optional_table("file", RawFiles::read),
             stub_status: table.leaf("stub-status"),
             cache_control: table.leaf("cache-control"),
+            replace_prefix: table.leaf("replace-prefix"),
             allow: table.leaf("allow"),
         }
     }

@@ -35,3 +35,25 @@ fn a_listing_is_for_folders() {
     let found = issues(&route("files = { dir = \"/srv\", listing = \"yes\" }"));
     assert!(format!("{found:?}").contains("listing"), "{found:?}");
 }
+
+#[test]
+fn a_prefix_is_replaced_where_a_service_answers() {
+    let route = |more: &str| {
+        format!(
+            "[[instance]]\nname = \"a\"\ndomains = [\"a.example.org\"]\n\
+             [instance.service.web]\nrole = \"fixed\"\n\
+             [[instance.route]]\nprefix = \"/app/\"\n{more}\n"
+        )
+    };
+    let config = good(&route("to = \"web\"\nreplace-prefix = \"/\""));
+    let found = &instance(&config, "a").routes[0];
+    assert_eq!(found.replace_prefix.as_deref(), Some("/"));
+    for wrong in [
+        "to = \"web\"\nreplace-prefix = \"http://x/\"",
+        "to = \"web\"\nreplace-prefix = \"/a b\"",
+        "files = { dir = \"/srv\" }\nreplace-prefix = \"/\"",
+    ] {
+        let found = issues(&route(wrong));
+        assert!(format!("{found:?}").contains("replace-prefix"), "{found:?}");
+    }
+}

@@ -251,6 +251,7 @@ mod tests {
             health: None,
             origin: Origin::Fixed,
             task: None,
+            claims: std::sync::Arc::default(),
         };
         let folder = Path::new("/srv/usher/certs");
         let told = |mounts: &[&str], phase| {

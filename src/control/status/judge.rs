@@ -10,16 +10,17 @@ use std::time::Duration;
 use super::super::event::Now;
 use super::super::replica::{Replica, State};
 use super::super::service::ServiceState;
-use super::super::step::Controller;
+use super::super::step::{Controller, together};
 use super::super::tenant::{Claim, Tenant};
 use super::certificates::{judge_certificates, judge_folder};
 use super::together::judge_together;
 use super::{Level, Memory, Part, Reason};
 use crate::autoscaler::{Limit, next_event};
-use crate::config::model::{Role, Service, Threshold};
+use crate::config::Instance;
+use crate::config::model::{Orders, Role, Service, Threshold};
 use crate::inventory::Reach;
 use crate::names::ServiceName;
-use crate::plan::{CertificateReport, FileRoot, Https, Target};
+use crate::plan::{CertificateReport, CertificateState, FileRoot, Https, Target};
 
 /// An event that begins sooner than this has to find room.
 const EVENT_IS_NEAR: Duration = Duration::from_secs(86_400);
@@ -48,6 +49,17 @@ pub(super) fn below(value: Option<f64>, threshold: Threshold) -> Level {
         Some(value) if value <= threshold.warning => Level::Warning,
         _ => Level::Healthy,
     }
+}
+
+/// Whether there should be this certificate: what containers serve without asking for one may go
+/// without.
+fn is_expected(instance: &Instance, certificate: &CertificateReport) -> bool {
+    let Orders::Asked { names, .. } = &instance.orders else {
+        return true;
+    };
+    let missing = certificate.state == CertificateState::Missing;
+    let asked = certificate.names.iter().any(|name| names.contains(name));
+    !missing || asked
 }
 
 impl Controller {
@@ -93,7 +105,12 @@ impl Controller {
             depends.retain(|part| present.contains(part));
         }
         if instance.site.https != Https::Off && !instance.standby && tenant.rented {
-            let finding = judge_certificates(certificates, now.wall);
+            let asked: Vec<&CertificateReport> = certificates
+                .iter()
+                .copied()
+                .filter(|certificate| is_expected(instance, certificate))
+                .collect();
+            let finding = judge_certificates(&asked, now.wall);
             findings.insert("certificate".to_owned(), (finding, Vec::new()));
         }
         if instance.export_certificate.is_some() {
@@ -112,6 +129,10 @@ impl Controller {
         if let Claim::Refused { why, .. } = &tenant.claim {
             let finding = Some((Level::Warning, why.clone()));
             findings.insert("management".to_owned(), (finding, Vec::new()));
+        }
+        if !tenant.claims.is_empty() {
+            let finding = Some((Level::Warning, together(&tenant.claims)));
+            findings.insert("claims".to_owned(), (finding, Vec::new()));
         }
         findings.insert("static".to_owned(), (self.judge_static(tenant), Vec::new()));
         if let Some(finding) = self.judge_calendar(tenant, now) {

@@ -398,6 +398,7 @@ impl Controller {
                 .domains
                 .iter()
                 .map(ToString::to_string)
+                .chain(instance.site.patterns.iter().map(ToString::to_string))
                 .collect(),
             standby: instance.standby,
             paused: tenant.paused,

@@ -9,6 +9,9 @@ use super::{InstanceStatus, Level, Memory, NodeStatus, Reason};
 use crate::config::model::Service;
 use crate::plan;
 
+/// Stacks that are not served, beside the first.
+const MISFITS_SHOWN: usize = 20;
+
 impl Controller {
     pub(super) fn judge_whole(
         &self,
@@ -24,14 +27,12 @@ impl Controller {
             ("listeners", self.judge_listeners()),
             ("swarm", self.judge_swarm()),
         ];
-        if let Some((stack, why)) = self.misfits.first_key_value() {
-            shared.push((
-                "stacks",
-                Some((
-                    Level::Warning,
-                    format!("stack {stack} is not served: {why}"),
-                )),
-            ));
+        let mut misfits = self
+            .misfits
+            .iter()
+            .map(|(stack, why)| format!("stack {stack} is not served: {why}"));
+        if let Some(first) = misfits.next() {
+            shared.push(("stacks", Some((Level::Warning, first))));
         }
         let alerts = self.current.config.alerts.iter();
         // Two may be at one place.
@@ -50,6 +51,7 @@ impl Controller {
                 .iter()
                 .map(|(part, finding)| (part.as_str(), finding.clone())),
         );
+        let misfits: Vec<String> = misfits.take(MISFITS_SHOWN).collect();
         let mut reasons = Vec::new();
         for (part, finding) in shared {
             let level = finding.as_ref().map_or(Level::Healthy, |(level, _)| *level);
@@ -60,7 +62,11 @@ impl Controller {
                     status,
                     text,
                     since,
-                    also: Vec::new(),
+                    also: if part == "stacks" {
+                        misfits.clone()
+                    } else {
+                        Vec::new()
+                    },
                 });
             }
         }

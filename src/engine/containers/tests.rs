@@ -186,3 +186,25 @@ fn a_volume_is_seen_through_the_nearest_mount() {
     );
     assert!(matches!(visible(path, Some(&[])), Volume::Invisible { .. }));
 }
+
+#[test]
+fn a_container_of_no_project_is_a_stack_of_its_own() {
+    let named = |name: &str| {
+        let alone = inspected(|value| {
+            value["Name"] = json!(format!("/{name}"));
+            value["Config"]["Labels"] = json!({});
+        });
+        let (stack, service) = place_alone(&alone).expect("a place");
+        (stack.to_string(), service.to_string())
+    };
+    assert_eq!(
+        named("my.blog_1"),
+        ("my-blog_1".to_owned(), "my.blog_1".to_owned())
+    );
+    assert_eq!(named(&"x".repeat(90)).0.len(), 63);
+    assert_eq!(place_alone(&inspected(|_| {})), None, "a project's");
+    for name in ["blog", &"x".repeat(63)] {
+        let other = another_name(&name.parse().expect("name")).expect("another");
+        assert!(other.as_str() != name && other.as_str().ends_with("-alone"));
+    }
+}

@@ -109,6 +109,7 @@ impl Swarm {
         inventory: &mut Inventory,
         paths: &Paths,
         mounts: Option<&[(PathBuf, PathBuf)]>,
+        reads_claims: bool,
     ) {
         let Known { look, lost, .. } = self.known().clone();
         let nothing = Look::default();
@@ -120,6 +121,7 @@ impl Swarm {
             local: &look.local,
             paths,
             mounts,
+            reads_claims,
         };
         let composed: BTreeSet<StackName> = inventory.stacks.keys().cloned().collect();
         let left_out = look.add_to(inventory, &self.counts(), &around);

@@ -3,17 +3,19 @@
 //! A task lives once: what takes its place has another id. Its address is its own on a network that
 //! usher shares; behind the service's virtual address no replica could be counted or drained.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::Value;
 
+use super::super::claims::{Said, claims};
 use super::super::containers::{Paths, visible};
 use super::wire::{self, Attachment, Service, Task};
-use crate::inventory::{self, Network, Origin, Phase, Reach, Unit, Volume};
+use crate::inventory::{self, Claims, Network, Origin, Phase, Reach, Unit, Volume};
 use crate::names::ReplicaId;
 
 /// What is around a task.
@@ -24,6 +26,8 @@ pub(super) struct Around<'a> {
     pub(super) paths: &'a Paths,
     /// Where folders of the host appear in usher's own container.
     pub(super) mounts: Option<&'a [(PathBuf, PathBuf)]>,
+    /// Whether what services claim is listed.
+    pub(super) reads_claims: bool,
 }
 
 /// `None` for what is no replica any more, and for what was lost with its node.
@@ -59,7 +63,37 @@ pub(super) fn unit(
             node: node_name,
             turn,
         }),
+        claims: Arc::new(if around.reads_claims {
+            claimed(service)
+        } else {
+            Claims::default()
+        }),
     })
+}
+
+/// What the service says for its tasks. What their image says is not in there.
+fn claimed(service: &Service) -> Claims {
+    let container = &service.spec.task_template["ContainerSpec"];
+    let variables: Vec<String> = container["Env"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|variable| variable.as_str().map(ToOwned::to_owned))
+        .collect();
+    let own = service.spec.labels.iter().flatten();
+    let own = own.map(|(key, value)| (key.clone(), value.clone()));
+    let of_tasks = container["Labels"].as_object().into_iter().flatten();
+    let of_tasks =
+        of_tasks.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
+    // As with every label of usher, that of the service itself comes first.
+    let labels: HashMap<String, String> = of_tasks.chain(own).collect();
+    claims(
+        Said {
+            variables: Some(&variables),
+            labels: Some(&labels),
+        },
+        Said::default(),
+    )
 }
 
 pub(super) fn id(task: &Task) -> ReplicaId {

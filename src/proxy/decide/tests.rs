@@ -28,6 +28,7 @@ fn instance(name: &str, change: impl FnOnce(&mut InstancePlan, &mut Site)) -> Ar
             loose: false,
             allow: Vec::new(),
             cache_control: None,
+            replace_prefix: None,
             target: Target::StubStatus,
         }],
         leaving: Vec::new(),
@@ -289,7 +290,7 @@ fn methods_that_nobody_needs_are_refused() {
             .0
     };
     assert_eq!(ask(Method::TRACE), 405);
-    assert_eq!(ask(Method::CONNECT), 405);
+    assert_eq!(ask(Method::CONNECT), 400);
 }
 
 #[test]

@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 
 use super::*;
 use crate::listener::{Connection, Secured};
+use crate::names::Domain;
 use crate::proxy::headers::Client;
 
 const HEAD: &str = "GET /ws/?x=1 HTTP/1.1\r\nHost: a.example\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: chat\r\nSec-WebSocket-Extensions: permessage-deflate\r\nCookie: a=b\r\nOrigin: https://a.example\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n";
@@ -98,7 +99,9 @@ fn the_replica_gets_the_handshake_intact_and_the_truth_about_the_client() {
         target: &request.target,
     };
     let trace = Trace::of(&request.fields);
-    let head = request.to_replica(&origin, &trace).expect("head");
+    let head = request
+        .to_replica(&origin, &request.target, &trace)
+        .expect("head");
     let head = String::from_utf8(head).expect("text");
     assert!(head.starts_with("GET /ws/?x=1 HTTP/1.1\r\n"), "{head}");
     assert!(head.ends_with("\r\n\r\n"));

@@ -9,6 +9,7 @@ fn route(prefix: &str, loose: bool) -> Route {
         loose,
         allow: Vec::new(),
         cache_control: None,
+        replace_prefix: None,
         target: Target::StubStatus,
     }
 }

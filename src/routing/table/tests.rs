@@ -41,6 +41,7 @@ fn instance(name: &str, domains: &[&str], endpoints: Vec<EndpointPlan>) -> Arc<I
             loose: false,
             allow: Vec::new(),
             cache_control: None,
+            replace_prefix: None,
             target: Target::Service(service()),
         }],
         leaving: Vec::new(),
@@ -311,4 +312,33 @@ fn ten_thousand_hosts_are_each_their_own_tenants_in_every_spelling() {
             }
         }
     }
+}
+
+#[test]
+fn patterns_come_after_every_name_and_expressions_last() {
+    let shaped = |name: &str, domains: &[&str], patterns: &[&str]| {
+        let mut plan = InstancePlan::clone(&instance(name, domains, Vec::new()));
+        let site = Arc::make_mut(&mut plan.site);
+        let parse = |text: &&str| HostPattern::parse(text).expect("a pattern");
+        site.patterns = patterns.iter().map(parse).collect();
+        Arc::new(plan)
+    };
+    let instances = [
+        shaped("a", &[], &["~^www\\."]),
+        shaped("b", &[], &["~^www\\.x", "www.*"]),
+        shaped("c", &[], &["www.x.*"]),
+        shaped("d", &["*.x.org"], &[]),
+        shaped("e", &["www.x.org"], &[]),
+    ];
+    let all: Vec<_> = instances.iter().collect();
+    let finds = |count: usize, name: &str| {
+        let table = Table::build(&plan(1, &all[..count]), &Table::default());
+        table
+            .find(&host(name))
+            .map(|host| host.instance.name().to_string())
+    };
+    for (count, expected) in [(5, "e"), (4, "d"), (3, "c"), (2, "b"), (1, "a")] {
+        assert_eq!(finds(count, "www.x.org").as_deref(), Some(expected));
+    }
+    assert_eq!(finds(5, "nobody.org"), None);
 }

@@ -156,8 +156,20 @@ impl DockerApi {
 
     /// A container as Compose makes it. It runs.
     pub async fn compose(&self, project: &str, service: &str, number: u32) {
+        self.compose_with(project, service, number, &[]).await;
+    }
+
+    /// As [`DockerApi::compose`], with these variables.
+    pub async fn compose_with(
+        &self,
+        project: &str,
+        service: &str,
+        number: u32,
+        variables: &[&str],
+    ) {
         let body = json!({
             "Image": "app:1",
+            "Env": variables,
             "ExposedPorts": { "8000/tcp": {} },
             "Labels": {
                 "com.docker.compose.project": project,

@@ -36,6 +36,7 @@ pub fn unit(id: &str, started: u64, address: IpAddr) -> Unit {
         health: None,
         origin: Origin::Declared { number: 1 },
         task: None,
+        claims: Arc::default(),
     }
 }
 

@@ -44,6 +44,9 @@ fn seen_from(paths: &Paths, task: &Task, node: &wire::Node) -> Option<Unit> {
     let service: Service = serde_json::from_value(json!({
         "ID": "s1",
         "Spec": { "Name": "congress_web",
+                  "Labels": { "com.github.nginx-proxy.nginx-proxy.loadbalance": "ip_hash;" },
+                  "TaskTemplate": { "ContainerSpec": {
+                      "Env": ["VIRTUAL_HOST=congress.example.org", "SECRET=x"] } },
                   "EndpointSpec": { "Ports": [{ "TargetPort": 53, "Protocol": "udp" },
                                               { "TargetPort": 8000 }] } },
     }))
@@ -53,6 +56,7 @@ fn seen_from(paths: &Paths, task: &Task, node: &wire::Node) -> Option<Unit> {
         local: "a",
         paths,
         mounts: None,
+        reads_claims: true,
     };
     unit(&service, task, Some(0), &around)
 }
@@ -85,6 +89,16 @@ fn a_task_is_a_unit_with_its_own_address() {
     assert_eq!(unit.ports, [8000]);
     assert_eq!(unit.mounts, [PathBuf::from("/srv/media")]);
     assert_eq!(unit.origin, Origin::Declared { number: 3 });
+    let claimed: Vec<_> = unit.claims.values.iter().collect();
+    let expected = [
+        ("VIRTUAL_HOST", "congress.example.org"),
+        ("com.github.nginx-proxy.nginx-proxy.loadbalance", "ip_hash;"),
+    ]
+    .map(|(key, value)| (key.to_owned(), value.to_owned()));
+    assert_eq!(
+        claimed,
+        expected.each_ref().map(|(key, value)| (key, value))
+    );
     let told = unit.task.expect("a task");
     assert_eq!((told.node.as_str(), told.turn), ("host-a", Some(0)));
 }

@@ -1,0 +1,206 @@
+use std::collections::BTreeMap;
+
+use super::*;
+
+fn said(values: &[(&str, &str)]) -> Claims {
+    let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+    Claims {
+        values: values.iter().map(owned).collect::<BTreeMap<_, _>>(),
+        left_out: Vec::new(),
+    }
+}
+
+fn open(values: &[(&str, &str)]) -> (Option<Claim>, Vec<String>) {
+    read(&said(values), NamesFromContainers::Open)
+}
+
+fn good(values: &[(&str, &str)]) -> Claim {
+    let (claim, troubles) = open(values);
+    assert_eq!(troubles, Vec::<String>::new());
+    claim.expect("a claim")
+}
+
+fn hosts(claim: &Claim) -> Vec<String> {
+    claim.hosts.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_list_of_names_may_have_blanks_commas_and_dots_too_many() {
+    let claim = good(&[(
+        "VIRTUAL_HOST",
+        " a.example.org , B.Example.org.,,*.c.example.org,a.example.org, www.d.*,~^e\\d+\\.org$ ,",
+    )]);
+    let expected = [
+        "a.example.org",
+        "b.example.org",
+        "*.c.example.org",
+        "www.d.*",
+        "~^e\\d+\\.org$",
+    ];
+    assert_eq!(hosts(&claim), expected);
+    assert_eq!((claim.port, claim.path.as_str()), (None, "/"));
+}
+
+#[test]
+fn one_bad_name_is_ignored_and_the_others_count() {
+    let (claim, troubles) = open(&[("VIRTUAL_HOST", "a b.example.org,ok.example.org")]);
+    assert_eq!(hosts(&claim.expect("a claim")), ["ok.example.org"]);
+    assert!(
+        troubles[0].contains("`a b.example.org` is ignored"),
+        "{troubles:?}"
+    );
+}
+
+#[test]
+fn without_one_good_name_there_is_no_route() {
+    for list in [",", "a b", "..", "[::1]"] {
+        let (claim, troubles) = open(&[("VIRTUAL_HOST", list)]);
+        assert_eq!(claim, None, "{list}");
+        assert!(troubles[0].contains("not routed"), "{troubles:?}");
+    }
+    assert_eq!(
+        open(&[("VIRTUAL_HOST", "")]),
+        (None, Vec::new()),
+        "as the incumbent does"
+    );
+}
+
+#[test]
+fn what_would_lead_elsewhere_if_it_were_ignored_keeps_the_container_out() {
+    for (key, value) in [
+        ("VIRTUAL_PORT", "80a"),
+        ("VIRTUAL_PORT", "0"),
+        ("VIRTUAL_PORT", "65536"),
+        ("VIRTUAL_PROTO", "uwsgi"),
+        ("VIRTUAL_PATH", "app"),
+        ("VIRTUAL_PATH", "~^/(a|b)"),
+        ("VIRTUAL_PATH", "/a/../b"),
+        ("VIRTUAL_DEST", "http://10.0.0.1/"),
+        ("NETWORK_ACCESS", "private"),
+        ("VIRTUAL_HOST_MULTIPORTS", "a: ["),
+    ] {
+        let (claim, troubles) = open(&[("VIRTUAL_HOST", "a.example.org"), (key, value)]);
+        assert_eq!(claim, None, "{key}={value}");
+        assert!(
+            troubles[0].contains(key) && troubles[0].contains("not routed"),
+            "{troubles:?}"
+        );
+    }
+}
+
+#[test]
+fn patterns_count_only_where_any_name_does() {
+    let listed = |list| {
+        read(
+            &said(&[("VIRTUAL_HOST", list)]),
+            NamesFromContainers::Listed,
+        )
+    };
+    let (claim, troubles) = listed("a.example.org,~^b,www.c.*");
+    assert_eq!(hosts(&claim.expect("a claim")), ["a.example.org"]);
+    assert_eq!(troubles.len(), 2, "{troubles:?}");
+}
+
+#[test]
+fn https_method_and_hsts_mean_what_they_meant() {
+    let with = |values: &[(&str, &str)]| {
+        let host = [("VIRTUAL_HOST", "a.example.org")];
+        good(&[&host[..], values].concat()).wishes
+    };
+    for (method, expected) in [
+        ("redirect", Https::Redirect),
+        ("noredirect", Https::Both),
+        ("nohttp", Https::Only),
+        ("nohttps", Https::Off),
+    ] {
+        assert_eq!(with(&[("HTTPS_METHOD", method)]).https, Some(expected));
+    }
+    assert_eq!(
+        with(&[("HSTS", "max-age=1")]).hsts.as_deref(),
+        Some("max-age=1")
+    );
+    let both = with(&[("HTTPS_METHOD", "noredirect"), ("HSTS", "max-age=1")]);
+    assert_eq!(both.hsts.as_deref(), Some("off"), "absent under noredirect");
+    assert_eq!(with(&[]), Wishes::default());
+
+    let host = ("VIRTUAL_HOST", "a.example.org");
+    let (claim, troubles) = open(&[host, ("HSTS", "a\r\nSet-Cookie: b"), ("HTTPS_METHOD", "no")]);
+    assert_eq!(
+        claim.expect("served all the same").wishes,
+        Wishes::default()
+    );
+    assert_eq!(troubles.len(), 2, "{troubles:?}");
+    assert!(
+        troubles.iter().all(|trouble| !trouble.contains('\n')),
+        "{troubles:?}"
+    );
+}
+
+#[test]
+fn certificates_are_asked_for_by_the_newer_name_first_and_never_for_what_no_authority_knows() {
+    let (claim, troubles) = open(&[
+        (
+            "VIRTUAL_HOST",
+            "a.example.org,localhost,*.b.example.org,x.b.example.org",
+        ),
+        (
+            "ACME_HOST",
+            "a.example.org, x.b.example.org, localhost, other.example.org",
+        ),
+        ("LETSENCRYPT_HOST", "older.example.org"),
+        ("LETSENCRYPT_EMAIL", "ops@example.org"),
+        ("LETSENCRYPT_TEST", "TRUE"),
+        ("LETSENCRYPT_SINGLE_DOMAIN_CERTS", "true"),
+        ("ACME_KEYSIZE", "4096"),
+    ]);
+    let claim = claim.expect("a claim");
+    let orders: Vec<_> = claim.orders.iter().map(ToString::to_string).collect();
+    assert_eq!(orders, ["a.example.org", "x.b.example.org"]);
+    assert_eq!(claim.wishes.email.as_deref(), Some("ops@example.org"));
+    assert_eq!(
+        (claim.wishes.staging, claim.wishes.apart),
+        (Some(true), Some(true))
+    );
+    let text = troubles.join("\n");
+    for word in ["localhost", "other.example.org", "KEYSIZE"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+}
+
+#[test]
+fn labels_choose_who_gets_whom_and_unknown_words_are_told() {
+    let label = |name: &str| format!("{LABELS}{name}");
+    let (balance, alive) = (label("loadbalance"), label("keepalive"));
+    let host = ("VIRTUAL_HOST", "a.example.org");
+    let claim = good(&[host, (&balance, "ip_hash;"), (&alive, "auto")]);
+    assert_eq!(claim.placement, Some(Placement::Client));
+    let verify = label("ssl_verify_client");
+    let (claim, troubles) = open(&[host, (&verify, "on"), ("LETSENCRYPT_RESTART_CONTAINER", "")]);
+    assert!(claim.is_some());
+    let text = troubles.join("\n");
+    assert!(text.contains("ssl_verify_client"), "{text}");
+    assert!(
+        text.contains("LETSENCRYPT_RESTART_CONTAINER is not followed"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_few_sentences_are_enough_for_three_hundred_bad_values() {
+    let bad: Vec<(String, String)> = (0..300)
+        .map(|number| (format!("{LABELS}{number}"), "\u{1b}[2J".repeat(30)))
+        .collect();
+    let mut values: Vec<(&str, &str)> = vec![("VIRTUAL_HOST", "a.example.org")];
+    values.extend(
+        bad.iter()
+            .map(|(key, value)| (key.as_str(), value.as_str())),
+    );
+    let (claim, troubles) = open(&values);
+    assert!(claim.is_some());
+    assert_eq!(troubles.len(), MOST_TROUBLES + 1);
+    assert!(
+        troubles
+            .iter()
+            .all(|text| !text.contains('\u{1b}') && text.len() < 800)
+    );
+}

@@ -1,0 +1,112 @@
+//! Containers of a real engine name themselves, without a Compose project and without a file.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use crate::harness::docker::{Project, docker, must, origin_image};
+use crate::harness::eventually::{check, eventually};
+use crate::harness::{Edge, Setup};
+
+const OPEN: &str = "[engine]\nkind = \"docker\"\nnames-from-containers = \"open\"\n";
+
+/// Containers and images that go with the test.
+struct Made(Vec<(&'static str, String)>);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for (kind, name) in &self.0 {
+            docker(&[kind, "rm", "-f", name]);
+        }
+    }
+}
+
+async fn answers(edge: &Edge, url: &str, status: u16) -> Duration {
+    let began = Instant::now();
+    eventually(&format!("{status} from {url}"), async || {
+        // Who is on the way to an address that has just gone waits for it; others come meanwhile.
+        match timeout(Duration::from_millis(200), edge.get(url)).await {
+            Ok(answer) => check(answer.status == status, answer.status.to_string()),
+            Err(_) => Err("no answer yet".to_owned()),
+        }
+    })
+    .await;
+    began.elapsed()
+}
+
+async fn connected(edge: &Edge) {
+    eventually("the engine is connected", async || {
+        let engine = edge.stats().await["engine"].clone();
+        check(engine["connected"] == true, engine)
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs docker"]
+async fn a_container_is_routed_within_two_seconds_and_gone_within_one() {
+    let image = origin_image();
+    let name = format!("ushertest{}claims", std::process::id());
+    let _made = Made(vec![("container", name.clone())]);
+    let edge = Setup::new(OPEN).start().await;
+    connected(&edge).await;
+    let host = format!("{name}.example.org");
+    let url = format!("http://{host}/");
+    assert_eq!(edge.get(&url).await.status, 503);
+    for round in 1..=3 {
+        let claim = format!("VIRTUAL_HOST={host}, other.{host},");
+        // No VIRTUAL_PORT: the only one that is exposed.
+        must(&[
+            "run", "-d", "--name", &name, "--expose", "8000", "-e", &claim, &image,
+        ]);
+        let routed = answers(&edge, &url, 200).await;
+        must(&["rm", "-f", &name]);
+        let gone = answers(&edge, &url, 503).await;
+        println!("round {round}: routed {routed:?} after the start, 503 {gone:?} after the end");
+        assert!(routed < Duration::from_secs(2), "{routed:?}");
+        assert!(gone < Duration::from_secs(1), "{gone:?}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs docker"]
+async fn what_an_image_says_claims_nothing_and_a_project_shares_one_name() {
+    let origin = origin_image();
+    let project = Project::new("claims");
+    let host = format!("{}.example.org", project.name);
+    let tag = format!("{}:inherited", project.name);
+    let _made = Made(vec![
+        ("container", project.name.clone()),
+        ("image", tag.clone()),
+    ]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = format!("FROM {origin}\nENV VIRTUAL_HOST=image.{host} VIRTUAL_PORT=8000\n");
+    std::fs::write(folder.path().join("Dockerfile"), file).unwrap();
+    must(&[
+        "build",
+        "-q",
+        "-t",
+        &tag,
+        &folder.path().display().to_string(),
+    ]);
+    must(&["run", "-d", "--name", &project.name, &tag]);
+    project.up(&format!(
+        "  web:\n    image: IMAGE\n    scale: 2\n    stop_grace_period: 1s\n    \
+         environment: {{VIRTUAL_HOST: \"{host}\", VIRTUAL_PORT: \"8000\"}}\n"
+    ));
+    let edge = Setup::new(OPEN).start().await;
+    answers(&edge, &format!("http://{host}/"), 200).await;
+    eventually("both replicas", async || {
+        let instance = edge.instance(&project.name).await;
+        check(instance["services"][0]["ready"] == 2, instance)
+    })
+    .await;
+    // It runs as long as they do, and the listing is the same one.
+    let of_image = edge.get(&format!("http://image.{host}/")).await;
+    assert_eq!(of_image.status, 503);
+    assert!(
+        edge.instance(&format!("{}-web", project.name))
+            .await
+            .is_null()
+    );
+}
