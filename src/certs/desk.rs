@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use tokio::task::JoinSet;
 
 use super::errand::{Errand, Outcome};
-use super::jobs::directories;
+use super::jobs::{Terms, directories};
 use super::lineage::Lineage;
 use super::orders::Job;
 use super::preflight::Gate;
@@ -24,13 +24,6 @@ pub(super) struct Waiting {
     /// When the certificate is to be renewed.
     pub(super) due: Option<SystemTime>,
     pub(super) wait: Wait,
-}
-
-/// What the declarations of a set of names say together.
-#[derive(Clone, Debug)]
-pub(super) struct Terms {
-    pub(super) email: Option<String>,
-    pub(super) declared: Declared,
 }
 
 /// An order that is paid for and may begin when that is on the disk.

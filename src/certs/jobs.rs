@@ -5,7 +5,6 @@ use std::slice;
 use tokio::task::JoinSet;
 
 use super::Manager;
-use super::desk::Terms;
 use super::errand::{Errand, Outcome};
 use super::lineage::Lineage;
 use super::orders::{self, CertificateId, CertificateKey, Job, Means};
@@ -13,9 +12,17 @@ use super::preflight;
 use super::schedule::{Candidate, Cost, Now, Purpose, costs};
 use super::shelf::Held;
 use crate::config::model::{Acme, Directory};
+use crate::plan::Declared;
 
 /// Questions about renewals that are under way at once.
 const ASKED_AT_ONCE: usize = 4;
+
+/// What the declarations of a set of names say together.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    pub(super) email: Option<String>,
+    pub(super) declared: Declared,
+}
 
 impl Manager {
     /// Asks the authorities when they want what is held renewed (RFC 9773 §4).

@@ -1,15 +1,7 @@
 //! Whether an authority may issue for a name (RFC 8659).
 
-use super::dns::Dns;
+use super::dns::{Dns, Record};
 use crate::names::Domain;
-
-/// One property.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Record {
-    pub(super) critical: bool,
-    pub(super) tag: String,
-    pub(super) value: Vec<u8>,
-}
 
 /// Says what keeps the issuer from this name. The records of the nearest name upwards count
 /// (RFC 8659 §3).

@@ -13,7 +13,6 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::{Resolver, TokioResolver};
 
-use super::caa::Record;
 use crate::names::Hostname;
 
 /// One question to one server.
@@ -32,6 +31,14 @@ pub(crate) enum Addresses {
     NoName,
     /// Nobody could tell; the sentence says why.
     Unknown(String),
+}
+
+/// One property of a CAA record (RFC 8659 §4.1).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Record {
+    pub(super) critical: bool,
+    pub(super) tag: String,
+    pub(super) value: Vec<u8>,
 }
 
 impl Dns {
