@@ -122,6 +122,7 @@ impl Web {
             term,
             limited_by: None,
             kept: None,
+            by_ratio: None,
             inputs,
         };
         if !overrule(&mut decision, policy.mode, service, seen) {

@@ -118,6 +118,7 @@ impl Workers {
             term,
             limited_by: None,
             kept: braked.then_some(Kept::NotTheWorkers),
+            by_ratio: None,
             inputs: Inputs {
                 present: crew.present,
                 ready: crew.ready,
@@ -139,6 +140,8 @@ impl Workers {
         }
         let (allowed, limit) = clamp(wanted, service, seen.over);
         decision.limited_by = limit;
+        let beyond = matches!(decision.term, Term::Boost { .. } | Term::Busy { .. });
+        decision.by_ratio = beyond.then(|| clamp(by_ratio, service, seen.over).0);
         if allowed >= crew.present {
             // Together, because they come up together.
             decision.desired = allowed;

@@ -14,6 +14,7 @@ use tracing::{debug, error};
 mod answers;
 mod by_hand;
 mod event;
+mod guard;
 mod kept;
 mod ledger;
 mod leftovers;

@@ -8,9 +8,9 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::event::Now;
+use super::guard::Allowance;
 use super::ledger::Ledger;
 use super::replica::{State, Who};
-use super::room;
 use super::scaling::{Orders, Scaler};
 use super::service::{ServiceState, Wished};
 use super::step::EngineFacts;
@@ -247,13 +247,13 @@ impl Tenant {
         }
     }
 
-    /// Goes one step towards what was decided. `room` is what is left on the host.
+    /// Goes one step towards what was decided, within what may start on the host.
     pub(super) fn scale(
         &mut self,
         now: Now,
         next: Generation,
         engine: EngineFacts,
-        room: &mut Option<u64>,
+        allowance: &mut Allowance,
         actions: &mut Vec<Action>,
     ) {
         if !self.is_scaled() {
@@ -279,7 +279,8 @@ impl Tenant {
                 instance: &instance,
                 name,
                 service,
-                may_start: !quiet && has_something && room::fits_one(*room),
+                may_start: !quiet && has_something,
+                refused: allowance.refuses(decision.inputs.present),
             };
             if !state.starts.is_under_way()
                 && instance.scale.mode != ScaleMode::Recommend
@@ -292,7 +293,7 @@ impl Tenant {
                 });
             }
             let started = state.approach(now, next, &decision, &orders, actions);
-            *room = room::after(*room, started);
+            allowance.spend(started);
         }
     }
 

@@ -13,6 +13,7 @@ use crate::names::{Generation, ReplicaId};
 use crate::plan::{EndpointReport, InstanceReport, Target, Usage};
 use crate::prober::Outcome;
 
+mod guard;
 mod operator;
 mod rests;
 mod swarm;
