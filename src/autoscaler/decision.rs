@@ -44,6 +44,8 @@ pub struct Inputs {
     /// The highest demand of `down-after`, if all of it is known.
     pub peak: Option<u32>,
     pub panic: bool,
+    /// Many sessions were lost at once and are expected back.
+    pub ghost: bool,
 }
 
 /// What a number comes from.

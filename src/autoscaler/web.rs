@@ -115,6 +115,7 @@ impl Web {
             lead,
             peak: reading.peak,
             panic,
+            ghost: self.holds.ghost(now).is_some(),
         };
         let mut decision = Decision {
             wanted,

@@ -133,6 +133,7 @@ impl Workers {
                 lead: Duration::ZERO,
                 peak: led.reading.peak,
                 panic: led.panic,
+                ghost: led.ghost,
             },
         };
         if overrule(&mut decision, policy.mode, service, seen) {

@@ -13,6 +13,7 @@ use tracing::{debug, error};
 
 mod answers;
 mod by_hand;
+mod closing;
 mod event;
 mod guard;
 mod kept;

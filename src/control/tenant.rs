@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{info, warn};
 
+use super::closing::Elsewhere;
 use super::event::Now;
 use super::guard::Allowance;
 use super::ledger::Ledger;
@@ -325,6 +326,7 @@ impl Tenant {
         let instance = Arc::clone(&self.instance);
         let off = instance.scale.mode == ScaleMode::Off;
         let in_flight = self.followers_at_work();
+        let workers = self.workers();
         let mut may_stop_follower = self.may_stop_follower(now);
         let event = instance.events.iter().any(|event| is_on(event, now.wall));
         for (name, service) in &instance.services {
@@ -332,7 +334,9 @@ impl Tenant {
                 continue;
             };
             let routed = !matches!(service.role, Role::Ratio { .. });
-            let room = state.room(instance.scale.sessions_per_replica);
+            let per_replica = instance.scale.sessions_per_replica;
+            let ready = workers.get(name).copied();
+            let mut elsewhere = Elsewhere::of(state, per_replica, event, ready);
             let busy = in_flight.get(name).is_some_and(|busy| *busy);
             let turn = state.next_to_end(now, report, &instance.name);
             let may_be_cut = state.may_be_cut(now, report, &instance.name);
@@ -384,13 +388,19 @@ impl Tenant {
                     return true;
                 }
                 let drained_for = replica.drained_for(now);
-                // An event is no time to ask people to come back.
-                let due =
-                    drained_for >= instance.drain.natural && room >= replica.sessions() && !event;
+                let due = drained_for >= instance.drain.natural && elsewhere.takes(replica);
                 let overdue = drained_for >= instance.drain.at_most;
-                let drains = matches!(replica.state(), State::Draining { .. });
-                if drains && (due || overdue) && may_be_cut.contains(id) {
-                    replica.cut(now, next);
+                if matches!(replica.state(), State::Cutting { .. }) {
+                    replica.cut_on(now, &elsewhere, overdue);
+                } else if (due || overdue) && may_be_cut.contains(id) {
+                    if !due {
+                        warn!(
+                            replica = %replica.unit.name,
+                            sessions = replica.sessions(),
+                            "has drained for too long; it is closed although the others are full or busy"
+                        );
+                    }
+                    replica.cut(now, next, &mut elsewhere);
                 }
                 true
             });
@@ -418,6 +428,15 @@ impl Tenant {
                     .count(|state| state == State::Ready);
                 Some((name.clone(), requests > 0 && requests >= followers))
             })
+            .collect()
+    }
+
+    /// How many are ready to answer for each service that others follow. Who is not rented sends
+    /// nobody back to them.
+    fn workers(&self) -> BTreeMap<ServiceName, u32> {
+        let names = self.instance.services.keys().filter(|_| self.rented);
+        names
+            .filter_map(|name| Some((name.clone(), self.workers_of(name)?)))
             .collect()
     }
 

@@ -183,7 +183,7 @@ fn since_1970(now: Now) -> u64 {
 }
 
 /// A second in which the replicas of congress say that it is too much.
-fn overloaded_second(edge: &mut Edge) -> Vec<Action> {
+pub(super) fn overloaded_second(edge: &mut Edge) -> Vec<Action> {
     edge.now.at += Duration::from_secs(1);
     edge.now.wall += Duration::from_secs(1);
     edge.report();
