@@ -174,6 +174,10 @@ impl ServiceState {
     /// Whoever is to leave: one too many, or one of usher's own that never became ready.
     fn surplus(&self, now: Now, desired: u32) -> Option<ReplicaId> {
         if desired < self.crew(now).present {
+            // Who would be left might be the worse one. Where nothing is to run, nothing is left.
+            if desired > 0 && self.nobody_answers() {
+                return None;
+            }
             return self.victim().filter(|id| self.can_spare(id));
         }
         self.replicas
@@ -183,6 +187,12 @@ impl ServiceState {
                     && matches!(replica.unit.origin, Origin::Added { .. })
             })
             .map(|(id, _)| id.clone())
+    }
+
+    /// Nobody is ready, and requests go to whoever used to be.
+    fn nobody_answers(&self) -> bool {
+        self.count(|state| state == State::Ready) == 0
+            && self.count(|state| state == State::Unhealthy) > 0
     }
 
     /// Nobody is ready and somebody failed: more of the same would fail the same way.
