@@ -21,6 +21,10 @@ pub struct Host {
     pub memory_available: Option<f64>,
     /// In bytes.
     pub memory: Option<Memory>,
+    /// Share of the last ten seconds in which somebody waited for memory, 0 to 1.
+    pub memory_pressure: Option<f64>,
+    /// Processors that may be used.
+    pub cores: Option<u32>,
     /// Share of the disk that holds the state, 0 to 1.
     pub disk_available: Option<f64>,
 }
@@ -52,13 +56,18 @@ impl Host {
             load_15m_per_core: fs::read_to_string("/proc/loadavg")
                 .ok()
                 .and_then(|text| load_15m(&text))
-                .map(|load| load / cores()),
+                .map(|load| load / f64::from(cores().unwrap_or(1))),
             memory_available: fs::read_to_string("/proc/meminfo")
                 .ok()
                 .and_then(|text| memory_available(&text)),
             memory: fs::read_to_string("/proc/meminfo")
                 .ok()
                 .and_then(|text| memory(&text)),
+            // Absent where the kernel is old or does not count it.
+            memory_pressure: fs::read_to_string("/proc/pressure/memory")
+                .ok()
+                .and_then(|text| pressure(&text)),
+            cores: cores(),
             disk_available: disk_available(state_dir),
         }
     }
@@ -96,9 +105,9 @@ pub fn name() -> String {
         .into_owned()
 }
 
-fn cores() -> f64 {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    f64::from(u32::try_from(cores).unwrap_or(u32::MAX))
+fn cores() -> Option<u32> {
+    let cores = thread::available_parallelism().ok()?;
+    Some(u32::try_from(cores.get()).unwrap_or(u32::MAX))
 }
 
 fn load_15m(text: &str) -> Option<f64> {
@@ -132,6 +141,14 @@ fn memory(text: &str) -> Option<Memory> {
     })
 }
 
+/// The share of ten seconds in which at least one task waited, of a file of `/proc/pressure`.
+fn pressure(text: &str) -> Option<f64> {
+    let some = text.lines().find_map(|line| line.strip_prefix("some "))?;
+    let mut fields = some.split_whitespace();
+    let average = fields.find_map(|field| field.strip_prefix("avg10="))?;
+    Some(average.parse::<f64>().ok()? / 100.0)
+}
+
 fn disk_available(path: &Path) -> Option<f64> {
     let stat = rustix::fs::statvfs(path).ok()?;
     #[expect(
@@ -157,6 +174,10 @@ mod tests {
             available: 634_880,
         };
         assert_eq!(memory(meminfo), Some(known));
+        let waits = "some avg10=12.50 avg60=3.00 avg300=0.80 total=812\n\
+                     full avg10=9.00 avg60=2.00 avg300=0.10 total=99\n";
+        assert_eq!(pressure(waits), Some(0.125));
+        assert_eq!(pressure(""), None);
     }
 
     #[test]
@@ -169,7 +190,7 @@ mod tests {
                 "{host:?}"
             );
         }
-        assert!(host.load_15m_per_core.is_some());
+        assert!(host.load_15m_per_core.is_some() && host.cores > Some(0));
         assert!(memory_used().is_some_and(|share| share > 0.0 && share < 1.0));
     }
 }

@@ -360,8 +360,8 @@ pub enum Usage {
     Serve,
     /// Nothing new; what is inside may end by itself.
     Drain,
-    /// End what is inside, spread over this time.
-    Cut { over: Duration },
+    /// End the sessions inside but for so many, spread over this time.
+    Cut { keep: u32, over: Duration },
 }
 
 /// Names that one certificate should cover.

@@ -111,12 +111,21 @@ impl Sessions {
 
     /// Tells every session to end, spread over this time.
     pub fn stop(&self, over: Duration) {
-        self.tell(|_| true, Ending::Stop, over);
+        self.tell(|_| true, Ending::Stop, over, usize::MAX);
     }
 
-    fn tell(&self, whom: impl Fn(&SessionCounter) -> bool, why: Ending, over: Duration) {
+    /// Tells at most so many of those who were not told yet.
+    fn tell(
+        &self,
+        whom: impl Fn(&SessionCounter) -> bool,
+        why: Ending,
+        over: Duration,
+        most: usize,
+    ) {
         let mut random = rand::rng();
-        for mut entry in self.entries.iter_mut().filter(|entry| whom(&entry.at)) {
+        let untold = self.entries.iter_mut();
+        let untold = untold.filter(|entry| entry.tell.is_some() && whom(&entry.at));
+        for mut entry in untold.take(most) {
             if let Some(tell) = entry.tell.take() {
                 let after = over.mul_f64(random.random_range(0.0..1.0));
                 // A session that is ending at this moment does not listen any more.
@@ -164,12 +173,21 @@ impl SessionList for Sessions {
 }
 
 impl Farewell for Sessions {
-    fn cut(&self, replica: &ReplicaId, over: Duration) {
-        self.tell(|at| at.replica == *replica, Ending::Drain, over);
+    fn cut(&self, replica: &ReplicaId, keep: u32, over: Duration) {
+        let whom = |at: &SessionCounter| at.replica == *replica;
+        let entries = self.entries.iter();
+        let untold = entries.filter(|entry| entry.tell.is_some() && whom(&entry.at));
+        let most = untold.count().saturating_sub(keep as usize);
+        self.tell(whom, Ending::Drain, over, most);
     }
 
     fn gone(&self, instance: &InstanceName) {
-        self.tell(|at| at.instance == *instance, Ending::Drain, GONE_OVER);
+        self.tell(
+            |at| at.instance == *instance,
+            Ending::Drain,
+            GONE_OVER,
+            usize::MAX,
+        );
         self.ended.remove(instance);
     }
 }
@@ -202,4 +220,75 @@ impl Drop for Session {
 #[expect(clippy::disallowed_methods, reason = "when sessions began and ended")]
 fn now() -> SystemTime {
     SystemTime::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::names::{Generation, ServiceName};
+    use crate::plan::{Condition, EndpointPlan, InstancePlan, Plan, ServicePlan, Usage};
+    use crate::routing::Routes;
+
+    fn plan(generation: u64, usage: Usage) -> Plan {
+        let endpoint = EndpointPlan {
+            id: ReplicaId::new("web_1", 1),
+            name: "web_1".into(),
+            address: SocketAddr::from(([10, 0, 0, 1], 80)),
+            usage,
+        };
+        let service = ServicePlan {
+            endpoints: vec![endpoint],
+            ..ServicePlan::default()
+        };
+        let name: InstanceName = "congress".parse().expect("name");
+        let instance = InstancePlan {
+            name: name.clone(),
+            site: Arc::default(),
+            condition: Condition::Serving,
+            routes: Vec::new(),
+            leaving: Vec::new(),
+            services: BTreeMap::from([("web".parse().expect("name"), service)]),
+        };
+        Plan {
+            generation: Generation(generation),
+            edge: Arc::default(),
+            instances: BTreeMap::from([(name, Arc::new(instance))]),
+        }
+    }
+
+    #[test]
+    fn so_many_are_told_to_end_that_as_many_are_left_as_are_kept() {
+        let (routes, sessions) = (Routes::default(), Arc::<Sessions>::default());
+        routes.apply(&plan(1, Usage::Serve), &*sessions);
+        let web: ServiceName = "web".parse().expect("name");
+        let table = routes.load();
+        let congress = "congress".parse().expect("name");
+        let instance = table.instance(&congress).expect("served");
+        let pool = instance.pool(&web).expect("pool");
+        let pick = pool.pick([127, 0, 0, 1].into(), &[], true).expect("open");
+        let counter = Arc::new(SessionCounter::new(instance, pool, &pick.endpoint));
+        let (mut open, mut ears) = (Vec::new(), Vec::new());
+        for _ in 0..6 {
+            let count = Arc::clone(&counter).open(SessionKind::Websocket);
+            let (session, told) = sessions.open(count, None);
+            open.push(session);
+            ears.push(told);
+        }
+        let mut told = 0;
+        let over = Duration::from_secs(1);
+        for (generation, keep, expected) in [(2, 4, 2), (3, 4, 2), (4, 1, 5), (5, 0, 6)] {
+            routes.apply(&plan(generation, Usage::Cut { keep, over }), &*sessions);
+            for order in ears.iter_mut().filter_map(|ear| ear.try_recv().ok()) {
+                assert!(
+                    order.why == Ending::Drain && order.after < over,
+                    "{order:?}"
+                );
+                told += 1;
+            }
+            assert_eq!(told, expected, "of six, with {keep} kept");
+        }
+    }
 }

@@ -19,6 +19,8 @@ pub struct Decision {
     pub limited_by: Option<Limit>,
     /// Why nobody leaves although fewer would do.
     pub kept: Option<Kept>,
+    /// What the ratio asks for, where more than that is wanted because workers are busy or slow.
+    pub by_ratio: Option<u32>,
     pub inputs: Inputs,
 }
 
@@ -42,6 +44,8 @@ pub struct Inputs {
     /// The highest demand of `down-after`, if all of it is known.
     pub peak: Option<u32>,
     pub panic: bool,
+    /// Many sessions were lost at once and are expected back.
+    pub ghost: bool,
 }
 
 /// What a number comes from.
@@ -105,6 +109,10 @@ pub enum Term {
 /// What kept a wish from being granted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Limit {
+    /// So many start on the host at a time.
+    AtOnce(u32),
+    /// The host has no room for everybody, and what is beyond the ratio goes first.
+    Boost(u32),
     /// An operator allows no more for now.
     Cap(u32),
     /// One step at most doubles.
@@ -113,6 +121,10 @@ pub enum Limit {
     Host(u32),
     Max(u32),
     Min(u32),
+    /// So many start on the host in a minute.
+    PerMinute(u32),
+    /// The host has waited for memory for so many hundredths of the time, lately.
+    Pressure(u32),
 }
 
 /// Why nobody leaves although fewer would do.
@@ -156,11 +168,15 @@ impl Kept {
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::AtOnce(_) => "starts at a time",
+            Self::Boost(_) => "host memory (boost)",
             Self::Cap(_) => "operator",
             Self::Growth(_) => "growth per step",
             Self::Host(_) => "host memory",
             Self::Max(_) => "max",
             Self::Min(_) => "min",
+            Self::PerMinute(_) => "starts per minute",
+            Self::Pressure(_) => "memory pressure",
         })
     }
 }
@@ -234,11 +250,24 @@ impl fmt::Display for Decision {
         write!(f, "{}", self.term)?;
         match self.limited_by {
             None => {}
+            Some(Limit::AtOnce(count)) => {
+                write!(f, "; no more than {count} start on the host at a time")?;
+            }
+            Some(Limit::Boost(count)) => {
+                write!(f, "; the host is full and boosts go first, down to {count}")?;
+            }
             Some(Limit::Cap(count)) => write!(f, "; the operator allows {count}")?,
             Some(Limit::Growth(count)) => write!(f, "; this step adds up to {count}")?,
             Some(Limit::Host(count)) => write!(f, "; host memory allows {count}")?,
             Some(Limit::Max(count)) => write!(f, "; max allows {count}")?,
             Some(Limit::Min(count)) => write!(f, "; min keeps {count}")?,
+            Some(Limit::PerMinute(count)) => {
+                write!(f, "; no more than {count} start on the host in a minute")?;
+            }
+            Some(Limit::Pressure(percent)) => write!(
+                f,
+                "; the host waits for memory {percent} % of the time, and nothing starts until that is over"
+            )?,
         }
         match self.kept {
             None => Ok(()),
@@ -256,6 +285,34 @@ impl Decision {
             self.limited_by = Some(Limit::Host(most));
         }
         self
+    }
+
+    /// The same without what is beyond the ratio. `leave`: one of those who run may go for it.
+    pub fn without_boost(mut self, leave: bool) -> Self {
+        let Some(by_ratio) = self.by_ratio else {
+            return self;
+        };
+        let present = self.inputs.present;
+        let stays = by_ratio.max(present);
+        let goes = leave && self.inputs.draining == 0 && present > by_ratio;
+        let most = if goes { present - 1 } else { stays };
+        if self.desired > most {
+            self.desired = most;
+            self.limited_by = Some(Limit::Boost(by_ratio));
+        }
+        self
+    }
+
+    /// Whether something that an operator can change keeps it below what it needs.
+    pub fn falls_short(&self) -> bool {
+        match self.limited_by {
+            Some(Limit::Boost(_) | Limit::Cap(_) | Limit::Host(_) | Limit::Max(_)) => {
+                self.wanted > self.desired
+            }
+            Some(Limit::PerMinute(_) | Limit::Pressure(_)) => self.desired > self.inputs.present,
+            // These pass by themselves, or are somebody's wish.
+            Some(Limit::AtOnce(_) | Limit::Growth(_) | Limit::Min(_)) | None => false,
+        }
     }
 }
 

@@ -115,6 +115,7 @@ impl Web {
             lead,
             peak: reading.peak,
             panic,
+            ghost: self.holds.ghost(now).is_some(),
         };
         let mut decision = Decision {
             wanted,
@@ -122,6 +123,7 @@ impl Web {
             term,
             limited_by: None,
             kept: None,
+            by_ratio: None,
             inputs,
         };
         if !overrule(&mut decision, policy.mode, service, seen) {

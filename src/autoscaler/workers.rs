@@ -118,6 +118,7 @@ impl Workers {
             term,
             limited_by: None,
             kept: braked.then_some(Kept::NotTheWorkers),
+            by_ratio: None,
             inputs: Inputs {
                 present: crew.present,
                 ready: crew.ready,
@@ -132,6 +133,7 @@ impl Workers {
                 lead: Duration::ZERO,
                 peak: led.reading.peak,
                 panic: led.panic,
+                ghost: led.ghost,
             },
         };
         if overrule(&mut decision, policy.mode, service, seen) {
@@ -139,6 +141,8 @@ impl Workers {
         }
         let (allowed, limit) = clamp(wanted, service, seen.over);
         decision.limited_by = limit;
+        let beyond = matches!(decision.term, Term::Boost { .. } | Term::Busy { .. });
+        decision.by_ratio = beyond.then(|| clamp(by_ratio, service, seen.over).0);
         if allowed >= crew.present {
             // Together, because they come up together.
             decision.desired = allowed;

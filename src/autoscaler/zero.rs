@@ -187,5 +187,6 @@ fn rest(decision: &mut Decision, term: Term) {
     decision.desired = 0;
     decision.term = term;
     decision.limited_by = None;
+    decision.by_ratio = None;
     decision.kept = None;
 }

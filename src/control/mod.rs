@@ -13,7 +13,9 @@ use tracing::{debug, error};
 
 mod answers;
 mod by_hand;
+mod closing;
 mod event;
+mod guard;
 mod kept;
 mod ledger;
 mod leftovers;

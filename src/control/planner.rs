@@ -235,7 +235,7 @@ impl Tenant {
             for replica in self.replicas(name) {
                 let usage = match replica.state() {
                     State::Draining { by: Who::Usher, .. } | State::Stopping { .. } => Usage::Drain,
-                    State::Cutting { over, .. } => Usage::Cut { over },
+                    State::Cutting { closing, .. } => closing.usage(),
                     _ => continue,
                 };
                 if !routed || !replica.is_reachable() {
@@ -251,7 +251,7 @@ impl Tenant {
     }
 
     /// Replicas that are ready of the services that follow this one, if any do.
-    fn workers_of(&self, leader: &ServiceName) -> Option<u32> {
+    pub(super) fn workers_of(&self, leader: &ServiceName) -> Option<u32> {
         let services = self.instance.services.iter();
         let follows = |role: &Role| matches!(role, Role::Ratio { of, .. } if of == leader);
         services
@@ -310,7 +310,7 @@ fn service_plan(service: &Service, state: &ServiceState) -> ServicePlan {
         State::Ready => Some(Usage::Serve),
         State::Unhealthy if nobody => Some(Usage::Serve),
         State::Unhealthy | State::Draining { .. } | State::Stopping { .. } => Some(Usage::Drain),
-        State::Cutting { over, .. } => Some(Usage::Cut { over }),
+        State::Cutting { closing, .. } => Some(closing.usage()),
     };
     let endpoints = state
         .replicas

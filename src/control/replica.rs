@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use super::closing::Closing;
 use super::event::Now;
 use crate::drain::DrainProof;
 use crate::health::{Health, Verdict};
@@ -26,8 +27,6 @@ use crate::plan::{EndpointReport, Report};
 pub(super) const START_WITHIN: Duration = Duration::from_secs(60);
 /// What the engine did not stop is tried again after this.
 const STOP_AGAIN_AFTER: Duration = Duration::from_secs(5);
-/// Sessions that are cut end at this pace, so that their clients come back one by one.
-const CUT_PER_SECOND: u32 = 5;
 
 #[derive(Clone, Debug)]
 pub(super) struct Replica {
@@ -64,11 +63,7 @@ pub(super) enum State {
         by: Who,
     },
     /// To Stopping when empty.
-    Cutting {
-        from: Generation,
-        /// Its sessions end spread over this time.
-        over: Duration,
-    },
+    Cutting { from: Generation, closing: Closing },
     /// Gone when it is not listed any more; back to Draining if the engine refused.
     Stopping { from: Generation },
     /// To Ready by a late probe; to Draining as surplus.
@@ -133,6 +128,10 @@ impl Replica {
         self.state
     }
 
+    pub(super) fn state_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+
     /// When it entered its state, for people.
     pub(super) fn since(&self) -> SystemTime {
         self.since.wall
@@ -152,7 +151,7 @@ impl Replica {
         self.since.at
     }
 
-    fn enter(&mut self, now: Now, state: State) {
+    pub(super) fn enter(&mut self, now: Now, state: State) {
         tracing::info!(
             replica = %self.unit.name,
             id = %self.unit.id,
@@ -244,12 +243,6 @@ impl Replica {
             Verdict::Healthy | Verdict::Unproven => State::Ready,
         };
         self.enter(now, state);
-    }
-
-    pub(super) fn cut(&mut self, now: Now, next: Generation) {
-        let seconds = self.sessions().div_ceil(CUT_PER_SECOND);
-        let over = Duration::from_secs(u64::from(seconds));
-        self.enter(now, State::Cutting { from: next, over });
     }
 
     /// The proof that it may be stopped: the data plane has applied the plan that closed it, and

@@ -36,11 +36,19 @@ impl Controller {
         let Some(room) = self.room else {
             return;
         };
-        let tenants = self.tenants.values().filter(|tenant| tenant.is_scaled());
-        let wanted: u64 = tenants.map(Tenant::replicas_more).map(u64::from).sum();
         // The usual case costs no more than a sum.
-        if wanted * REPLICA <= room {
+        if self.replicas_more() * REPLICA <= room {
             return;
+        }
+        // What was asked for because workers are slow goes first, and of that what does not run yet.
+        for leave in [false, true] {
+            let tenants = self.tenants.values_mut();
+            for tenant in tenants.filter(|tenant| tenant.is_scaled()) {
+                tenant.drop_boosts(leave);
+            }
+            if self.replicas_more() * REPLICA <= room {
+                return;
+            }
         }
         let scaled = || self.tenants.values().filter(|tenant| tenant.is_scaled());
         let claims: Vec<Claim> = scaled().map(|tenant| tenant.claim(wall)).collect();
@@ -53,6 +61,11 @@ impl Controller {
         for (tenant, grant) in tenants.zip(grants) {
             tenant.limit(&grant);
         }
+    }
+
+    fn replicas_more(&self) -> u64 {
+        let scaled = self.tenants.values().filter(|tenant| tenant.is_scaled());
+        scaled.map(Tenant::replicas_more).map(u64::from).sum()
     }
 
     /// Whether the replicas for an event will be there: within the rental, within the maximum of its own services, and
@@ -131,13 +144,30 @@ impl Tenant {
             .sum()
     }
 
+    /// What counts of it when a host is shared: more while one of its events is on.
+    fn weight(&self, wall: SystemTime) -> u32 {
+        let mut events = self.scaler.policy.events.iter();
+        let event = events.any(|event| autoscaler::is_on(event, wall));
+        self.instance.scale.weight * if event { EVENT_WEIGHT } else { 1 }
+    }
+
+    /// What it holds for its weight, as a whole number that orders the same.
+    pub(super) fn held_by_weight(&self, wall: SystemTime) -> u64 {
+        u64::from(self.replicas_running()) * 1_000_000 / u64::from(self.weight(wall).max(1))
+    }
+
+    fn drop_boosts(&mut self, leave: bool) {
+        let decisions = self.services.values_mut().map(|state| &mut state.decision);
+        for decision in decisions.flatten() {
+            if decision.by_ratio.is_some() {
+                *decision = decision.clone().without_boost(leave);
+            }
+        }
+    }
+
     fn claim(&self, wall: SystemTime) -> Claim {
         let policy = &self.scaler.policy;
-        let event = policy
-            .events
-            .iter()
-            .any(|event| autoscaler::is_on(event, wall));
-        let weight = self.instance.scale.weight * if event { EVENT_WEIGHT } else { 1 };
+        let weight = self.weight(wall);
         let grows = policy.mode == ScaleMode::Auto;
         let parts = policy
             .services

@@ -5,7 +5,7 @@ use super::reach::is_probed;
 use super::replica::State;
 use super::service::ServiceState;
 use super::tenant::Tenant;
-use crate::autoscaler::{self, Decision, Direction, Kind, Observation, Policy};
+use crate::autoscaler::{self, Decision, Direction, Kind, Limit, Observation, Policy};
 use crate::config::Instance;
 use crate::config::model::{ScaleMode, Service};
 use crate::engine::Action;
@@ -18,6 +18,8 @@ pub(super) struct Orders<'a> {
     pub(super) name: &'a ServiceName,
     pub(super) service: &'a Service,
     pub(super) may_start: bool,
+    /// Why the host lets nothing start now.
+    pub(super) refused: Option<Limit>,
 }
 
 /// How one stack is scaled, and what is remembered for it.
@@ -127,7 +129,11 @@ impl ServiceState {
                 });
             if reopened.is_some() {
                 self.record(Direction::Up, present, decision, orders, now);
-            } else if orders.may_start && self.starts.allowed(now) && !self.is_stuck() {
+            } else if orders.may_start
+                && self.starts.allowed(now)
+                && !self.is_stuck()
+                && !self.is_refused(orders)
+            {
                 self.record(Direction::Up, present, decision, orders, now);
                 self.last_up = Some(now.at);
                 self.starts.ordered(now);
@@ -157,9 +163,21 @@ impl ServiceState {
         0
     }
 
+    /// Whether the host lets nothing start now; the decision then says so.
+    fn is_refused(&mut self, orders: &Orders<'_>) -> bool {
+        if let (Some(_), Some(decision)) = (orders.refused, &mut self.decision) {
+            decision.limited_by = orders.refused;
+        }
+        orders.refused.is_some()
+    }
+
     /// Whoever is to leave: one too many, or one of usher's own that never became ready.
     fn surplus(&self, now: Now, desired: u32) -> Option<ReplicaId> {
         if desired < self.crew(now).present {
+            // Who would be left might be the worse one. Where nothing is to run, nothing is left.
+            if desired > 0 && self.nobody_answers() {
+                return None;
+            }
             return self.victim().filter(|id| self.can_spare(id));
         }
         self.replicas
@@ -169,6 +187,12 @@ impl ServiceState {
                     && matches!(replica.unit.origin, Origin::Added { .. })
             })
             .map(|(id, _)| id.clone())
+    }
+
+    /// Nobody is ready, and requests go to whoever used to be.
+    fn nobody_answers(&self) -> bool {
+        self.count(|state| state == State::Ready) == 0
+            && self.count(|state| state == State::Unhealthy) > 0
     }
 
     /// Nobody is ready and somebody failed: more of the same would fail the same way.

@@ -213,7 +213,7 @@ impl Starts {
     }
 
     /// One that was ordered and is not seen yet.
-    fn unseen(&self, now: Now) -> bool {
+    pub(super) fn unseen(&self, now: Now) -> bool {
         match self.phase {
             StartPhase::Idle => false,
             StartPhase::Ordered { listed } => !listed,

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::event::{Command, Event, Now, Wish};
+use super::guard::Guard;
 use super::kept::Kept;
 use super::networks::{JOIN_SHOWS_WITHIN, NETWORK_BACKOFF};
 use super::service::ServiceState;
@@ -55,6 +56,7 @@ pub struct Controller {
     /// Memory that replicas may still take, in bytes: of the last look at the host, less what was
     /// started since. `None`: nobody knows.
     pub(super) room: Option<u64>,
+    pub(super) guard: Guard,
     reported_at: Option<Instant>,
     /// What an earlier process kept of instances that are not there yet.
     pub(super) kept: Kept,
@@ -100,6 +102,7 @@ impl Controller {
             memory: Memory::new(now),
             networks: BTreeMap::new(),
             room: None,
+            guard: Guard::default(),
             reported_at: None,
             kept: Kept::default(),
         };
@@ -225,12 +228,17 @@ impl Controller {
             let running = tenant.replicas_running();
             tenant.ledger.count(running, month, now);
         }
-        for tenant in self.tenants.values_mut() {
-            // Without the engine nothing can be started, and acting on a stale listing would be
-            // acting blindly.
-            if !frozen {
-                tenant.scale(now, next, self.engine, &mut self.room, &mut actions);
+        // Without the engine nothing can be started, and acting on a stale listing would be acting
+        // blindly.
+        if !frozen {
+            let engine = self.engine;
+            let mut allowance = self.allowance(now);
+            for tenant in self.by_turn(now.wall) {
+                tenant.scale(now, next, engine, &mut allowance, &mut actions);
             }
+            self.settle_allowance(&allowance, now);
+        }
+        for tenant in self.tenants.values_mut() {
             tenant.advance_drains(now, next, &self.report, frozen, &mut actions);
             tenant.foresee(now, unknown, self.engine);
         }

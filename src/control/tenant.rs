@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{info, warn};
 
+use super::closing::Elsewhere;
 use super::event::Now;
+use super::guard::Allowance;
 use super::ledger::Ledger;
 use super::replica::{State, Who};
-use super::room;
 use super::scaling::{Orders, Scaler};
 use super::service::{ServiceState, Wished};
 use super::step::EngineFacts;
@@ -250,13 +251,13 @@ impl Tenant {
         }
     }
 
-    /// Goes one step towards what was decided. `room` is what is left on the host.
+    /// Goes one step towards what was decided, within what may start on the host.
     pub(super) fn scale(
         &mut self,
         now: Now,
         next: Generation,
         engine: EngineFacts,
-        room: &mut Option<u64>,
+        allowance: &mut Allowance,
         actions: &mut Vec<Action>,
     ) {
         if !self.is_scaled() {
@@ -282,7 +283,8 @@ impl Tenant {
                 instance: &instance,
                 name,
                 service,
-                may_start: !quiet && has_something && room::fits_one(*room),
+                may_start: !quiet && has_something,
+                refused: allowance.refuses(decision.inputs.present),
             };
             if !state.starts.is_under_way()
                 && instance.scale.mode != ScaleMode::Recommend
@@ -295,7 +297,7 @@ impl Tenant {
                 });
             }
             let started = state.approach(now, next, &decision, &orders, actions);
-            *room = room::after(*room, started);
+            allowance.spend(started);
         }
     }
 
@@ -327,6 +329,7 @@ impl Tenant {
         let instance = Arc::clone(&self.instance);
         let off = instance.scale.mode == ScaleMode::Off;
         let in_flight = self.followers_at_work();
+        let workers = self.workers();
         let mut may_stop_follower = self.may_stop_follower(now);
         let event = instance.events.iter().any(|event| is_on(event, now.wall));
         for (name, service) in &instance.services {
@@ -334,7 +337,9 @@ impl Tenant {
                 continue;
             };
             let routed = !matches!(service.role, Role::Ratio { .. });
-            let room = state.room(instance.scale.sessions_per_replica);
+            let per_replica = instance.scale.sessions_per_replica;
+            let ready = workers.get(name).copied();
+            let mut elsewhere = Elsewhere::of(state, per_replica, event, ready);
             let busy = in_flight.get(name).is_some_and(|busy| *busy);
             let turn = state.next_to_end(now, report, &instance.name);
             let may_be_cut = state.may_be_cut(now, report, &instance.name);
@@ -386,13 +391,19 @@ impl Tenant {
                     return true;
                 }
                 let drained_for = replica.drained_for(now);
-                // An event is no time to ask people to come back.
-                let due =
-                    drained_for >= instance.drain.natural && room >= replica.sessions() && !event;
+                let due = drained_for >= instance.drain.natural && elsewhere.takes(replica);
                 let overdue = drained_for >= instance.drain.at_most;
-                let drains = matches!(replica.state(), State::Draining { .. });
-                if drains && (due || overdue) && may_be_cut.contains(id) {
-                    replica.cut(now, next);
+                if matches!(replica.state(), State::Cutting { .. }) {
+                    replica.cut_on(now, &elsewhere, overdue);
+                } else if (due || overdue) && may_be_cut.contains(id) {
+                    if !due {
+                        warn!(
+                            replica = %replica.unit.name,
+                            sessions = replica.sessions(),
+                            "has drained for too long; it is closed although the others are full or busy"
+                        );
+                    }
+                    replica.cut(now, next, &mut elsewhere);
                 }
                 true
             });
@@ -420,6 +431,15 @@ impl Tenant {
                     .count(|state| state == State::Ready);
                 Some((name.clone(), requests > 0 && requests >= followers))
             })
+            .collect()
+    }
+
+    /// How many are ready to answer for each service that others follow. Who is not rented sends
+    /// nobody back to them.
+    fn workers(&self) -> BTreeMap<ServiceName, u32> {
+        let names = self.instance.services.keys().filter(|_| self.rented);
+        names
+            .filter_map(|name| Some((name.clone(), self.workers_of(name)?)))
             .collect()
     }
 

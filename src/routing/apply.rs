@@ -23,8 +23,9 @@ const REPORTS_APART: Duration = Duration::from_millis(100);
 
 /// What has to be told when a table comes into force.
 pub trait Farewell: Send + Sync {
-    /// End the sessions of a replica, spread over this time. Telling twice changes nothing.
-    fn cut(&self, replica: &ReplicaId, over: Duration);
+    /// End the sessions of a replica but for so many, spread over this time. Telling twice changes
+    /// nothing.
+    fn cut(&self, replica: &ReplicaId, keep: u32, over: Duration);
 
     /// End the sessions of an instance that is served no more.
     fn gone(&self, instance: &crate::names::InstanceName);
@@ -60,9 +61,9 @@ impl Routes {
                 match endpoint.usage {
                     Usage::Serve => endpoint.load().reopen(),
                     Usage::Drain => endpoint.load().close(),
-                    Usage::Cut { over } => {
-                        endpoint.load().cut(now, over);
-                        farewell.cut(&endpoint.id, over);
+                    Usage::Cut { keep, over } => {
+                        endpoint.load().cut(now, keep, over);
+                        farewell.cut(&endpoint.id, keep, over);
                     }
                 }
             }
@@ -72,9 +73,9 @@ impl Routes {
                     continue;
                 };
                 load.close();
-                if let Usage::Cut { over } = leaving.usage {
-                    load.cut(now, over);
-                    farewell.cut(&leaving.id, over);
+                if let Usage::Cut { keep, over } = leaving.usage {
+                    load.cut(now, keep, over);
+                    farewell.cut(&leaving.id, keep, over);
                 }
             }
         }

@@ -41,9 +41,13 @@ impl Load {
         self.gate.close();
     }
 
-    /// Begins the time in which everything inside has to end.
-    pub(super) fn cut(&self, now: Instant, over: Duration) {
-        self.gate.cut(now, over);
+    /// Begins the time in which everything inside has to end, unless somebody is kept.
+    pub(super) fn cut(&self, now: Instant, keep: u32, over: Duration) {
+        if keep == 0 {
+            self.gate.cut(now, over);
+        } else {
+            self.gate.close();
+        }
     }
 
     /// Accepts again: demand returned before the drain was done.

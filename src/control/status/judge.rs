@@ -15,7 +15,7 @@ use super::super::tenant::{Claim, Tenant};
 use super::certificates::{judge_certificates, judge_folder};
 use super::together::judge_together;
 use super::{Level, Memory, Part, Reason};
-use crate::autoscaler::{Limit, next_event};
+use crate::autoscaler::next_event;
 use crate::config::Instance;
 use crate::config::model::{Orders, Role, Service, Threshold};
 use crate::inventory::Reach;
@@ -285,13 +285,11 @@ fn judge_service(
         let text = format!("no further replica of {name} could be started: {trouble}");
         return Some(Some((Level::Warning, text)));
     }
-    let at_max = state.decision.as_ref().filter(|decision| {
-        matches!(
-            decision.limited_by,
-            Some(Limit::Cap(_) | Limit::Host(_) | Limit::Max(_))
-        ) && decision.wanted > decision.desired
-    });
-    Some(at_max.map(|decision| {
+    let short = state
+        .decision
+        .as_ref()
+        .filter(|decision| decision.falls_short());
+    Some(short.map(|decision| {
         (
             Level::Warning,
             format!("{name} has fewer replicas than it needs: {decision}"),

@@ -490,7 +490,7 @@ impl Controller {
     ) -> ReplicaStatus {
         let deadline = match replica.state() {
             State::Draining { .. } => replica.since().checked_add(tenant.instance.drain.at_most),
-            State::Cutting { over, .. } => replica.since().checked_add(over),
+            State::Cutting { closing, .. } => Some(closing.ends),
             _ => None,
         };
         ReplicaStatus {

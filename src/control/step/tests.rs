@@ -13,6 +13,9 @@ use crate::names::{Generation, ReplicaId};
 use crate::plan::{EndpointReport, InstanceReport, Target, Usage};
 use crate::prober::Outcome;
 
+mod closing;
+mod failures;
+mod guard;
 mod operator;
 mod rests;
 mod swarm;
@@ -538,8 +541,10 @@ async fn after_its_time_a_drain_closes_what_is_left_while_others_have_room() {
     assert_eq!(edge.state("web_clone_1"), "draining");
     edge.seconds(90);
     assert_eq!(edge.state("web_clone_1"), "cutting");
-    let over = Duration::from_secs(5);
-    assert_eq!(edge.usage("web_clone_1"), Some(Usage::Cut { over }));
+    // Two in a second: ten, ten, and these.
+    let over = Duration::from_secs(3);
+    let keep = 0;
+    assert_eq!(edge.usage("web_clone_1"), Some(Usage::Cut { keep, over }));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::routing::{Farewell, Routes};
 struct Nobody;
 
 impl Farewell for Nobody {
-    fn cut(&self, _: &ReplicaId, _: Duration) {}
+    fn cut(&self, _: &ReplicaId, _: u32, _: Duration) {}
     fn gone(&self, _: &InstanceName) {}
 }
 

@@ -70,11 +70,11 @@ fn plan(generation: u64, instances: &[&Arc<InstancePlan>]) -> Plan {
 struct Heard(Mutex<Vec<String>>);
 
 impl Farewell for Heard {
-    fn cut(&self, replica: &ReplicaId, over: Duration) {
+    fn cut(&self, replica: &ReplicaId, keep: u32, over: Duration) {
         self.0
             .lock()
             .expect("lock")
-            .push(format!("cut {replica} over {over:?}"));
+            .push(format!("cut {replica} but {keep} over {over:?}"));
     }
 
     fn gone(&self, instance: &InstanceName) {
@@ -241,11 +241,14 @@ fn cuts_and_farewells_are_told() {
     let a = instance(
         "a",
         &["a.example"],
-        vec![endpoint("r1", Usage::Cut { over })],
+        vec![endpoint("r1", Usage::Cut { keep: 2, over })],
     );
     routes.apply(&plan(1, &[&a]), &heard);
     routes.apply(&plan(2, &[]), &heard);
-    assert_eq!(*heard.0.lock().expect("lock"), ["cut r1 over 3s", "gone a"]);
+    assert_eq!(
+        *heard.0.lock().expect("lock"),
+        ["cut r1 but 2 over 3s", "gone a"]
+    );
 }
 
 #[test]

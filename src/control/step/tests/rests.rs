@@ -301,7 +301,7 @@ async fn sessions_end_by_the_rules_of_drains_when_the_rental_does() {
     let usage = stack.0.usage("web_1");
     // Five a second.
     let over = Duration::from_secs(4);
-    assert_eq!(usage, Some(Usage::Cut { over }));
+    assert_eq!(usage, Some(Usage::Cut { keep: 0, over }));
 }
 
 #[tokio::test]

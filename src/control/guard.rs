@@ -1,0 +1,129 @@
+//! What protects the host from its starts: so many at a time, so many in a minute, and none while
+//! the host waits for memory.
+
+use std::collections::VecDeque;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use super::event::Now;
+use super::replica::State;
+use super::room;
+use super::service::ServiceState;
+use super::step::Controller;
+use super::tenant::Tenant;
+use crate::autoscaler::Limit;
+use crate::host::Host;
+use crate::inventory::Origin;
+
+/// So many may start at a time on the smallest of hosts.
+const LEAST_AT_ONCE: u32 = 2;
+/// More starts than these in a minute come from a configuration that nobody has thought through.
+const PER_MINUTE: u32 = 20;
+const MINUTE: Duration = Duration::from_secs(60);
+/// Hundredths of the time that somebody waits for memory. With more, one more makes all slower.
+const PRESSURE: u32 = 10;
+
+/// When starts were ordered, lately.
+#[derive(Debug, Default)]
+pub(super) struct Guard {
+    ordered: VecDeque<Instant>,
+}
+
+/// What may be started at one moment.
+pub(super) struct Allowance {
+    room: Option<u64>,
+    at_once: u32,
+    starting: u32,
+    in_minute: u32,
+    /// Hundredths, if it is too much.
+    pressure: Option<u32>,
+}
+
+impl Guard {
+    fn allow(&mut self, host: &Host, room: Option<u64>, starting: u32, now: Instant) -> Allowance {
+        let old = |at: &Instant| now.duration_since(*at) >= MINUTE;
+        while self.ordered.front().is_some_and(old) {
+            self.ordered.pop_front();
+        }
+        let pressure = host.memory_pressure.map(hundredths);
+        Allowance {
+            room,
+            at_once: (host.cores.unwrap_or_default() / 2).max(LEAST_AT_ONCE),
+            starting,
+            in_minute: u32::try_from(self.ordered.len()).unwrap_or(u32::MAX),
+            pressure: pressure.filter(|pressure| *pressure >= PRESSURE),
+        }
+    }
+}
+
+impl Allowance {
+    /// Why no further replica of a service may be started, if so. `present`: those it has.
+    pub(super) fn refuses(&self, present: u32) -> Option<Limit> {
+        if let Some(pressure) = self.pressure {
+            Some(Limit::Pressure(pressure))
+        } else if !room::fits_one(self.room) {
+            Some(Limit::Host(present))
+        } else if self.in_minute >= PER_MINUTE {
+            Some(Limit::PerMinute(PER_MINUTE))
+        } else {
+            (self.starting >= self.at_once).then_some(Limit::AtOnce(self.at_once))
+        }
+    }
+
+    /// So many more were ordered.
+    pub(super) fn spend(&mut self, starts: u32) {
+        self.room = room::after(self.room, starts);
+        self.starting += starts;
+        self.in_minute += starts;
+    }
+}
+
+impl Controller {
+    pub(super) fn allowance(&mut self, now: Now) -> Allowance {
+        let services = self.tenants.values().flat_map(|one| one.services.values());
+        let starting = services.map(|state| state.starting(now)).sum();
+        self.guard.allow(&self.host, self.room, starting, now.at)
+    }
+
+    /// Remembers what was started of an allowance.
+    pub(super) fn settle_allowance(&mut self, left: &Allowance, now: Now) {
+        self.room = left.room;
+        let known = u32::try_from(self.guard.ordered.len()).unwrap_or(u32::MAX);
+        let new = left.in_minute.saturating_sub(known);
+        self.guard.ordered.extend((0..new).map(|_| now.at));
+    }
+
+    /// Everybody, in the order in which they may start something: who holds the least for its
+    /// weight comes first, and among equals whose last start is the longest ago.
+    pub(super) fn by_turn(&mut self, wall: SystemTime) -> Vec<&mut Tenant> {
+        let mut tenants: Vec<&mut Tenant> = self.tenants.values_mut().collect();
+        tenants.sort_by_cached_key(|tenant| {
+            let started = tenant.services.values().filter_map(|state| state.last_up);
+            (tenant.held_by_weight(wall), started.max())
+        });
+        tenants
+    }
+}
+
+impl ServiceState {
+    /// Those that start on the host at this moment, whoever has ordered them.
+    fn starting(&self, now: Now) -> u32 {
+        let starts = |replica: &&super::replica::Replica| {
+            let managed = replica.unit.origin != Origin::Fixed;
+            managed && replica.state() == State::Starting && replica.is_reachable()
+        };
+        let count = self.replicas.values().filter(starts).count();
+        u32::try_from(count).unwrap_or(u32::MAX) + u32::from(self.starts.unseen(now))
+    }
+}
+
+fn hundredths(share: f64) -> u32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share is no more than 1, and `as` saturates"
+    )]
+    let hundredths = (share * 100.0) as u32;
+    hundredths
+}

@@ -1,0 +1,277 @@
+//! The host is protected from what its stacks start.
+
+use super::*;
+use crate::plan::SessionTotals;
+
+/// Many stacks of one web each on one host, under an engine that starts what it is told. What it
+/// started stays in its start until somebody says that it is ready.
+struct Crowd {
+    edge: Edge,
+    webs: BTreeMap<String, Vec<Unit>>,
+}
+
+impl Crowd {
+    fn new(names: &[&str]) -> Self {
+        let tables = names.iter().map(|name| {
+            format!(
+                "[[instance]]\nname = \"{name}\"\ndomains = [\"{name}.example.org\"]\n\
+                 [instance.scale]\nsessions-per-replica = 100\n\
+                 [instance.service.web]\nrole = \"sessions\"\nport = 8000\nprobe = \"/\"\nmax = 16\n"
+            )
+        });
+        let webs = names.iter().map(|name| {
+            let first = unit(&format!("{name}_1"), Origin::Declared { number: 1 });
+            ((*name).to_owned(), vec![first])
+        });
+        let mut crowd = Self {
+            webs: webs.collect(),
+            edge: Edge::new(&tables.collect::<String>()),
+        };
+        crowd.list();
+        crowd.all_ready();
+        crowd.edge.settle();
+        crowd
+    }
+
+    fn list(&mut self) {
+        let stacks = self.webs.iter().map(|(name, units)| {
+            let services = BTreeMap::from([("web".parse().expect("name"), units.clone())]);
+            let stack = Stack {
+                services,
+                ..Stack::default()
+            };
+            (name.parse().expect("name"), stack)
+        });
+        let inventory = Inventory {
+            stacks: stacks.collect(),
+            ..Inventory::default()
+        };
+        self.edge.list_this(Some(inventory), None);
+    }
+
+    fn all_ready(&mut self) {
+        let units = self.webs.values().flatten();
+        let names: Vec<String> = units.map(|unit| unit.name.clone()).collect();
+        for name in names {
+            self.edge.probe(&name, true);
+        }
+    }
+
+    /// A second passes. Returns the stacks that something was started of.
+    fn second(&mut self) -> Vec<String> {
+        let mut started = Vec::new();
+        for action in self.edge.tick() {
+            let Action::Start { stack, .. } = &action else {
+                panic!("unexpected: {action}");
+            };
+            let name = stack.as_str().to_owned();
+            let units = self.webs.get_mut(&name).expect("known");
+            let number = u32::try_from(units.len()).expect("few") + 1;
+            let mut made = unit(&format!("{name}_{number}"), Origin::Added { number });
+            made.since = self.edge.now.wall;
+            units.push(made);
+            started.push(name);
+            self.list();
+            let result = Ok(());
+            self.edge.take(Event::Acted(Acted { action, result }));
+        }
+        started
+    }
+
+    fn host(&mut self, host: Host) {
+        self.edge.take(Event::Host(host));
+    }
+
+    fn limited_by(&mut self, instance: usize) -> Option<String> {
+        let status = self.edge.controller.status(self.edge.now);
+        status.instances[instance].services[0].limited_by.clone()
+    }
+}
+
+#[tokio::test]
+async fn so_many_start_at_a_time_and_stacks_take_turns() {
+    let mut crowd = Crowd::new(&["alpha", "beta", "gamma", "omega"]);
+    crowd.host(Host {
+        cores: Some(6),
+        ..Host::default()
+    });
+    for name in ["alpha_1", "beta_1", "gamma_1", "omega_1"] {
+        crowd.edge.sessions.insert(name.to_owned(), 290);
+    }
+    assert_eq!(crowd.second(), ["alpha", "beta", "gamma"]);
+    assert_eq!(crowd.second(), [""; 0], "three are under way");
+    assert_eq!(
+        crowd.limited_by(3).as_deref(),
+        Some("starts at a time"),
+        "omega waits for its turn"
+    );
+    let status = crowd.edge.controller.status(crowd.edge.now);
+    assert_eq!(status.instances[3].status, Level::Healthy, "it soon will");
+
+    crowd.all_ready();
+    assert_eq!(crowd.second()[0], "omega", "who holds the least is next");
+    crowd.all_ready();
+    let rest = crowd.second();
+    crowd.all_ready();
+    assert_eq!(rest.len() + crowd.second().len(), 2);
+    crowd.all_ready();
+    assert_eq!(crowd.second(), [""; 0]);
+    let counts: Vec<usize> = crowd.webs.values().map(Vec::len).collect();
+    assert_eq!(counts, [3, 3, 3, 3], "everybody has what it needs");
+}
+
+#[tokio::test]
+async fn a_replica_that_fails_to_start_gives_its_place_back() {
+    let mut crowd = Crowd::new(&["alpha", "beta", "gamma"]);
+    for name in ["alpha_1", "beta_1", "gamma_1"] {
+        crowd.edge.sessions.insert(name.to_owned(), 190);
+    }
+    assert_eq!(
+        crowd.second(),
+        ["alpha", "beta"],
+        "two at least, whatever the host"
+    );
+    let later: Vec<_> = (0..58).flat_map(|_| crowd.second()).collect();
+    assert_eq!(later, [""; 0]);
+    let later: Vec<_> = (0..3).flat_map(|_| crowd.second()).collect();
+    assert_eq!(later, ["gamma"]);
+}
+
+#[tokio::test]
+async fn no_more_than_twenty_start_in_a_minute_and_the_rest_follows() {
+    let text = CONFIG.replace("ratio = 2.0", "ratio = 30.0\nmax = 60");
+    let mut edge = Edge::new(&text);
+    edge.units = Edge::running().units;
+    edge.list();
+    edge.probe("web_1", true);
+    edge.sessions.insert("web_1".into(), 50);
+    assert_eq!(edge.seconds(59).len(), 20);
+    let own = edge.controller.status(edge.now).instances[0].clone();
+    let worker = &own.services[1];
+    assert_eq!(worker.limited_by.as_deref(), Some("starts per minute"));
+    let told = "; no more than 20 start on the host in a minute";
+    assert!(
+        own.reasons.iter().any(|reason| reason.text.ends_with(told)),
+        "{:?}",
+        own.reasons
+    );
+    assert_eq!(edge.seconds(30).len(), 8, "thirty in all");
+}
+
+#[tokio::test]
+async fn while_the_host_waits_for_memory_nothing_starts() {
+    let mut crowd = Crowd::new(&["alpha"]);
+    crowd.edge.sessions.insert("alpha_1".into(), 290);
+    let pressed = |share| Host {
+        memory_pressure: Some(share),
+        ..Host::default()
+    };
+    crowd.host(pressed(0.124));
+    assert_eq!(crowd.second(), [""; 0]);
+    assert_eq!(crowd.limited_by(0).as_deref(), Some("memory pressure"));
+    let own = crowd.edge.controller.status(crowd.edge.now).instances[0].clone();
+    let told = "the host waits for memory 12 % of the time, and nothing starts until that is over";
+    assert!(own.reasons[0].text.ends_with(told), "{:?}", own.reasons);
+    assert_eq!(own.status, Level::Warning);
+    crowd.host(pressed(0.09));
+    assert_eq!(crowd.second(), ["alpha"]);
+}
+
+fn since_1970(now: Now) -> u64 {
+    let since = now.wall.duration_since(SystemTime::UNIX_EPOCH);
+    since.expect("later").as_secs()
+}
+
+/// A second in which the replicas of congress say that it is too much.
+pub(super) fn overloaded_second(edge: &mut Edge) -> Vec<Action> {
+    edge.now.at += Duration::from_secs(1);
+    edge.now.wall += Duration::from_secs(1);
+    edge.report();
+    let mut report = Report::clone(&edge.controller.report);
+    let own = report.instances.get_mut("congress").expect("served");
+    let totals = SessionTotals {
+        overloaded: since_1970(edge.now),
+        ..SessionTotals::default()
+    };
+    own.services.insert("web".parse().expect("name"), totals);
+    edge.take(Event::Report(Arc::new(report)));
+    edge.decide()
+}
+
+fn overloaded(edge: &mut Edge, seconds: u32) -> Vec<String> {
+    let mut all = Vec::new();
+    for _ in 0..seconds {
+        for action in overloaded_second(edge) {
+            all.push(words(&action));
+            edge.carry_out(action);
+        }
+    }
+    all
+}
+
+fn worker_limit(edge: &mut Edge) -> Option<String> {
+    let status = edge.controller.status(edge.now);
+    let mut instances = status.instances.into_iter();
+    let congress = instances.find(|one| one.name == "congress");
+    congress.expect("congress").services[1].limited_by.clone()
+}
+
+#[tokio::test]
+async fn on_a_full_host_boosts_are_not_started_before_what_sessions_need() {
+    let mut edge = Edge::running();
+    edge.sessions.insert("web_1".into(), 90);
+    edge.seconds(61);
+    // Half as many workers again as the ratio.
+    assert_eq!(overloaded(&mut edge, 5), ["start worker"]);
+    // Another web is needed, with its workers; there is room for two of them.
+    memory(&mut edge, 2);
+    edge.sessions.insert("web_1".into(), 150);
+    let first = overloaded_second(&mut edge);
+    assert_eq!(
+        worker_limit(&mut edge).as_deref(),
+        Some("host memory (boost)")
+    );
+    first.into_iter().for_each(|action| edge.carry_out(action));
+    overloaded(&mut edge, 20);
+    let counts = ["web", "worker"].map(|name| edge.units[name].len());
+    assert_eq!(counts, [2, 4], "as the ratio says");
+}
+
+#[tokio::test]
+async fn on_a_full_host_a_boosted_worker_leaves_for_another_stack() {
+    let assembly = "[[instance]]\nname = \"assembly\"\ndomains = [\"assembly.example.org\"]\n\
+                    [instance.scale]\nsessions-per-replica = 100\n\
+                    [instance.service.web]\nrole = \"sessions\"\nport = 8000\nprobe = \"/\"\n";
+    let mut edge = Edge::new(&format!("{CONFIG}{assembly}"));
+    edge.units = Edge::running().units;
+    edge.list();
+    edge.probe("web_1", true);
+    edge.sessions.insert("web_1".into(), 90);
+    edge.seconds(61);
+    assert_eq!(overloaded(&mut edge, 5), ["start worker"]);
+
+    let mut inventory = edge.inventory();
+    let web = unit("assembly_1", Origin::Declared { number: 1 });
+    let services = BTreeMap::from([("web".parse().expect("name"), vec![web])]);
+    let stack = Stack {
+        services,
+        ..Stack::default()
+    };
+    inventory
+        .stacks
+        .insert("assembly".parse().expect("name"), stack);
+    edge.list_this(Some(inventory), None);
+    edge.probe("assembly_1", true);
+    overloaded_second(&mut edge);
+    edge.sessions.insert("assembly_1".into(), 150);
+    memory(&mut edge, 0);
+    let ordered: Vec<String> = (0..5)
+        .flat_map(|_| overloaded_second(&mut edge))
+        .map(|action| words(&action))
+        .collect();
+    assert_eq!(
+        ordered,
+        ["stop worker_clone_1"],
+        "and no more than the boost"
+    );
+}
