@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
-use crate::admin::{self, ControlSocket, Levers, View};
+use crate::admin::{self, ControlSocket, Levers, Tails, View};
 use crate::alerts;
 use crate::certs;
 use crate::config::watch::Current;
@@ -300,11 +300,13 @@ pub async fn start(
         "admin::feed",
         Arc::clone(&feed).run(status_rx.clone(), going.clone()),
     );
+    let logs = Logs::new(Arc::clone(&ports.engine));
     let view = View {
         status: status_rx.clone(),
         reports: report_rx.clone(),
         feed,
         orders,
+        tails: Tails::new(logs.clone()),
         panics: ports.panics,
         shutdown: accepting.clone(),
     };
@@ -319,7 +321,6 @@ pub async fn start(
             .filter_map(|socket| socket.local_addr().ok())
             .collect()
     };
-    let logs = Logs::new(Arc::clone(&ports.engine));
     let mut running = Running {
         http: addresses(&http),
         https: addresses(&https),

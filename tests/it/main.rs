@@ -18,6 +18,7 @@ mod acme_schedule;
 mod admin;
 mod admin_access;
 mod admin_events;
+mod admin_output;
 mod admin_stats;
 mod admission;
 mod alerts;
