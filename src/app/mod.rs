@@ -253,10 +253,11 @@ pub async fn start(
     let controller = Controller::new(config_rx.borrow().clone(), ports.engine_facts, now());
     let (status_tx, status_rx) = watch::channel(Arc::new(first_status(controller)));
     let kept_at = kept::path(&config.state_dir);
+    let (unkept_tx, unkept_rx) = watch::channel(None);
     let (kept_tx, kept_rx) = watch::channel(Arc::default());
     tasks.spawn(
         "app::kept",
-        kept::follow(kept_at.clone(), kept_rx, going.clone()),
+        kept::follow(kept_at.clone(), kept_rx, unkept_tx, going.clone()),
     );
     let (undelivered_tx, undelivered_rx) = watch::channel(alerts::Undelivered::default());
     let doors = Doors {
@@ -266,6 +267,7 @@ pub async fn start(
         certificates: certificate_rx,
         undelivered: undelivered_rx,
         exports: export_rx,
+        unkept: unkept_rx,
         host: host_rx,
         outcomes: outcome_rx,
         acted: acted_rx,
