@@ -96,3 +96,32 @@ pub(super) async fn follow(
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shutdown;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_kept_is_said_and_kept_as_soon_as_it_can_be() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = folder.path().join("state");
+        // A file where the folder should be.
+        std::fs::write(&state, "").expect("written");
+        let (kept, keeping) = watch::channel(Arc::new(Kept::default()));
+        let (unkept, mut why) = watch::channel(None);
+        let (_trigger, going) = shutdown::channel();
+        let task = tokio::spawn(follow(path(&state), keeping, unkept, going));
+        kept.send_replace(Arc::default());
+        let told = why.wait_for(Option::is_some).await.expect("told").clone();
+        let told = told.unwrap_or_default();
+        assert!(told.contains("state/control.json"), "{told}");
+        std::fs::remove_file(&state).expect("removed");
+        std::fs::create_dir(&state).expect("made");
+        // Nobody asks for anything meanwhile.
+        why.wait_for(Option::is_none).await.expect("told");
+        assert!(path(&state).exists());
+        drop(kept);
+        task.await.expect("ended");
+    }
+}

@@ -36,6 +36,7 @@ mod docker_deploys;
 mod docker_discovery;
 mod docker_rests;
 mod docker_scaling;
+mod docker_status;
 mod docker_swarm;
 mod encoding;
 mod endurance;

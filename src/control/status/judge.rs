@@ -310,12 +310,17 @@ fn judge_absent(
     if state.laid_down && state.coming {
         return Some(Some((Level::Warning, format!("{name} is starting"))));
     }
+    let needed = tenant
+        .instance
+        .depends
+        .values()
+        .flatten()
+        .any(|needs| needs == name);
     if !state.ended.is_empty() && state.ended.iter().all(|(_, code)| *code == 0) {
-        // A one-shot service that did its work, or one that its operator stopped in peace.
-        return match service.role {
-            Role::Fixed => Some(None),
-            _ => Some(Some((Level::Critical, format!("{name} was stopped")))),
-        };
+        // Whoever does his work once and ends is asked for nothing afterwards. A database that is
+        // stopped ends with 0 too, and is missed.
+        let once = service.role == Role::Fixed && !needed && service.probe.is_none();
+        return Some((!once).then(|| (Level::Critical, format!("{name} was stopped"))));
     }
     if let Some((container, code)) = state.ended.first() {
         let text = format!("{container} ended with exit code {code}");
@@ -327,12 +332,6 @@ fn judge_absent(
             format!("{name} does not start: {trouble}"),
         )));
     }
-    let needed = tenant
-        .instance
-        .depends
-        .values()
-        .flatten()
-        .any(|needs| needs == name);
     match (&service.role, service.expected) {
         (Role::Fixed, false) => None,
         (Role::Fixed, true) if !needed && tenant.stack_exists => Some(Some((

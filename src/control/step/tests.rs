@@ -15,6 +15,7 @@ use crate::prober::Outcome;
 
 mod operator;
 mod rests;
+mod rules;
 mod swarm;
 
 const CONFIG: &str = r#"
