@@ -3,7 +3,7 @@
 //! What there is already is merged by its moments; what comes later is passed on as it comes, that
 //! of replicas that start meanwhile included.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -35,6 +35,14 @@ pub struct Printed {
     pub line: Line,
 }
 
+/// The end of what replicas have printed, and what they print from then on.
+pub struct Tail {
+    /// The oldest first.
+    pub lines: VecDeque<Printed>,
+    /// Without an end: replicas that start later are found.
+    pub more: BoxStream<'static, Printed>,
+}
+
 /// Reads what replicas print.
 #[derive(Clone, Debug)]
 pub struct Logs {
@@ -52,32 +60,12 @@ impl Logs {
     /// A sentence for the operator: there is no such service or replica, or the engine does not
     /// tell.
     pub async fn read(&self, wish: Wish) -> Result<BoxStream<'static, Printed>, String> {
-        let printers = self.printers(&wish).await.map_err(|error| chain(&error))?;
-        if printers.is_empty() {
-            return Err(self.nobody(&wish).await);
-        }
+        let printers = self.who(&wish).await?;
         // What is older is merged, what is younger is followed, and nothing is told twice.
         let begin = now();
         let follow = wish.span.follow;
-        let mut old = Vec::new();
-        for printer in &printers {
-            let span = Span {
-                follow: false,
-                ..wish.span
-            };
-            let lines = self.lines_of(printer, span).await.map_err(|error| {
-                format!(
-                    "no output of {} can be had: {}",
-                    printer.name,
-                    chain(&error)
-                )
-            })?;
-            let before =
-                move |printed: &Printed| std::future::ready(!follow || printed.line.at < begin);
-            old.push(lines.take_while(before).boxed());
-        }
         let word = wish.word.clone();
-        let mut all = merge(old);
+        let mut all = self.old(&wish, &printers, follow.then_some(begin)).await?;
         if follow {
             all = all
                 .chain(self.clone().followed(wish, begin, printers))
@@ -91,6 +79,78 @@ impl Logs {
                 std::future::ready(found)
             })
             .boxed())
+    }
+
+    /// The youngest `most` lines of one replica or of all together, and then what comes.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    pub async fn tail(
+        &self,
+        stack: StackName,
+        replica: Option<String>,
+        most: usize,
+    ) -> Result<Tail, String> {
+        let wish = Wish {
+            stack,
+            service: None,
+            replica,
+            span: Span {
+                since: None,
+                follow: true,
+                last: Some(most),
+            },
+            word: None,
+        };
+        let printers = self.who(&wish).await?;
+        let begin = now();
+        let mut old = self.old(&wish, &printers, Some(begin)).await?;
+        let mut lines = VecDeque::with_capacity(most);
+        while let Some(printed) = old.next().await {
+            if lines.len() == most {
+                lines.pop_front();
+            }
+            lines.push_back(printed);
+        }
+        let more = self.clone().followed(wish, begin, printers);
+        Ok(Tail { lines, more })
+    }
+
+    /// Those whose output it is; at least one.
+    async fn who(&self, wish: &Wish) -> Result<Vec<Printer>, String> {
+        let printers = self.printers(wish).await.map_err(|error| chain(&error))?;
+        if printers.is_empty() {
+            return Err(self.nobody(wish).await);
+        }
+        Ok(printers)
+    }
+
+    /// What they have printed already, merged.
+    async fn old(
+        &self,
+        wish: &Wish,
+        printers: &[Printer],
+        before: Option<SystemTime>,
+    ) -> Result<BoxStream<'static, Printed>, String> {
+        let mut old = Vec::new();
+        for printer in printers {
+            let span = Span {
+                follow: false,
+                ..wish.span
+            };
+            let lines = self.lines_of(printer, span).await.map_err(|error| {
+                format!(
+                    "no output of {} can be had: {}",
+                    printer.name,
+                    chain(&error)
+                )
+            })?;
+            let early = move |printed: &Printed| {
+                std::future::ready(before.is_none_or(|before| printed.line.at < before))
+            };
+            old.push(lines.take_while(early).boxed());
+        }
+        Ok(merge(old))
     }
 
     async fn printers(&self, wish: &Wish) -> Result<Vec<Printer>, EngineError> {
@@ -118,6 +178,10 @@ impl Logs {
             return format!("the stack {stack} has no replica, and none that ended; is it up?");
         }
         let Some(service) = &wish.service else {
+            if let Some(replica) = &wish.replica {
+                let names = known(all.iter().map(|one| one.name.as_str()).collect());
+                return format!("the stack {stack} has no replica `{replica}`; it has {names}");
+            }
             return format!("the stack {stack} has printed nothing");
         };
         let of_service = all.iter().filter(|one| one.service.as_str() == service);
@@ -208,6 +272,7 @@ impl Following {
             let span = Span {
                 since: Some(self.since),
                 follow: true,
+                last: self.wish.span.last,
             };
             if let Ok(lines) = self.logs.lines_of(&printer, span).await {
                 self.known.insert(printer.id.clone());

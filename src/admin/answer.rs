@@ -85,6 +85,19 @@ pub(super) fn stream(mut records: mpsc::Receiver<Bytes>) -> Answer {
     pieces("text/event-stream", records)
 }
 
+/// As [`stream`], with events of another source among them; it ends with the records.
+pub(super) fn stream_with(
+    mut records: mpsc::Receiver<Bytes>,
+    others: BoxStream<'static, Bytes>,
+) -> Answer {
+    let records = stream::poll_fn(move |ctx| records.poll_recv(ctx));
+    let ending = records.map(Some).chain(stream::iter([None]));
+    let both = stream::select(ending, others.map(Some));
+    let until_the_end = both.take_while(|bytes| std::future::ready(bytes.is_some()));
+    let bytes = until_the_end.filter_map(std::future::ready);
+    pieces("text/event-stream", bytes)
+}
+
 /// What comes piece by piece, until there is no more or whoever asked has gone.
 pub(super) fn pieces(
     kind: &'static str,

@@ -213,7 +213,7 @@ fn sample(instance: &InstanceStatus, rate: f32) -> Sample {
 }
 
 /// One server-sent event (HTML §9.2.5). JSON has no line breaks, so its data is one line.
-fn record(event: &str, id: Option<u64>, data: &[u8]) -> Bytes {
+pub(super) fn record(event: &str, id: Option<u64>, data: &[u8]) -> Bytes {
     let mut text = Vec::with_capacity(data.len() + 48);
     if let Some(id) = id {
         text.extend_from_slice(format!("id: {id}\n").as_bytes());

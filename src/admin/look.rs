@@ -6,16 +6,20 @@ use std::sync::PoisonError;
 
 use http::{Method, Request, StatusCode};
 
-use super::answer::{Answer, answer, json, not_found, page, refused, stream, text};
+use super::answer::{Answer, answer, json, not_found, page, refused, stream, stream_with, text};
 use super::feed::decisions_in;
 use super::history::Shown;
+use super::page::output::is_name;
 use super::page::{POLICY, instance_document, overview_document};
 use super::scope::Scope;
 use super::snapshot::{Rendered, Topic};
+use super::tail::Choice;
 use super::{View, errors, metrics, readiness, sessions};
+use crate::control::Status;
+use crate::control::status::InstanceStatus;
 
 /// Answers what may be seen.
-pub(super) fn look<B>(request: &Request<B>, view: &View, scope: &Scope) -> Answer {
+pub(super) async fn look<B: Sync>(request: &Request<B>, view: &View, scope: &Scope) -> Answer {
     if *request.method() != Method::GET && *request.method() != Method::HEAD {
         return text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
     }
@@ -51,7 +55,7 @@ pub(super) fn look<B>(request: &Request<B>, view: &View, scope: &Scope) -> Answe
         "/stats" => json(&*scope.status(&view.status.borrow())),
         path => {
             if let Some(name) = path.strip_prefix("/instance/") {
-                return of(name, view, scope, |_| instance_page(view, scope, name));
+                return instance_page(view, scope, name, query.replica()).await;
             }
             let Some(rest) = path.strip_prefix("/stats/") else {
                 return not_found();
@@ -78,16 +82,33 @@ fn of(
     name: &str,
     view: &View,
     scope: &Scope,
-    tell: impl FnOnce(&crate::control::status::InstanceStatus) -> Answer,
+    tell: impl FnOnce(&InstanceStatus) -> Answer,
 ) -> Answer {
-    if !scope.includes(name) {
-        return refused(StatusCode::FORBIDDEN);
-    }
     let status = Arc::clone(&view.status.borrow());
-    match status.instances.iter().find(|known| known.name == name) {
-        Some(instance) => tell(instance),
-        None => text(StatusCode::NOT_FOUND, "no such instance\n"),
+    match find(name, &status, scope) {
+        Ok(instance) => tell(instance),
+        Err(refusal) => refusal,
     }
+}
+
+fn find<'s>(name: &str, status: &'s Status, scope: &Scope) -> Result<&'s InstanceStatus, Answer> {
+    if !scope.includes(name) {
+        return Err(refused(StatusCode::FORBIDDEN));
+    }
+    let found = status.instances.iter().find(|known| known.name == name);
+    found.ok_or_else(|| text(StatusCode::NOT_FOUND, "no such instance\n"))
+}
+
+/// Whose output the page of an instance shows.
+fn choice(name: &str, replica: Option<&str>, view: &View, scope: &Scope) -> Result<Choice, Answer> {
+    let status = Arc::clone(&view.status.borrow());
+    let stack = find(name, &status, scope)?.stack.parse();
+    // What has a status has a stack with a name.
+    let stack = stack.map_err(|_| not_found())?;
+    Ok(Choice {
+        stack,
+        replica: replica.map(ToOwned::to_owned),
+    })
 }
 
 fn status_page(view: &View, scope: &Scope, all: bool) -> Answer {
@@ -100,17 +121,21 @@ fn status_page(view: &View, scope: &Scope, all: bool) -> Answer {
     })
 }
 
-fn instance_page(view: &View, scope: &Scope, name: &str) -> Answer {
-    debug_assert!(scope.includes(name));
+async fn instance_page(view: &View, scope: &Scope, name: &str, replica: Option<&str>) -> Answer {
+    let choice = match choice(name, replica, view, scope) {
+        Ok(choice) => choice,
+        Err(refusal) => return refusal,
+    };
+    let tail = view.tails.now(&choice).await;
     document(view, &Topic::Instance(name.into()), |pieces, status| {
-        instance_document(pieces, status, name)
+        instance_document(pieces, status, name, replica, &tail)
     })
 }
 
 fn document(
     view: &View,
     topic: &Topic,
-    write: impl FnOnce(&super::page::Pieces, &crate::control::Status) -> String,
+    write: impl FnOnce(&super::page::Pieces, &Status) -> String,
 ) -> Answer {
     let snapshot = view.feed.snapshot();
     match &*snapshot.view(topic, &view.feed.sources) {
@@ -124,26 +149,32 @@ fn document(
 }
 
 fn events(view: &View, scope: &Scope, query: &Query<'_>) -> Answer {
-    let instance = query.fields.get("instance").copied();
-    let topic = match (query.fields.get("view").copied(), instance) {
-        (None, None) => Topic::Stats(scope.clone()),
-        (Some("page"), Some(name)) if scope.includes(name) => {
-            let status = view.status.borrow();
-            if !status.instances.iter().any(|known| known.name == name) {
-                return text(StatusCode::NOT_FOUND, "no such instance\n");
+    let field = |name| query.fields.get(name).copied();
+    let mut output = None;
+    let topic = match (field("view"), field("instance"), query.replica()) {
+        (None, None, None) => Topic::Stats(scope.clone()),
+        (Some(shown @ ("output" | "page")), Some(name), replica) => {
+            if shown == "page" && replica.is_some() {
+                return text(StatusCode::BAD_REQUEST, "unknown query\n");
+            }
+            match choice(name, replica, view, scope) {
+                Ok(choice) => output = (shown == "output").then_some(choice),
+                Err(refusal) => return refusal,
             }
             Topic::Instance(name.into())
         }
-        (Some("page"), Some(_)) => return refused(StatusCode::FORBIDDEN),
-        (Some("page" | "all"), None) => Topic::Overview {
+        (Some("page" | "all"), None, None) => Topic::Overview {
             scope: scope.clone(),
             all: query.is("view", "all"),
         },
         _ => return text(StatusCode::BAD_REQUEST, "unknown query\n"),
     };
-    match view.feed.watch(&topic) {
-        Some(records) => stream(records),
-        None => text(StatusCode::SERVICE_UNAVAILABLE, "too many watch already\n"),
+    let Some(records) = view.feed.watch(&topic) else {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "too many watch already\n");
+    };
+    match output {
+        Some(choice) => stream_with(records, view.tails.follow(choice)),
+        None => stream(records),
     }
 }
 
@@ -157,7 +188,8 @@ impl<'r> Query<'r> {
     fn parse(path: &str, query: Option<&'r str>) -> Option<Self> {
         let known: &[&str] = match path {
             "/" => &["show"],
-            "/events" => &["instance", "view"],
+            "/events" => &["instance", "replica", "view"],
+            path if path.starts_with("/instance/") => &["replica"],
             _ => &[],
         };
         let mut fields = BTreeMap::new();
@@ -168,7 +200,14 @@ impl<'r> Query<'r> {
             }
         }
         let unknown = fields.get("show").is_some_and(|show| *show != "all");
-        (!unknown).then_some(Self { fields })
+        let nobody = fields
+            .get("replica")
+            .is_some_and(|replica| !is_name(replica));
+        (!unknown && !nobody).then_some(Self { fields })
+    }
+
+    fn replica(&self) -> Option<&'r str> {
+        self.fields.get("replica").copied()
     }
 
     fn is(&self, name: &str, value: &str) -> bool {
@@ -185,6 +224,7 @@ mod tests {
         let good = |path, query| Query::parse(path, query).is_some();
         assert!(good("/", None) && good("/", Some("show=all")));
         assert!(good("/events", Some("view=page&instance=congress")));
+        assert!(good("/instance/congress", Some("replica=congress_web_1")));
         for (path, query) in [
             ("/", "show=none"),
             ("/", "show"),
@@ -193,6 +233,9 @@ mod tests {
             ("/stats", "show=all"),
             ("/metrics", "name[]=x"),
             ("/events", "view=page&view=all"),
+            ("/instance/congress", "replica="),
+            ("/instance/congress", "replica=a%20b"),
+            ("/instance/congress", "view=output"),
         ] {
             assert!(!good(path, Some(query)), "{path}?{query}");
         }

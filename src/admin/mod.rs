@@ -29,6 +29,7 @@ mod server;
 mod sessions;
 mod snapshot;
 mod socket;
+mod tail;
 mod tls;
 mod tokens;
 
@@ -37,6 +38,7 @@ pub use self::command::{Done, Levers, Order};
 pub use self::feed::Feed;
 pub use self::output::{OutputLine, OutputRequest};
 pub use self::socket::ControlSocket;
+pub use self::tail::Tails;
 
 use self::command::command;
 use self::look::look;
@@ -56,6 +58,7 @@ pub struct View {
     pub reports: watch::Receiver<Arc<Report>>,
     pub feed: Arc<Feed>,
     pub orders: Arc<OrderCounters>,
+    pub tails: Tails,
     /// Panics of the whole process.
     pub panics: &'static AtomicU64,
     pub shutdown: Shutdown,
@@ -68,7 +71,7 @@ pub async fn serve(listener: TcpListener, access: Arc<Access>, view: View, shutd
         let (view, access) = (view.clone(), Arc::clone(&access));
         async move {
             match access.admit(request.headers(), visitor) {
-                Ok(scope) => look(&request, &view, &scope),
+                Ok(scope) => look(&request, &view, &scope).await,
                 Err(refusal) => refusal.answer(),
             }
         }
@@ -90,7 +93,7 @@ pub async fn serve_control(
             match (request.method(), request.uri().path()) {
                 (&Method::POST, "/command") => command(request, &levers).await,
                 (&Method::POST, "/logs") => output(request, &view, &logs).await,
-                _ => look(&request, &view, &Scope::All),
+                _ => look(&request, &view, &Scope::All).await,
             }
         }
     };

@@ -92,6 +92,7 @@ pub(super) async fn output(request: Request<Incoming>, view: &View, logs: &Logs)
         span: Span {
             since,
             follow: asked.follow,
+            last: None,
         },
         word: asked.word,
     };

@@ -3,14 +3,19 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task;
+use tokio::time::sleep;
 use tracing::warn;
 
 use crate::control::Kept;
 use crate::durable;
 use crate::shutdown::Shutdown;
+
+/// Until it is tried again to keep what could not be kept.
+const AGAIN: Duration = Duration::from_secs(10);
 
 pub(super) fn path(state_dir: &Path) -> PathBuf {
     state_dir.join("control.json")
@@ -45,19 +50,27 @@ fn forgotten(path: &Path, error: &dyn std::error::Error) {
     );
 }
 
-/// Keeps what changes, until shutdown.
+/// Keeps what changes, until shutdown. `unkept`: why that cannot be done, while it cannot.
 pub(super) async fn follow(
     path: PathBuf,
     mut kept: watch::Receiver<Arc<Kept>>,
+    unkept: watch::Sender<Option<String>>,
     mut shutdown: Shutdown,
 ) {
-    // Told once, and again after it has worked.
-    let mut told = false;
     loop {
+        // A disk may have room again without anybody asking for anything.
+        let failed = unkept.borrow().is_some();
+        let again = async {
+            match failed {
+                true => sleep(AGAIN).await,
+                false => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             changed = kept.changed() => if changed.is_err() { return },
             () = shutdown.begun() => return,
+            () = again => {}
         }
         let newest = Arc::clone(&kept.borrow_and_update());
         let path = path.clone();
@@ -66,13 +79,49 @@ pub(super) async fn follow(
             let text = serde_json::to_string(&*newest).map_err(io::Error::from)?;
             durable::keep(&path, &text)
         });
-        match written.await {
-            Ok(Ok(())) => told = false,
-            Ok(Err(error)) if !told => {
-                warn!(path = %shown, %error, "a restart will not remember what is asked for now; is the disk full?");
-                told = true;
-            }
-            Ok(Err(_)) | Err(_) => {}
+        // Who does not come back was ended by shutdown.
+        let Ok(written) = written.await else { return };
+        // Told once, and again after it has worked.
+        let was_well = unkept.borrow().is_none();
+        if let (Err(error), true) = (&written, was_well) {
+            warn!(path = %shown, %error, "a restart will not remember what is asked for now; is the disk full?");
         }
+        let why = written
+            .err()
+            .map(|error| format!("{shown}: {error}; is the disk full?"));
+        unkept.send_if_modified(|known| {
+            let new = *known != why;
+            *known = why;
+            new
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shutdown;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_kept_is_said_and_kept_as_soon_as_it_can_be() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let state = folder.path().join("state");
+        // A file where the folder should be.
+        std::fs::write(&state, "").expect("written");
+        let (kept, keeping) = watch::channel(Arc::new(Kept::default()));
+        let (unkept, mut why) = watch::channel(None);
+        let (_trigger, going) = shutdown::channel();
+        let task = tokio::spawn(follow(path(&state), keeping, unkept, going));
+        kept.send_replace(Arc::default());
+        let told = why.wait_for(Option::is_some).await.expect("told").clone();
+        let told = told.unwrap_or_default();
+        assert!(told.contains("state/control.json"), "{told}");
+        std::fs::remove_file(&state).expect("removed");
+        std::fs::create_dir(&state).expect("made");
+        // Nobody asks for anything meanwhile.
+        why.wait_for(Option::is_none).await.expect("told");
+        assert!(path(&state).exists());
+        drop(kept);
+        task.await.expect("ended");
     }
 }

@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
-use crate::admin::{self, ControlSocket, Levers, View};
+use crate::admin::{self, ControlSocket, Levers, Tails, View};
 use crate::alerts;
 use crate::certs;
 use crate::config::watch::Current;
@@ -253,10 +253,11 @@ pub async fn start(
     let controller = Controller::new(config_rx.borrow().clone(), ports.engine_facts, now());
     let (status_tx, status_rx) = watch::channel(Arc::new(first_status(controller)));
     let kept_at = kept::path(&config.state_dir);
+    let (unkept_tx, unkept_rx) = watch::channel(None);
     let (kept_tx, kept_rx) = watch::channel(Arc::default());
     tasks.spawn(
         "app::kept",
-        kept::follow(kept_at.clone(), kept_rx, going.clone()),
+        kept::follow(kept_at.clone(), kept_rx, unkept_tx, going.clone()),
     );
     let (undelivered_tx, undelivered_rx) = watch::channel(alerts::Undelivered::default());
     let doors = Doors {
@@ -266,6 +267,7 @@ pub async fn start(
         certificates: certificate_rx,
         undelivered: undelivered_rx,
         exports: export_rx,
+        unkept: unkept_rx,
         host: host_rx,
         outcomes: outcome_rx,
         acted: acted_rx,
@@ -300,11 +302,13 @@ pub async fn start(
         "admin::feed",
         Arc::clone(&feed).run(status_rx.clone(), going.clone()),
     );
+    let logs = Logs::new(Arc::clone(&ports.engine));
     let view = View {
         status: status_rx.clone(),
         reports: report_rx.clone(),
         feed,
         orders,
+        tails: Tails::new(logs.clone()),
         panics: ports.panics,
         shutdown: accepting.clone(),
     };
@@ -319,7 +323,6 @@ pub async fn start(
             .filter_map(|socket| socket.local_addr().ok())
             .collect()
     };
-    let logs = Logs::new(Arc::clone(&ports.engine));
     let mut running = Running {
         http: addresses(&http),
         https: addresses(&https),

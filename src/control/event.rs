@@ -30,6 +30,8 @@ pub enum Event {
     Listing(Listing),
     Probe(Outcome),
     Report(Arc<Report>),
+    /// Why the state cannot be kept on disk, while it cannot.
+    State(Option<String>),
     /// A second has passed.
     Tick,
 }

@@ -56,6 +56,8 @@ pub struct Doors {
     /// Receivers of alerts that cannot be told, and why.
     pub undelivered: watch::Receiver<Arc<BTreeMap<String, String>>>,
     pub exports: watch::Receiver<Arc<BTreeMap<InstanceName, String>>>,
+    /// Why the state cannot be kept on disk, while it cannot.
+    pub unkept: watch::Receiver<Option<String>>,
     pub host: watch::Receiver<Host>,
     pub outcomes: mpsc::Receiver<prober::Outcome>,
     pub acted: mpsc::Receiver<Acted>,
@@ -156,6 +158,7 @@ impl Doors {
             Ok(()) = self.certificates.changed() => Some(self.certificates_event()),
             Ok(()) = self.exports.changed() => Some(self.exports_event()),
             Ok(()) = self.undelivered.changed() => Some(self.undelivered_event()),
+            Ok(()) = self.unkept.changed() => Some(self.unkept_event()),
             Ok(()) = self.host.changed() => Some(self.host_event()),
             Some(outcome) = self.outcomes.recv() => Some(Event::Probe(outcome)),
             Some(acted) = self.acted.recv() => Some(Event::Acted(acted)),
@@ -185,6 +188,9 @@ impl Doors {
         if changed(self.undelivered.has_changed()) {
             return Some(self.undelivered_event());
         }
+        if changed(self.unkept.has_changed()) {
+            return Some(self.unkept_event());
+        }
         if changed(self.host.has_changed()) {
             return Some(self.host_event());
         }
@@ -211,6 +217,10 @@ impl Doors {
 
     fn host_event(&mut self) -> Event {
         Event::Host(self.host.borrow_and_update().clone())
+    }
+
+    fn unkept_event(&mut self) -> Event {
+        Event::State(self.unkept.borrow_and_update().clone())
     }
 
     fn undelivered_event(&mut self) -> Event {

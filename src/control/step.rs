@@ -48,6 +48,8 @@ pub struct Controller {
     pub(super) exports: Arc<BTreeMap<InstanceName, String>>,
     /// Receivers of alerts that cannot be told, and why.
     pub(super) undelivered: Arc<BTreeMap<String, String>>,
+    /// Why the state cannot be kept on disk, while it cannot.
+    pub(super) unkept: Option<String>,
     pub(super) host: Host,
     pub(super) plan: Arc<Plan>,
     pub(super) memory: Memory,
@@ -97,6 +99,7 @@ impl Controller {
             certificates: Arc::from([]),
             exports: Arc::default(),
             undelivered: Arc::default(),
+            unkept: None,
             host: Host::default(),
             plan: Arc::default(),
             memory: Memory::new(now),
@@ -158,6 +161,7 @@ impl Controller {
                     }
                 }
             }
+            Event::State(why) => self.unkept = why,
             Event::Tick => {
                 if self.compat.again_at().is_some_and(|at| at <= now.at) {
                     self.rebuild(now);

@@ -292,12 +292,16 @@ impl Engine {
             .since
             .and_then(|since| since.duration_since(SystemTime::UNIX_EPOCH).ok())
             .and_then(|since| i32::try_from(since.as_secs()).ok());
+        let last = span
+            .last
+            .map_or_else(|| "all".to_owned(), |last| last.to_string());
         let options = LogsOptionsBuilder::default()
             .stdout(true)
             .stderr(true)
             .timestamps(true)
             .since(since.unwrap_or(0))
             .follow(span.follow)
+            .tail(&last)
             .build();
         let api = self.connected()?.api.clone();
         let output = match container.strip_prefix(TASK) {

@@ -53,6 +53,8 @@ pub struct Span {
     pub since: Option<SystemTime>,
     /// Until the replica ends, instead of until now.
     pub follow: bool,
+    /// Of what there is already, at most so many of the youngest lines.
+    pub last: Option<usize>,
 }
 
 /// Bytes of text that are kept of one child process; the oldest lines go first.
@@ -120,7 +122,8 @@ impl Ring {
     /// The lines of a span. Who reads too slowly misses the oldest.
     pub(super) fn read(self: std::sync::Arc<Self>, span: Span) -> BoxStream<'static, Line> {
         let count = self.count.subscribe();
-        let begin = (self, count, 0_u64);
+        let next = span.last.map_or(0, |last| self.number_of_last(last));
+        let begin = (self, count, next);
         stream::unfold(begin, move |(ring, mut count, mut next)| async move {
             loop {
                 let until = *count.borrow_and_update();
@@ -145,6 +148,13 @@ impl Ring {
         let number = number.max(lines.first);
         let index = usize::try_from(number - lines.first).ok()?;
         Some((lines.kept.get(index)?.clone(), number))
+    }
+
+    /// The number of the first of the youngest `count` lines.
+    fn number_of_last(&self, count: usize) -> u64 {
+        let lines = self.lock();
+        let older = lines.kept.len().saturating_sub(count);
+        lines.first + u64::try_from(older).unwrap_or(0)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Lines> {
@@ -186,9 +196,30 @@ mod tests {
         let span = Span {
             since: None,
             follow: false,
+            last: None,
         };
         let kept = texts(ring.read(span)).await.len();
         assert!((900..1_100).contains(&kept), "{kept}");
+    }
+
+    #[tokio::test]
+    async fn the_last_lines_are_the_youngest_and_what_follows_them_comes_too() {
+        let ring = Arc::new(Ring::new());
+        for number in 0..9 {
+            ring.push(line(number, &number.to_string()));
+        }
+        let last = |last, follow| Span {
+            since: None,
+            follow,
+            last: Some(last),
+        };
+        let kept = |span| texts(Arc::clone(&ring).read(span));
+        assert_eq!(kept(last(2, false)).await, ["7", "8"]);
+        assert_eq!(kept(last(99, false)).await.len(), 9);
+        let following = Arc::clone(&ring).read(last(1, true));
+        ring.push(line(9, "9"));
+        ring.end();
+        assert_eq!(texts(following).await, ["8", "9"]);
     }
 
     #[tokio::test]
@@ -199,6 +230,7 @@ mod tests {
         let span = Span {
             since: Some(NOW + Duration::from_secs(2)),
             follow: true,
+            last: None,
         };
         let mut lines = Arc::clone(&ring).read(span);
         assert_eq!(lines.next().await, Some(line(5, "old")));

@@ -191,6 +191,9 @@ async fn a_token_for_one_instance_sees_that_one_as_if_there_were_no_other() {
         "/instance/nobody",
         "/events?view=page&instance=assembly",
         "/events?view=page&instance=nobody",
+        "/instance/assembly?replica=assembly_web_1",
+        "/events?view=output&instance=assembly",
+        "/events?view=output&instance=nobody",
     ] {
         let answer = get(&edge, path, &fields).await;
         assert_eq!((answer.status, answer.text().as_str()), (403, ""), "{path}");

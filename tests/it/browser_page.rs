@@ -29,6 +29,12 @@ fn url(edge: &Edge, path: &str) -> String {
     format!("http://{}{path}", edge.running.admin)
 }
 
+/// Whether nothing is wider than the screen; a bar to scroll down with may take some of it.
+fn fits(width: u32) -> String {
+    let root = "document.documentElement";
+    format!("{root}.scrollWidth <= {width} && {root}.scrollWidth === {root}.clientWidth")
+}
+
 const LIVE: &str = "document.getElementById('pulse').textContent === 'live'";
 
 #[tokio::test]
@@ -173,11 +179,9 @@ async fn on_a_phone_nothing_is_wider_than_the_screen() {
         ] {
             page.go(&url(&edge, path)).await;
             page.until("the stream", LIVE).await;
-            let widest = "document.documentElement.scrollWidth";
-            let seen = page.value(widest).await;
             let scheme = if dark { "dark" } else { "light" };
             page.keep(&format!("{name}-{width}-{scheme}")).await;
-            assert_eq!(seen, width, "{path} at {width}");
+            assert_eq!(page.value(&fits(width)).await, true, "{path} at {width}");
             let ground = page
                 .value("getComputedStyle(document.body).backgroundColor")
                 .await;
@@ -217,4 +221,57 @@ async fn with_scripting_off_the_page_says_the_same() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+#[ignore = "needs chromium"]
+async fn the_last_lines_of_a_replica_are_a_click_away_and_go_on() {
+    let edge = crate::admin_output::edge().await;
+    let mut page = Page::open().await;
+    page.size(1280, 900).await;
+    page.go(&url(&edge, "/instance/congress")).await;
+    page.until("the stream", LIVE).await;
+    page.until(
+        "lines",
+        "document.querySelectorAll('#tail li').length === 200",
+    )
+    .await;
+    page.value("document.querySelector('#output').scrollIntoView()")
+        .await;
+    page.keep("output").await;
+    page.value("document.querySelector('#replicas a[href*=congress_web_2]').click()")
+        .await;
+    page.until("its page", "location.search === '?replica=congress_web_2'")
+        .await;
+    page.until("the stream", LIVE).await;
+    page.until(
+        "its lines",
+        "document.querySelectorAll('#tail li').length > 100",
+    )
+    .await;
+    page.value("window.stayed = 1").await;
+    // The end is what is seen, and what comes is seen too.
+    let last = "document.querySelector('#tail li:last-child')";
+    let seen = format!(
+        "{last}.getBoundingClientRect().bottom <= \
+         document.querySelector('#tail').getBoundingClientRect().bottom + 1"
+    );
+    assert_eq!(page.value(&seen).await, true);
+    std::fs::write(edge.folder.path().join("said"), "").unwrap();
+    let said = format!("{last}.innerText.endsWith('it is said')");
+    page.until("a new line", &said).await;
+    assert_eq!(page.value(&seen).await, true);
+    assert_eq!(page.value("window.stayed").await, 1);
+    let most = "document.querySelectorAll('#tail li').length <= 200";
+    assert_eq!(page.value(most).await, true);
+    for (width, dark) in [(1280, true), (390, true), (360, false)] {
+        page.size(width, 900).await;
+        page.dark(dark).await;
+        assert_eq!(page.value(&fits(width)).await, true, "at {width}");
+        page.value("document.querySelector('#output').scrollIntoView()")
+            .await;
+        let scheme = if dark { "dark" } else { "light" };
+        page.keep(&format!("output-{width}-{scheme}")).await;
+    }
+    edge.running.stop().await;
 }

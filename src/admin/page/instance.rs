@@ -9,6 +9,7 @@ use super::super::snapshot::Snapshot;
 use super::Pieces;
 use super::chart::{Line, Shape, chart};
 use super::graph::graph;
+use super::output::link;
 use super::overview::{certificate, chart_value, fact, next_event, state};
 use super::replicas::dot;
 use super::summary::reason;
@@ -66,7 +67,7 @@ pub(in super::super) fn instance(
 }
 
 /// The pieces in their places.
-pub(super) fn content(pieces: &Pieces) -> Markup {
+pub(super) fn content(pieces: &Pieces, output: &Markup) -> Markup {
     html! {
         (pieces.piece("summary"))
         (pieces.piece("facts"))
@@ -79,6 +80,7 @@ pub(super) fn content(pieces: &Pieces) -> Markup {
             (pieces.piece("decisions"))
             (pieces.piece("failures"))
         }
+        (output)
     }
 }
 
@@ -188,13 +190,13 @@ fn replicas(own: &InstanceStatus, now: SystemTime) -> Markup {
     html! {
         section #replicas .card aria-labelledby="replicas-title" {
             h2 #replicas-title { "Replicas" }
-            @for service in &own.services { (service_table(service, now)) }
+            @for service in &own.services { (service_table(&own.name, service, now)) }
             @if own.services.is_empty() { p.muted { "None: the stack has not been seen." } }
         }
     }
 }
 
-fn service_table(service: &ServiceStatus, now: SystemTime) -> Markup {
+fn service_table(instance: &str, service: &ServiceStatus, now: SystemTime) -> Markup {
     html! {
         h3 {
             (service.name)
@@ -220,7 +222,7 @@ fn service_table(service: &ServiceStatus, now: SystemTime) -> Markup {
                     }
                 }
                 tbody role="rowgroup" {
-                    @for replica in &service.replicas { (replica_row(replica, now)) }
+                    @for replica in &service.replicas { (replica_row(instance, replica, now)) }
                 }
             }
         }
@@ -237,13 +239,17 @@ fn scaling(service: &ServiceStatus) -> String {
     }
 }
 
-fn replica_row(replica: &ReplicaStatus, now: SystemTime) -> Markup {
+fn replica_row(instance: &str, replica: &ReplicaStatus, now: SystemTime) -> Markup {
     let left = replica
         .drain_deadline
         .map(|end| end.0.duration_since(now).unwrap_or_default());
     html! {
         tr role="row" {
-            th role="rowheader" scope="row" { span.line { (replica.name) @if replica.id != replica.name { span.muted.id { (replica.id) } } } }
+            th role="rowheader" scope="row" { span.line {
+                // An address, of which no engine knows more.
+                @if replica.id == replica.name { (replica.name) }
+                @else { (link(instance, &replica.name)) span.muted.id { (replica.id) } }
+             } }
             td.state role="cell" data-label="State" {
                 (dot(replica.state)) " " (replica.state)
                 @if let Some(left) = left { span.muted { ", ends within " (span(left)) } }

@@ -64,9 +64,31 @@ function hear(event) {
   say('on', 'live');
 }
 
+// What replicas print comes line by line; the box stays where it was scrolled to, at its end most
+// of all, which is where it begins.
+const lines = 200;
+
+function print(event) {
+  const { whole, text } = JSON.parse(event.data);
+  const box = document.getElementById('tail');
+  if (!box) return;
+  if (whole) {
+    const template = document.createElement('template');
+    template.innerHTML = text;
+    if (template.innerHTML !== box.innerHTML) box.replaceChildren(template.content);
+    return;
+  }
+  const list = box.querySelector('ol');
+  const height = list.scrollHeight;
+  list.insertAdjacentHTML('beforeend', text);
+  if (box.scrollTop < -1) box.scrollTop -= list.scrollHeight - height;
+  while (list.children.length > lines) list.firstElementChild.remove();
+}
+
 const source = new EventSource(live);
 source.addEventListener('full', hear);
 source.addEventListener('change', hear);
+source.addEventListener('output', print);
 source.addEventListener('error', () => {
   say('off', 'no connection: what is shown may be old');
   // After a refusal a browser does not try again by itself.

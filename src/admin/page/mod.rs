@@ -16,6 +16,7 @@ use serde::Serialize;
 mod chart;
 mod graph;
 mod instance;
+pub(super) mod output;
 mod overview;
 mod replicas;
 mod summary;
@@ -156,11 +157,28 @@ pub(super) fn overview_document(pieces: &Pieces, status: &Status, all: bool) -> 
     document(pieces, status, live, true, overview::content(pieces))
 }
 
-/// The page of an instance as a document.
-pub(super) fn instance_document(pieces: &Pieces, status: &Status, name: &str) -> String {
-    // A name of an instance needs no escape in a URL.
-    let live = format!("/events?view=page&instance={name}");
-    document(pieces, status, &live, false, instance::content(pieces))
+/// The page of an instance as a document, with the output of one replica or of all.
+pub(super) fn instance_document(
+    pieces: &Pieces,
+    status: &Status,
+    name: &str,
+    replica: Option<&str>,
+    tail: &Markup,
+) -> String {
+    // A name of an instance needs no escape in a URL, and that of a replica has been looked at.
+    let mut live = format!("/events?view=output&instance={name}");
+    if let Some(replica) = replica {
+        live.push_str("&replica=");
+        live.push_str(replica);
+    }
+    let output = output::section(name, replica, tail);
+    document(
+        pieces,
+        status,
+        &live,
+        false,
+        instance::content(pieces, &output),
+    )
 }
 
 /// The shapes beside the words: a colour alone would not tell everybody.

@@ -121,7 +121,13 @@ fn names_from_containers_and_clients_are_text() {
     let history = History::default();
     let pieces = instance(&snapshot, &history, "congress", failures);
     let pages = [
-        instance_document(&pieces, &status, "congress"),
+        instance_document(
+            &pieces,
+            &status,
+            "congress",
+            None,
+            &output::nothing(HOSTILE),
+        ),
         overview_document(
             &overview(&snapshot, &status, &history, false),
             &status,

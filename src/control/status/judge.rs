@@ -25,6 +25,9 @@ use crate::plan::{CertificateReport, CertificateState, FileRoot, Https, Target};
 /// An event that begins sooner than this has to find room.
 const EVENT_IS_NEAR: Duration = Duration::from_secs(86_400);
 
+/// Beyond the time a replica has to stop, an engine takes no longer than this.
+const ENDS_WITHIN: Duration = Duration::from_secs(120);
+
 /// How one part is; `None` is healthy.
 pub(super) type Finding = Option<(Level, String)>;
 
@@ -94,7 +97,7 @@ impl Controller {
                 let text = format!("{name} is not known yet: the engine has not answered");
                 Some(Some((Level::Warning, text)))
             } else {
-                judge_service(tenant, name, service, state)
+                judge_service(tenant, name, service, state, now)
             };
             if let Some(finding) = finding {
                 findings.insert(service_part(name), (finding, depends));
@@ -145,20 +148,21 @@ impl Controller {
 
         let mut parts = Vec::new();
         let mut reasons: Vec<Reason> = Vec::new();
-        for (name, (finding, depends_on)) in &findings {
+        for (name, (finding, depends_on)) in findings {
+            let key = format!("{}/{name}", instance.name);
+            let (finding, since) = memory.steadied(&key, finding, now);
             let level = finding.as_ref().map_or(Level::Healthy, |(level, _)| *level);
-            let since = memory.since(&format!("{}/{name}", instance.name), level, now);
             parts.push(Part {
                 name: name.clone(),
                 status: level,
                 since,
-                depends_on: depends_on.clone(),
+                depends_on,
             });
             if let Some((status, text)) = finding {
                 reasons.push(Reason {
-                    part: name.clone(),
-                    status: *status,
-                    text: text.clone(),
+                    part: name,
+                    status,
+                    text,
                     since,
                     also: Vec::new(),
                 });
@@ -243,6 +247,7 @@ fn judge_service(
     name: &ServiceName,
     service: &Service,
     state: &ServiceState,
+    now: Now,
 ) -> Option<Finding> {
     if state.replicas.is_empty() {
         return judge_absent(tenant, name, service, state);
@@ -285,6 +290,18 @@ fn judge_service(
         let text = format!("no further replica of {name} could be started: {trouble}");
         return Some(Some((Level::Warning, text)));
     }
+    if let Some(stuck) = state
+        .replicas
+        .values()
+        .find(|one| is_stuck(tenant, one, now))
+    {
+        let text = format!(
+            "{} was told to stop {} min ago and still runs; what does the engine say?",
+            stuck.unit.name,
+            stuck.been_so_for(now).as_secs() / 60
+        );
+        return Some(Some((Level::Warning, text)));
+    }
     let short = state
         .decision
         .as_ref()
@@ -297,6 +314,12 @@ fn judge_service(
     }))
 }
 
+/// Whether it has not ended long after the engine should have ended it.
+fn is_stuck(tenant: &Tenant, replica: &Replica, now: Now) -> bool {
+    let stopping = matches!(replica.state(), State::Stopping { .. });
+    stopping && replica.been_so_for(now) > tenant.instance.drain.stop + ENDS_WITHIN
+}
+
 fn judge_absent(
     tenant: &Tenant,
     name: &ServiceName,
@@ -306,12 +329,17 @@ fn judge_absent(
     if state.laid_down && state.coming {
         return Some(Some((Level::Warning, format!("{name} is starting"))));
     }
+    let needed = tenant
+        .instance
+        .depends
+        .values()
+        .flatten()
+        .any(|needs| needs == name);
     if !state.ended.is_empty() && state.ended.iter().all(|(_, code)| *code == 0) {
-        // A one-shot service that did its work, or one that its operator stopped in peace.
-        return match service.role {
-            Role::Fixed => Some(None),
-            _ => Some(Some((Level::Critical, format!("{name} was stopped")))),
-        };
+        // Whoever does his work once and ends is asked for nothing afterwards. A database that is
+        // stopped ends with 0 too, and is missed.
+        let once = service.role == Role::Fixed && !needed && service.probe.is_none();
+        return Some((!once).then(|| (Level::Critical, format!("{name} was stopped"))));
     }
     if let Some((container, code)) = state.ended.first() {
         let text = format!("{container} ended with exit code {code}");
@@ -323,12 +351,6 @@ fn judge_absent(
             format!("{name} does not start: {trouble}"),
         )));
     }
-    let needed = tenant
-        .instance
-        .depends
-        .values()
-        .flatten()
-        .any(|needs| needs == name);
     match (&service.role, service.expected) {
         (Role::Fixed, false) => None,
         (Role::Fixed, true) if !needed && tenant.stack_exists => Some(Some((

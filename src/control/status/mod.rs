@@ -4,20 +4,19 @@
 //! command line and the health endpoints all show.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
 
 use serde::Serialize;
 
 mod certificates;
 mod decisions;
 mod judge;
+mod memory;
 mod swarm;
 mod together;
 mod whole;
 
 pub use self::decisions::{Decision, Decisions};
-
-use self::decisions::DecisionLog;
+pub(super) use self::memory::Memory;
 
 use super::event::Now;
 use super::replica::{Replica, State};
@@ -283,36 +282,6 @@ pub struct CertificateStatus {
     pub failures: u32,
 }
 
-/// What the status remembers between two looks: since when each part is as it is.
-#[derive(Debug)]
-pub(super) struct Memory {
-    started: SystemTime,
-    since: BTreeMap<String, (Level, SystemTime)>,
-    decisions: DecisionLog,
-}
-
-impl Memory {
-    pub(super) fn new(now: Now) -> Self {
-        Self {
-            started: now.wall,
-            since: BTreeMap::new(),
-            decisions: DecisionLog::default(),
-        }
-    }
-
-    /// Since when the part is at this level.
-    fn since(&mut self, part: &str, level: Level, now: Now) -> Moment {
-        let entry = self
-            .since
-            .entry(part.to_owned())
-            .or_insert((level, now.wall));
-        if entry.0 != level {
-            *entry = (level, now.wall);
-        }
-        Moment(entry.1)
-    }
-}
-
 impl Controller {
     /// How everything is at this moment.
     pub fn status(&mut self, now: Now) -> Status {
@@ -328,6 +297,7 @@ impl Controller {
         let started = Moment(memory.started);
         let there = |name: &str| self.tenants.contains_key(name);
         memory.decisions.keep_only(there);
+        memory.forget_unseen(now);
         let decided = memory.decisions.taken();
         self.memory = memory;
         Status {

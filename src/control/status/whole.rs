@@ -25,6 +25,7 @@ impl Controller {
             ("configuration", self.judge_configuration()),
             ("host", self.judge_host(node)),
             ("listeners", self.judge_listeners()),
+            ("state", self.judge_state()),
             ("swarm", self.judge_swarm()),
         ];
         let mut misfits = self
@@ -54,8 +55,7 @@ impl Controller {
         let misfits: Vec<String> = misfits.take(MISFITS_SHOWN).collect();
         let mut reasons = Vec::new();
         for (part, finding) in shared {
-            let level = finding.as_ref().map_or(Level::Healthy, |(level, _)| *level);
-            let since = memory.since(part, level, now);
+            let (finding, since) = memory.steadied(part, finding, now);
             if let Some((status, text)) = finding {
                 reasons.push(Reason {
                     part: part.to_owned(),
@@ -144,6 +144,12 @@ impl Controller {
             more => text.push_str(&format!("; and {more} more, see `usher check`")),
         }
         Some((Level::Warning, text))
+    }
+
+    fn judge_state(&self) -> Finding {
+        let why = self.unkept.as_ref()?;
+        let text = format!("what operators ask for now is forgotten at a restart: {why}");
+        Some((Level::Critical, text))
     }
 
     fn judge_host(&self, node: &NodeStatus) -> Finding {

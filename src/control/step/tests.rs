@@ -18,6 +18,7 @@ mod failures;
 mod guard;
 mod operator;
 mod rests;
+mod rules;
 mod swarm;
 
 const CONFIG: &str = r#"
