@@ -218,8 +218,17 @@ pub struct Route {
     pub loose: bool,
     /// When not empty, only these may ask.
     pub allow: Vec<IpNet>,
+    pub auth: Option<BasicAuth>,
     pub cache_control: Option<String>,
     pub target: Target,
+}
+
+/// Whom a route lets in by name and password.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BasicAuth {
+    /// A line NAME:HASH for each.
+    pub file: PathBuf,
+    pub realm: String,
 }
 
 /// Who answers a route.
@@ -229,6 +238,8 @@ pub enum Target {
     File(FileRoot),
     /// A folder; the path below the prefix names the file.
     Files(FileRoot, Listing),
+    /// Nobody, whatever a shorter prefix would say.
+    Nothing,
     Service(ServiceName),
     /// This instance's own counts in nginx's stub-status form.
     StubStatus,
@@ -249,6 +260,14 @@ pub enum FileRoot {
         /// Opened once; nothing outside it is ever reached.
         root: PathBuf,
         /// Below `root`.
+        path: PathBuf,
+    },
+    /// In a folder that is made anew as a whole: what is served of it is of one making.
+    InSet {
+        root: PathBuf,
+        /// Below `root`.
+        set: PathBuf,
+        /// Below `set`.
         path: PathBuf,
     },
     /// Answered with 503; the text goes to the status, not to the visitor.

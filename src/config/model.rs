@@ -13,7 +13,7 @@ use jiff::civil::Date;
 
 use super::pattern::Pattern;
 use crate::names::{InstanceName, ServiceName, StackName};
-use crate::plan::{Declared, Listing, Placement, Site};
+use crate::plan::{BasicAuth, Declared, Listing, Placement, Site};
 
 /// The whole configuration. The global part applies whole or not at all; each instance alone.
 #[derive(Clone, Debug)]
@@ -473,6 +473,7 @@ pub struct Route {
     pub prefix: String,
     pub loose: bool,
     pub allow: Vec<IpNet>,
+    pub auth: Option<BasicAuth>,
     pub cache_control: Option<String>,
     pub target: RouteTarget,
 }
@@ -481,6 +482,8 @@ pub struct Route {
 pub enum RouteTarget {
     File(FileSource),
     Files(FileSource, Listing),
+    /// 404, whatever a shorter prefix would say.
+    Nothing,
     Service(ServiceName),
     StubStatus,
 }
@@ -488,6 +491,15 @@ pub enum RouteTarget {
 /// Where files come from; control finds out where that is on this machine.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum FileSource {
-    Dir { dir: PathBuf, path: PathBuf },
-    Volume { volume: String, path: PathBuf },
+    Dir {
+        dir: PathBuf,
+        path: PathBuf,
+        set: Option<PathBuf>,
+    },
+    Volume {
+        volume: String,
+        path: PathBuf,
+        /// The folder that is made anew as a whole; `path` lies in it.
+        set: Option<PathBuf>,
+    },
 }

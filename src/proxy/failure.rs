@@ -37,6 +37,8 @@ pub(super) enum Failure {
     /// usher itself is near what it can hold.
     Overload,
     Paused,
+    /// The file of those who may come in is not there or not understood.
+    PasswordsMissing,
     Standby,
     /// Its replicas do not start.
     StartFailed,
@@ -48,6 +50,8 @@ pub(super) enum Failure {
     /// Replicas run, but on no network that usher reaches.
     Stranded,
     TargetTooLong,
+    /// Name and password are missing or wrong.
+    Unauthorized,
     UnknownName,
     /// Outside its rental.
     Unrented,
@@ -62,6 +66,7 @@ impl Failure {
             Self::Ambiguous | Self::BadHost | Self::BadPath | Self::HandshakeInvalid => {
                 StatusCode::BAD_REQUEST
             }
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Denied | Self::OriginRefused => StatusCode::FORBIDDEN,
             Self::NoRoute | Self::NotFound => StatusCode::NOT_FOUND,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
@@ -79,6 +84,7 @@ impl Failure {
             | Self::OnlyHttps
             | Self::OverLimit
             | Self::Overload
+            | Self::PasswordsMissing
             | Self::Paused
             | Self::Standby
             | Self::StartFailed
@@ -130,6 +136,7 @@ impl Failure {
             Self::OriginRefused => "origin-refused",
             Self::OverLimit => "over-limit",
             Self::Overload => "overload",
+            Self::PasswordsMissing => "passwords-missing",
             Self::Paused => "paused",
             Self::Standby => "standby",
             Self::StartFailed => "start-failed",
@@ -138,6 +145,7 @@ impl Failure {
             Self::StaticMissing => "static-missing",
             Self::Stranded => "stranded",
             Self::TargetTooLong => "target-too-long",
+            Self::Unauthorized => "unauthorized",
             Self::UnknownName => "unknown-name",
             Self::Unrented => "unrented",
             Self::UpstreamFailed => "upstream-failed",
