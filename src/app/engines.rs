@@ -49,6 +49,15 @@ pub fn docker_for(
     networks: Networks,
     docker_host: Option<String>,
 ) -> Arc<dyn Engine> {
+    Arc::new(compose_for(endpoint, networks, docker_host))
+}
+
+/// As [`docker_for`], for who wants more of it than an engine can.
+pub fn compose_for(
+    endpoint: Option<String>,
+    networks: Networks,
+    docker_host: Option<String>,
+) -> Compose {
     let endpoints = match docker_host.filter(|host| !host.is_empty()).or(endpoint) {
         Some(endpoint) => vec![endpoint],
         None => ["/var/run/docker.sock", "/tmp/docker.sock"]
@@ -61,5 +70,5 @@ pub fn docker_for(
         Networks::None => NetworkPolicy::None,
         Networks::Reach => NetworkPolicy::Reach,
     };
-    Arc::new(Compose::new(endpoints, policy))
+    Compose::new(endpoints, policy)
 }

@@ -23,6 +23,7 @@ mod here;
 mod lease;
 mod output;
 mod processes;
+pub mod setup;
 mod siblings;
 mod swarm;
 pub mod watch;
