@@ -1,9 +1,32 @@
-# Built by `make image`, which puts the static binary and the CA bundle of the machine beside this
-# file. Nothing else is in the image: no shell, no library, no package to keep current.
-FROM scratch
+# Two ways to the same image. Nothing is in it but the static binary and a CA bundle: no shell, no
+# library, no package to keep current.
+#
+#   make image                                   builds on this machine and packs
+#   docker build --target compiled -t usher .    compiles in a base that has Rust 1.95 or later;
+#                                                --build-arg RUST=registry.example.org/rust:1.95
+ARG RUST=rust:1.95
+
+# `make image` puts the binary and the CA bundle of the machine beside this file.
+FROM scratch AS packed
 COPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY usher /usher
 # Folders to mount: configuration, certificates, state.
 WORKDIR /etc/usher
+EXPOSE 80 443
+ENTRYPOINT ["/usher"]
+CMD ["run"]
+
+FROM ${RUST} AS built
+WORKDIR /source
+RUN command -v cmake cc >/dev/null || \
+    (apt-get update && apt-get install -y --no-install-recommends build-essential ca-certificates cmake)
+COPY . .
+RUN cargo build --release --locked && cp target/*/release/usher /usher
+
+FROM scratch AS compiled
+COPY --from=built /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=built /usher /usher
+WORKDIR /etc/usher
+EXPOSE 80 443
 ENTRYPOINT ["/usher"]
 CMD ["run"]

@@ -54,4 +54,4 @@ image: release ## an image FROM scratch: the static binary and a CA bundle; IMAG
 	@tests/setup image
 	rm -rf target/image && mkdir -p target/image
 	cp Dockerfile target/$(TARGET)/release/usher /etc/ssl/certs/ca-certificates.crt target/image/
-	docker build -t $(IMAGE) target/image
+	docker build --target packed -t $(IMAGE) target/image

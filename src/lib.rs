@@ -87,6 +87,7 @@ pub mod certs;
 pub mod failures;
 pub mod files;
 pub mod listener;
+pub mod passwords;
 pub mod proxy;
 pub mod routing;
 pub mod sessions;

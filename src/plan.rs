@@ -235,6 +235,7 @@ pub struct Route {
     pub loose: bool,
     /// When not empty, only these may ask.
     pub allow: Vec<IpNet>,
+    pub auth: Option<BasicAuth>,
     pub cache_control: Option<String>,
     /// What a replica is asked for in the place of the prefix.
     pub replace_prefix: Option<String>,
@@ -283,6 +284,14 @@ fn encoded(path: &str) -> String {
     text
 }
 
+/// Whom a route lets in by name and password.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct BasicAuth {
+    /// A line NAME:HASH for each.
+    pub file: PathBuf,
+    pub realm: String,
+}
+
 /// Who answers a route.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Target {
@@ -290,6 +299,8 @@ pub enum Target {
     File(FileRoot),
     /// A folder; the path below the prefix names the file.
     Files(FileRoot, Listing),
+    /// Nobody, whatever a shorter prefix would say.
+    Nothing,
     Service(ServiceName),
     /// This instance's own counts in nginx's stub-status form.
     StubStatus,
@@ -310,6 +321,14 @@ pub enum FileRoot {
         /// Opened once; nothing outside it is ever reached.
         root: PathBuf,
         /// Below `root`.
+        path: PathBuf,
+    },
+    /// In a folder that is made anew as a whole: what is served of it is of one making.
+    InSet {
+        root: PathBuf,
+        /// Below `root`.
+        set: PathBuf,
+        /// Below `set`.
         path: PathBuf,
     },
     /// Answered with 503; the text goes to the status, not to the visitor.
@@ -424,6 +443,7 @@ mod tests {
         let route = |prefix: &str, with: &str| Route {
             prefix: prefix.to_owned(),
             loose: false,
+            auth: None,
             allow: Vec::new(),
             cache_control: None,
             replace_prefix: Some(with.to_owned()),

@@ -51,6 +51,16 @@ pub fn docker_for(
     names: NamesFromContainers,
     docker_host: Option<String>,
 ) -> Arc<dyn Engine> {
+    Arc::new(compose_for(endpoint, networks, names, docker_host))
+}
+
+/// As [`docker_for`], for who wants more of it than an engine can.
+pub fn compose_for(
+    endpoint: Option<String>,
+    networks: Networks,
+    names: NamesFromContainers,
+    docker_host: Option<String>,
+) -> Compose {
     let endpoints = match docker_host.filter(|host| !host.is_empty()).or(endpoint) {
         Some(endpoint) => vec![endpoint],
         None => ["/var/run/docker.sock", "/tmp/docker.sock"]
@@ -64,5 +74,5 @@ pub fn docker_for(
         Networks::Reach => NetworkPolicy::Reach,
     };
     let reads_claims = names != NamesFromContainers::Off;
-    Arc::new(Compose::new(endpoints, policy).reading_claims(reads_claims))
+    Compose::new(endpoints, policy).reading_claims(reads_claims)
 }

@@ -33,7 +33,7 @@ use crate::control::step::Controller;
 use crate::control::{self, Command, Doors, EngineFacts, Now, Status};
 use crate::engine::{self, Engine, Listing};
 use crate::failures::Failures;
-use crate::files::Library;
+use crate::files::{Editions, Library};
 use crate::host;
 use crate::listener::{
     self, Acceptors, BindError, EdgeCounters, Inherited, Pressure, Tls, TlsError,
@@ -50,11 +50,13 @@ mod engines;
 mod kept;
 mod resources;
 mod running;
+mod sets;
 mod state_dir;
 
-pub use self::engines::{docker_for, engine_for};
+pub use self::engines::{compose_for, docker_for, engine_for};
 use self::resources::{allowed_connections, look};
 pub use self::running::Running;
+use self::sets::sets;
 pub use self::state_dir::StateDir;
 
 /// Queues between rooms are short: each is emptied at once, or something is wrong.
@@ -166,6 +168,7 @@ pub async fn start(
     let log = Arc::new(AccessLog::new(&config.log, ports.access_log));
     let https_port = https.first().and_then(|socket| socket.local_addr().ok());
     let (library, workshop) = Library::new();
+    let editions = Editions::new(config.state_dir.join("editions"));
     let gateway = Arc::new(Gateway::new(Parts {
         routes: routes.clone(),
         sessions: Arc::clone(&sessions),
@@ -177,6 +180,7 @@ pub async fn start(
         failures: Arc::clone(&failures),
         https_port: https_port.map_or(443, |address| address.port()),
         files: library,
+        editions: Arc::clone(&editions),
     }));
     let proxy = Arc::new(pingora_app(&gateway, ports.http2_idle));
     let most_connections = allowed_connections(config.listen.max_connections);
@@ -243,6 +247,11 @@ pub async fn start(
         move || counters.report(pressure.level(), log.dropped())
     };
     let farewell = Arc::clone(&sessions) as Arc<dyn routing::Farewell>;
+    let sets = sets(plan_rx.clone());
+    tasks.spawn(
+        "files::editions",
+        editions.keeper().run(sets, going.clone()),
+    );
     tasks.spawn(
         "routing",
         routing::run(routes, farewell, edge, plan_rx, report_tx, going.clone()),

@@ -171,7 +171,7 @@ fn export(
         return Ok(0);
     };
     let root = match place {
-        FileRoot::At { root, .. } => root,
+        FileRoot::At { root, .. } | FileRoot::InSet { root, .. } => root,
         FileRoot::Missing(why) => {
             return Err(format!(
                 "the certificate cannot be exported into the volume `{volume}`: {why}"

@@ -17,6 +17,7 @@ use crate::config::{self, Config, Instance, Level};
 use crate::control::step::Controller;
 use crate::control::{EngineFacts, Event, Now};
 use crate::engine::Listing;
+use crate::engine::setup::is_superseded;
 use crate::inventory::Inventory;
 use crate::names::Domain;
 
@@ -105,14 +106,26 @@ fn print(path: &std::path::Path, findings: &Findings, format: Format) -> Exit {
     }
 }
 
-/// Folders that routes name and that are not there.
+/// What routes need on the disk and is not there.
 fn check_files(config: &Config, findings: &mut Findings) {
     for instance in config.instances.values() {
         for route in &instance.routes {
+            if let Some(auth) = &route.auth
+                && !auth.file.is_file()
+            {
+                let text = format!(
+                    "instance {}, route {}: the file of passwords {} is not there; it answers 503 \
+                     until it is; `usher hash-password NAME` makes a line of it",
+                    instance.name,
+                    route.prefix,
+                    auth.file.display()
+                );
+                findings.add(Level::Warning, text);
+            }
             let (RouteTarget::File(source) | RouteTarget::Files(source, _)) = &route.target else {
                 continue;
             };
-            if let FileSource::Dir { dir, path } = source {
+            if let FileSource::Dir { dir, path, set: _ } = source {
                 let place = dir.join(path);
                 if !place.exists() {
                     findings.add(
@@ -199,6 +212,7 @@ async fn check_engine(config: &Arc<Config>, findings: &mut Findings) {
             for instance in config.instances.values() {
                 check_stack(instance, &inventory, findings);
             }
+            check_superseded(&inventory, findings);
             check_claims(config, inventory, findings);
         }
         Ok(Err(error)) => findings.add(
@@ -238,6 +252,24 @@ fn check_claims(config: &Arc<Config>, inventory: Inventory, findings: &mut Findi
     }
     for (instance, domains) in controller.claimed() {
         findings.note(format!("instance {instance}: containers claim {domains}"));
+    }
+}
+
+/// Proxies of stacks that are still there: they fight for the ports, and their companions write
+/// certificates and ask authorities for them beside usher.
+fn check_superseded(inventory: &Inventory, findings: &mut Findings) {
+    for (name, stack) in &inventory.stacks {
+        for (service, units) in &stack.services {
+            let running = units.iter().find(|unit| unit.phase.is_alive());
+            if let Some(unit) = running.filter(|unit| is_superseded(&unit.image)) {
+                let text = format!(
+                    "stack {name}: its service {service} ({}) still runs and does what usher does; \
+                     `usher init --compose DIR` writes the stack's Compose file without it",
+                    unit.image
+                );
+                findings.add(Level::Warning, text);
+            }
+        }
     }
 }
 

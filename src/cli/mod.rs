@@ -21,8 +21,10 @@ mod client;
 mod colour;
 mod demo;
 mod drain;
+mod environment;
 mod events;
 mod hash_password;
+mod init;
 mod logs;
 mod run;
 mod show;
@@ -67,6 +69,9 @@ enum Verb {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+    /// Writes a configuration for the stacks that run now; or, with --compose, a stack's Compose
+    /// file without the proxy of its own
+    Init(init::Arguments),
     /// What a configuration comes to: every key with its value, and where that was said
     Show {
         /// [default: config/usher.toml if it exists, else /etc/usher/usher.toml]
@@ -209,6 +214,7 @@ impl Cli {
                 offline,
                 format,
             } => check::check(config, offline, format).await,
+            Verb::Init(arguments) => init::init(arguments).await,
             Verb::Show { config, format } => show::show(config, format),
             Verb::Cert(verb) => verb.execute().await,
             Verb::Demo(arguments) => demo::run(arguments, panics).await,

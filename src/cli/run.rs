@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
+use super::environment::without_effect;
 use super::{Exit, config_file, future_config_file, no_config, print_issues};
 use crate::app::{self, Ports, Running, StateDir};
 use crate::cause::chain;
@@ -49,6 +50,12 @@ pub(super) async fn run(
         return Exit::BadUsage;
     };
     log_to_stderr(&config.log, LOGGED);
+    for (variable, instead) in without_effect(|name| std::env::var_os(name).is_some()) {
+        warn!(
+            variable,
+            instead, "a variable of nginx-proxy is set and has no effect"
+        );
+    }
     // The memory holds the keys of every tenant: it is in no core dump, and nobody without
     // privileges looks into it.
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
@@ -126,9 +133,14 @@ async fn tell_first_sync(mut status: watch::Receiver<Arc<Status>>) {
     loop {
         let synced = timeout(patience, status.wait_for(|status| status.synced)).await;
         // Whoever keeps what was waited for keeps the control plane from saying anything new.
-        if synced.map(drop).is_ok() {
+        let kind = synced.map(|status| status.map_or("none", |status| status.engine.kind));
+        if let Ok(kind) = kind {
             if late {
                 info!("the engine is listed");
+            }
+            if kind == "docker" {
+                // What scripts wait for that know docker-gen.
+                info!("Watching docker events");
             }
             return pending().await;
         }

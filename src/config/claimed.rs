@@ -234,6 +234,8 @@ impl ClaimedRoute {
     fn layer(&self, at: &At) -> RawRoute {
         let at = at.below("route");
         RawRoute {
+            auth: None,
+            not_found: None,
             prefix: Some(field(&at, "prefix", self.prefix.clone())),
             loose: None,
             to: Some(field(&at, "to", self.to.to_string())),

@@ -16,7 +16,7 @@ use super::assembly::Defaults;
 use super::claimed::Entry;
 use super::pattern::Pattern;
 use crate::names::{Domain, InstanceName, ServiceName, StackName};
-use crate::plan::{Declared, Listing, Placement, Site};
+use crate::plan::{BasicAuth, Declared, Listing, Placement, Site};
 
 /// The whole configuration. The global part applies whole or not at all; each instance alone.
 #[derive(Clone, Debug)]
@@ -525,6 +525,7 @@ pub struct Route {
     pub prefix: String,
     pub loose: bool,
     pub allow: Vec<IpNet>,
+    pub auth: Option<BasicAuth>,
     pub cache_control: Option<String>,
     pub replace_prefix: Option<String>,
     pub target: RouteTarget,
@@ -534,6 +535,8 @@ pub struct Route {
 pub enum RouteTarget {
     File(FileSource),
     Files(FileSource, Listing),
+    /// 404, whatever a shorter prefix would say.
+    Nothing,
     Service(ServiceName),
     StubStatus,
 }
@@ -541,6 +544,15 @@ pub enum RouteTarget {
 /// Where files come from; control finds out where that is on this machine.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum FileSource {
-    Dir { dir: PathBuf, path: PathBuf },
-    Volume { volume: String, path: PathBuf },
+    Dir {
+        dir: PathBuf,
+        path: PathBuf,
+        set: Option<PathBuf>,
+    },
+    Volume {
+        volume: String,
+        path: PathBuf,
+        /// The folder that is made anew as a whole; `path` lies in it.
+        set: Option<PathBuf>,
+    },
 }

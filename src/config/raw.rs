@@ -10,8 +10,8 @@ use serde::Deserialize;
 mod instance;
 
 pub(super) use self::instance::{
-    RawEvent, RawFiles, RawHttps, RawInstance, RawOrigin, RawPlacement, RawRental, RawRole,
-    RawRoute, RawService,
+    RawAuth, RawEvent, RawFiles, RawHttps, RawInstance, RawOrigin, RawPlacement, RawRental,
+    RawRole, RawRoute, RawService,
 };
 
 use super::issue::{At, Issue};

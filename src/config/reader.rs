@@ -369,9 +369,8 @@ fn unknown(key: &str, known: &[&str]) -> String {
 
 /// Keys that are promised for a later version. Accepting them without applying them would let an
 /// operator believe in a protection that is not there.
-const LATER: [&str; 4] = [
+const LATER: [&str; 3] = [
     "engine.tls",
     "instance.limits.shared-addresses",
-    "instance.route.auth",
     "limits.shared-addresses",
 ];

@@ -7,10 +7,10 @@ use super::lower::{Issues, check_header_value, fill, networks, report, value_or}
 
 use super::issue::At;
 use super::model::{FileSource, Role, Route, RouteTarget, Service};
-use super::raw::{RawFiles, RawRoute};
+use super::raw::{RawAuth, RawFiles, RawRoute};
 use super::reader::Field;
 use crate::names::{ServiceName, StackName};
-use crate::plan::Listing;
+use crate::plan::{BasicAuth, Listing};
 
 pub(super) fn lower_routes(
     at: &At,
@@ -67,6 +67,7 @@ fn default_route(
         prefix: "/".to_owned(),
         loose: false,
         allow: Vec::new(),
+        auth: None,
         cache_control: None,
         replace_prefix: None,
         target: RouteTarget::Service(service.clone()),
@@ -93,9 +94,11 @@ impl RawRoute {
             files,
             file,
             stub_status,
+            not_found,
             cache_control,
             replace_prefix,
             allow,
+            auth,
         } = self;
         let Some(prefix) = prefix else {
             report(issues, at.error("needs a `prefix`"));
@@ -140,16 +143,22 @@ impl RawRoute {
             file.lower(stack, issues).map(RouteTarget::File)
         }));
         targets.extend(stub_status.map(|_| RouteTarget::StubStatus));
+        let not_found = not_found.filter(|field| field.value);
+        targets.extend(not_found.map(|_| RouteTarget::Nothing));
         if targets.len() != 1 {
             report(
                 issues,
-                at.error("needs exactly one of `to`, `files`, `file` and `stub-status`"),
+                at.error(
+                    "needs exactly one of `to`, `files`, `file`, `stub-status` and `not-found`",
+                ),
             );
         }
         Some(Route {
             prefix: prefix.value,
             loose: value_or(loose, false),
             allow: networks(allow, issues),
+            // One that is wrong is an error, and the entry is not applied: never an open door.
+            auth: auth.and_then(|auth| auth.lower(stack, issues)),
             cache_control: cache_control.map(|field| field.value),
             replace_prefix: replace_prefix.map(|field| field.value),
             target: targets.pop()?,
@@ -201,6 +210,35 @@ fn lower_to(
     }
 }
 
+impl RawAuth {
+    fn lower(self, stack: &StackName, issues: &Issues) -> Option<BasicAuth> {
+        let Self { at, basic, realm } = self;
+        let Some(basic) = basic else {
+            let text = "needs `basic`, a file with a line NAME:HASH for each who may come in";
+            report(issues, at.error(text));
+            return None;
+        };
+        if let Some(realm) = &realm {
+            // It stands between quotation marks (RFC 9110 §5.6.4).
+            let plain = |letter: char| letter != '"' && letter != '\\' && !letter.is_control();
+            if !realm.value.chars().all(plain) {
+                let text = "must have no quotation marks, backslashes and control characters";
+                report(issues, realm.at.error(text));
+            }
+        }
+        match fill(&basic.value, stack) {
+            Ok(file) => Some(BasicAuth {
+                file: file.into(),
+                realm: value_or(realm, "Restricted".to_owned()),
+            }),
+            Err(why) => {
+                report(issues, basic.at.error(format!("`{}` {why}", basic.value)));
+                None
+            }
+        }
+    }
+}
+
 impl RawFiles {
     fn lower(self, stack: &StackName, issues: &Issues) -> Option<FileSource> {
         let Self {
@@ -208,6 +246,7 @@ impl RawFiles {
             dir,
             volume,
             path,
+            set,
             // Taken by the route, which knows whether it is one file or many.
             listing: _,
         } = self;
@@ -223,6 +262,13 @@ impl RawFiles {
             }
             field.value
         });
+        let set = set.map(|field| {
+            if field.value.as_os_str().is_empty() || !path.starts_with(&field.value) {
+                let text = "is the folder that is made anew as a whole: `path` must lie in it";
+                report(issues, field.at.error(text));
+            }
+            field.value
+        });
         match (dir, volume) {
             (Some(dir), None) => {
                 let Some(text) = dir.value.to_str() else {
@@ -233,6 +279,7 @@ impl RawFiles {
                     Ok(dir) => Some(FileSource::Dir {
                         dir: dir.into(),
                         path,
+                        set,
                     }),
                     Err(why) => {
                         report(issues, dir.at.error(format!("`{text}` {why}")));
@@ -243,6 +290,7 @@ impl RawFiles {
             (None, Some(volume)) => Some(FileSource::Volume {
                 volume: volume.value,
                 path,
+                set,
             }),
             _ => {
                 report(issues, at.error("needs either `dir` or `volume`"));

@@ -121,6 +121,15 @@ fn the_preset_of_openslides_is_complete() {
         Some(Probe::Tcp { port: Some(6379) })
     );
     assert!(congress.services.values().all(|service| !service.expected));
+    let backup = congress
+        .routes
+        .iter()
+        .find(|route| route.prefix == "/static-backup");
+    let auth = backup
+        .and_then(|route| route.auth.as_ref())
+        .expect("closed");
+    assert_eq!(auth.file, PathBuf::from("/etc/usher/congress.htpasswd"));
+    assert_eq!(auth.realm, "Restricted Content");
     let last = congress
         .routes
         .iter()

@@ -1,7 +1,7 @@
 //! From what is known to what should be: the plan, the probes, the certificates.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::reach::{address, question};
@@ -342,24 +342,46 @@ fn service_plan(service: &Service, state: &ServiceState) -> ServicePlan {
 
 fn lower_route(route: &model::Route, stack: Option<&Stack>) -> Route {
     let place = |source: &FileSource| match source {
-        FileSource::Dir { dir, path } => FileRoot::At {
-            root: dir.clone(),
-            path: path.clone(),
-        },
-        FileSource::Volume { volume, path } => volume_root(volume, path.clone(), stack),
+        FileSource::Dir { dir, path, set } => in_set(
+            FileRoot::At {
+                root: dir.clone(),
+                path: path.clone(),
+            },
+            set.as_deref(),
+        ),
+        FileSource::Volume { volume, path, set } => {
+            in_set(volume_root(volume, path.clone(), stack), set.as_deref())
+        }
     };
     Route {
         prefix: route.prefix.clone(),
         loose: route.loose,
         allow: route.allow.clone(),
+        auth: route.auth.clone(),
         cache_control: route.cache_control.clone(),
         replace_prefix: route.replace_prefix.clone(),
         target: match &route.target {
             RouteTarget::File(source) => Target::File(place(source)),
             RouteTarget::Files(source, listing) => Target::Files(place(source), *listing),
+            RouteTarget::Nothing => Target::Nothing,
             RouteTarget::Service(name) => Target::Service(name.clone()),
             RouteTarget::StubStatus => Target::StubStatus,
         },
+    }
+}
+
+/// A place that lies in a folder which is made anew as a whole.
+fn in_set(place: FileRoot, set: Option<&Path>) -> FileRoot {
+    match (place, set) {
+        (FileRoot::At { root, path }, Some(set)) => FileRoot::InSet {
+            root,
+            // The configuration has made sure that it does.
+            path: path
+                .strip_prefix(set)
+                .map_or_else(|_| PathBuf::new(), Path::to_owned),
+            set: set.to_owned(),
+        },
+        (place, _) => place,
     }
 }
 

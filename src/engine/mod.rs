@@ -24,6 +24,7 @@ mod here;
 mod lease;
 mod output;
 mod processes;
+pub mod setup;
 mod siblings;
 mod swarm;
 pub mod watch;

@@ -129,6 +129,7 @@ mod tests {
             name: name.to_owned(),
             kind,
             modified: UNIX_EPOCH + Duration::from_secs(1_795_737_600),
+            identity: super::super::root::Identity::default(),
         }
     }
 

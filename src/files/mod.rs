@@ -8,6 +8,7 @@
 mod access;
 mod compress;
 mod conditions;
+mod editions;
 mod hashed;
 mod library;
 mod listing;
@@ -19,6 +20,7 @@ mod shelf;
 mod workshop;
 
 pub use self::conditions::{Conditions, Slice};
+pub use self::editions::{Editions, Set};
 pub use self::library::{Content, FileError, Found, Library, Wanted};
 pub use self::listing::{CONTENT_SECURITY_POLICY, Listing};
 pub use self::negotiate::{Accepted, Coding, is_text};

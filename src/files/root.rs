@@ -34,7 +34,7 @@ pub struct OpenFile {
 }
 
 /// Tells every state of every file of this machine from every other, as far as its clock can.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub(super) struct Identity {
     device: u64,
     inode: u64,
@@ -57,6 +57,7 @@ pub(super) struct Entry {
     pub(super) name: String,
     pub(super) kind: EntryKind,
     pub(super) modified: SystemTime,
+    pub(super) identity: Identity,
 }
 
 /// Folders come first.
@@ -155,6 +156,7 @@ impl Root {
                 name: name.to_owned(),
                 kind,
                 modified: modified(&stat),
+                identity: Identity::new(&stat),
             });
             if found.len() >= most {
                 break;
@@ -214,6 +216,15 @@ impl OpenFile {
         }
     }
 
+    /// Writes all of it into another file, which becomes as old as this one. Blocking.
+    pub(super) fn copy_to(&self, mut other: &File) -> io::Result<()> {
+        let copied = io::copy(&mut &self.file, &mut other)?;
+        if copied != self.length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        other.set_modified(self.identity.modified())
+    }
+
     /// Whether the file is still as it was when it was opened. Blocking.
     pub(super) fn is_unchanged(&self) -> bool {
         fstat(&self.file).is_ok_and(|stat| Identity::new(&stat) == self.identity)
@@ -238,6 +249,14 @@ impl Identity {
     /// When the file was changed last, by the clock of its machine.
     pub(super) fn changed(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(u64::try_from(self.changed.0).unwrap_or(0))
+    }
+
+    /// When its content was written last, to the nanosecond.
+    fn modified(&self) -> SystemTime {
+        let (seconds, nanoseconds) = self.modified;
+        let seconds = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+        let rest = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0));
+        UNIX_EPOCH + seconds + rest
     }
 
     pub(super) fn length(&self) -> u64 {

@@ -123,6 +123,10 @@ impl ProxyHttp for Door {
             }
             Err(failure) => return self.fail(session, ctx, failure).await,
         }
+        let request = session.req_header();
+        if let Err(answer) = self.authorize(&instance, &route, &request.headers).await {
+            return self.answer(session, ctx, *answer).await;
+        }
         let limits = &instance.plan().site.limits;
         if let Some(most) = limits.max_body
             && declared_length(session.req_header()).is_some_and(|length| length > most)
@@ -148,6 +152,7 @@ impl ProxyHttp for Door {
                 Ok(false)
             }
             Target::File(_) | Target::Files(..) => self.serve_file(session, ctx, &route).await,
+            Target::Nothing => self.fail(session, ctx, Failure::NoRoute).await,
             Target::StubStatus => {
                 let answer = Answer::text(stub_status::text(&instance));
                 self.answer(session, ctx, answer).await

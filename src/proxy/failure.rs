@@ -37,6 +37,8 @@ pub(super) enum Failure {
     /// usher itself is near what it can hold.
     Overload,
     Paused,
+    /// The file of those who may come in is not there or not understood.
+    PasswordsMissing,
     Standby,
     /// Its replicas do not start.
     StartFailed,
@@ -50,6 +52,8 @@ pub(super) enum Failure {
     TargetTooLong,
     /// A request to be let through to somewhere else.
     Tunnel,
+    /// Name and password are missing or wrong.
+    Unauthorized,
     UnknownName,
     /// Outside its rental.
     Unrented,
@@ -66,6 +70,7 @@ impl Failure {
             | Self::BadPath
             | Self::HandshakeInvalid
             | Self::Tunnel => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Denied | Self::OriginRefused => StatusCode::FORBIDDEN,
             Self::NoRoute | Self::NotFound => StatusCode::NOT_FOUND,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
@@ -83,6 +88,7 @@ impl Failure {
             | Self::OnlyHttps
             | Self::OverLimit
             | Self::Overload
+            | Self::PasswordsMissing
             | Self::Paused
             | Self::Standby
             | Self::StartFailed
@@ -134,6 +140,7 @@ impl Failure {
             Self::OriginRefused => "origin-refused",
             Self::OverLimit => "over-limit",
             Self::Overload => "overload",
+            Self::PasswordsMissing => "passwords-missing",
             Self::Paused => "paused",
             Self::Standby => "standby",
             Self::StartFailed => "start-failed",
@@ -143,6 +150,7 @@ impl Failure {
             Self::Stranded => "stranded",
             Self::TargetTooLong => "target-too-long",
             Self::Tunnel => "tunnel",
+            Self::Unauthorized => "unauthorized",
             Self::UnknownName => "unknown-name",
             Self::Unrented => "unrented",
             Self::UpstreamFailed => "upstream-failed",

@@ -141,6 +141,14 @@ impl Gateway {
             Ok(admitted) => admitted,
             Err(failure) => return Err(Refused::because(failure, visit)),
         };
+        let fields = &visit.request.fields;
+        if let Err(answer) = self.authorize(&instance, &route, fields).await {
+            return Err(Refused {
+                answer: answer.to_last_bytes(),
+                status: answer.status,
+                failure: answer.reason,
+            });
+        }
         if instance.counters().sessions() >= limits.sessions {
             return Err(Refused::because(Failure::OverLimit, visit));
         }

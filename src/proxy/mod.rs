@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 mod access_log;
 mod admit;
+mod authorize;
 mod ctx;
 mod decide;
 mod dial;
@@ -54,8 +55,9 @@ use self::pages::Reader;
 use self::trace::Trace;
 use crate::certs::{Challenges, Store};
 use crate::failures::Failures;
-use crate::files::Library;
+use crate::files::{Editions, Library};
 use crate::listener::{EdgeCounters, Pressure};
+use crate::passwords::Passwords;
 use crate::plan::{Signal, Site};
 use crate::routing::{InstanceTable, Routes};
 use crate::sessions::Sessions;
@@ -75,6 +77,8 @@ pub struct Gateway {
     failures: Arc<Failures>,
     https_port: u16,
     files: Arc<Library>,
+    editions: Arc<Editions>,
+    passwords: Passwords,
     dial: Arc<Dial>,
 }
 
@@ -92,6 +96,7 @@ pub struct Parts {
     /// Where https is served, for redirects.
     pub https_port: u16,
     pub files: Arc<Library>,
+    pub editions: Arc<Editions>,
 }
 
 impl Gateway {
@@ -107,6 +112,7 @@ impl Gateway {
             failures,
             https_port,
             files,
+            editions,
         } = parts;
         Self {
             exchanges: Exchanges::new(Arc::clone(&sessions)),
@@ -120,6 +126,8 @@ impl Gateway {
             failures,
             https_port,
             files,
+            editions,
+            passwords: Passwords::default(),
             dial: Arc::new(Dial),
         }
     }

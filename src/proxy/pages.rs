@@ -150,6 +150,7 @@ fn both(failure: Failure) -> (Text, Text) {
             ),
         ),
         Failure::NoReplica
+        | Failure::PasswordsMissing
         | Failure::UnknownName
         | Failure::StaticHangs
         | Failure::StaticMissing => (
@@ -199,6 +200,16 @@ fn both(failure: Failure) -> (Text, Text) {
         Failure::NoRoute | Failure::NotFound => (
             ("Not found", "There is nothing at this address."),
             ("Nicht gefunden", "Unter dieser Adresse gibt es nichts."),
+        ),
+        Failure::Unauthorized => (
+            (
+                "Name and password, please",
+                "This page is for those who have a name and a password for it.",
+            ),
+            (
+                "Name und Passwort, bitte",
+                "Diese Seite ist für alle, die einen Namen und ein Passwort dafür haben.",
+            ),
         ),
         Failure::Denied | Failure::OriginRefused => (
             ("Not allowed", "You may not see this from where you are."),

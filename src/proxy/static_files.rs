@@ -1,5 +1,7 @@
 //! Files over pingora's door: from a route to a place, from an answer to what is sent.
 
+use std::path::Path;
+
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use pingora::http::ResponseHeader;
@@ -14,7 +16,7 @@ use super::{Gateway, decorate, now};
 use crate::cause::chain;
 use crate::files::{
     CONTENT_SECURITY_POLICY, Conditions, Content, FileError, Found, Kind, Place, Reply, RootError,
-    Wanted,
+    Set, Wanted,
 };
 use crate::plan::{FileRoot, Listing, Route, Target};
 
@@ -36,8 +38,13 @@ impl Gateway {
         let (Some(served), Some(instance)) = (&ctx.served, &ctx.instance) else {
             return self.fail(session, ctx, Failure::Internal).await;
         };
-        let Some(place) = place(route, &served.path) else {
-            return self.fail(session, ctx, Failure::StaticMissing).await;
+        let place = match self.place_of_file(route, instance.name().as_str(), &served.path) {
+            Ok(Some(place)) => place,
+            Ok(None) => return self.fail(session, ctx, Failure::StaticMissing).await,
+            Err(error) => {
+                debug!(instance = %instance.name(), error = %chain(&error), "static files");
+                return self.fail(session, ctx, Failure::StaticMissing).await;
+            }
         };
         let wanted = Wanted {
             instance: instance.name().as_str(),
@@ -154,11 +161,38 @@ async fn write(session: &mut Session, ctx: &mut Ctx, mut bytes: Bytes, last: boo
     Ok(())
 }
 
-/// Where the file of a request is; `None` where the route's folder is not known to be anywhere.
-fn place(route: &Route, path: &str) -> Option<Place> {
+impl Gateway {
+    /// Where the file of a request is; `None` where the route's folder is not known to be anywhere.
+    fn place_of_file(
+        &self,
+        route: &Route,
+        instance: &str,
+        path: &str,
+    ) -> Result<Option<Place>, RootError> {
+        let (Target::File(source) | Target::Files(source, _)) = &route.target else {
+            return Ok(None);
+        };
+        let (root, within) = match source {
+            FileRoot::At { root, path } => (root.clone(), path.clone()),
+            FileRoot::InSet { root, set, path } => {
+                let set = Set {
+                    instance: instance.to_owned(),
+                    root: root.clone(),
+                    folder: set.clone(),
+                };
+                let (root, folder) = self.editions.place(&set)?;
+                (root, folder.join(path))
+            }
+            FileRoot::Missing(_) => return Ok(None),
+        };
+        Ok(place(route, &root, &within, path))
+    }
+}
+
+fn place(route: &Route, root: &Path, within: &Path, path: &str) -> Option<Place> {
     match &route.target {
-        Target::File(FileRoot::At { root, path }) => Some(Place::of_file(root, path)),
-        Target::Files(FileRoot::At { root, path: within }, listing) => {
+        Target::File(_) => Some(Place::of_file(root, within)),
+        Target::Files(_, listing) => {
             let rest = path.get(route.prefix.len()..).unwrap_or_default();
             let kind = match listing {
                 _ if !path.ends_with('/') => Kind::File,
@@ -167,10 +201,7 @@ fn place(route: &Route, path: &str) -> Option<Place> {
             };
             Some(Place::in_folder(root, within, rest, kind))
         }
-        Target::File(FileRoot::Missing(_))
-        | Target::Files(FileRoot::Missing(_), _)
-        | Target::Service(_)
-        | Target::StubStatus => None,
+        Target::Nothing | Target::Service(_) | Target::StubStatus => None,
     }
 }
 

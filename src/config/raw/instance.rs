@@ -134,9 +134,18 @@ pub(in crate::config) struct RawRoute {
     pub(in crate::config) files: Option<RawFiles>,
     pub(in crate::config) file: Option<RawFiles>,
     pub(in crate::config) stub_status: Leaf<bool>,
+    pub(in crate::config) not_found: Leaf<bool>,
     pub(in crate::config) cache_control: Leaf<String>,
     pub(in crate::config) replace_prefix: Leaf<String>,
     pub(in crate::config) allow: Leaf<Vec<String>>,
+    pub(in crate::config) auth: Option<RawAuth>,
+}
+
+#[derive(Clone, Debug)]
+pub(in crate::config) struct RawAuth {
+    pub(in crate::config) at: At,
+    pub(in crate::config) basic: Leaf<String>,
+    pub(in crate::config) realm: Leaf<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -145,6 +154,7 @@ pub(in crate::config) struct RawFiles {
     pub(in crate::config) dir: Leaf<PathBuf>,
     pub(in crate::config) volume: Leaf<String>,
     pub(in crate::config) path: Leaf<PathBuf>,
+    pub(in crate::config) set: Leaf<PathBuf>,
     pub(in crate::config) listing: Leaf<bool>,
 }
 
@@ -230,9 +240,21 @@ impl RawRoute {
             files: table.optional_table("files", RawFiles::read),
             file: table.optional_table("file", RawFiles::read),
             stub_status: table.leaf("stub-status"),
+            not_found: table.leaf("not-found"),
             cache_control: table.leaf("cache-control"),
             replace_prefix: table.leaf("replace-prefix"),
             allow: table.leaf("allow"),
+            auth: table.optional_table("auth", RawAuth::read),
+        }
+    }
+}
+
+impl RawAuth {
+    pub(super) fn read(table: &mut Reader<'_, '_>) -> Self {
+        Self {
+            at: table.at().clone(),
+            basic: table.leaf("basic"),
+            realm: table.leaf("realm"),
         }
     }
 }
@@ -244,6 +266,7 @@ impl RawFiles {
             dir: table.leaf("dir"),
             volume: table.leaf("volume"),
             path: table.leaf("path"),
+            set: table.leaf("set"),
             listing: table.leaf("listing"),
         }
     }

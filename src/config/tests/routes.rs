@@ -57,3 +57,34 @@ fn a_prefix_is_replaced_where_a_service_answers() {
         assert!(format!("{found:?}").contains("replace-prefix"), "{found:?}");
     }
 }
+
+#[test]
+fn a_password_in_doubt_is_no_open_door() {
+    let route = |auth: &str| {
+        format!(
+            "[[instance]]\nname = \"my_stack\"\ndomains = [\"a.example.org\"]\n\
+             [[instance.route]]\nprefix = \"/\"\nfiles = {{ dir = \"/srv\" }}\nauth = {auth}\n"
+        )
+    };
+    let config = good(&route("{ basic = \"/etc/usher/{stack}.htpasswd\" }"));
+    let auth = instance(&config, "my_stack").routes[0].auth.clone();
+    let auth = auth.expect("closed");
+    assert_eq!(auth.file, PathBuf::from("/etc/usher/my-stack.htpasswd"));
+    assert_eq!(auth.realm, "Restricted");
+    for (wrong, says) in [
+        ("{}", "needs `basic`"),
+        ("{ realm = \"x\" }", "needs `basic`"),
+        ("{ basic = \"x\", realm = 'a\"b' }", "quotation marks"),
+        ("{ basic = \"x\", users = [] }", "unknown"),
+        ("\"x\"", "is a table"),
+    ] {
+        let files = Files::new(&route(wrong));
+        let loaded = files.load(None);
+        let text = format!("{:?}", loaded.issues);
+        assert!(text.contains(says), "{wrong}: {text}");
+        let applied = loaded
+            .config
+            .is_some_and(|config| !config.instances.is_empty());
+        assert!(!applied, "{wrong} is served");
+    }
+}

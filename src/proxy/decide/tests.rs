@@ -27,6 +27,7 @@ fn instance(name: &str, change: impl FnOnce(&mut InstancePlan, &mut Site)) -> Ar
             prefix: "/app".to_owned(),
             loose: false,
             allow: Vec::new(),
+            auth: None,
             cache_control: None,
             replace_prefix: None,
             target: Target::StubStatus,

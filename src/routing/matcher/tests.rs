@@ -8,6 +8,7 @@ fn route(prefix: &str, loose: bool) -> Route {
         prefix: prefix.to_owned(),
         loose,
         allow: Vec::new(),
+        auth: None,
         cache_control: None,
         replace_prefix: None,
         target: Target::StubStatus,

@@ -40,6 +40,7 @@ fn instance(name: &str, domains: &[&str], endpoints: Vec<EndpointPlan>) -> Arc<I
             prefix: "/".to_owned(),
             loose: false,
             allow: Vec::new(),
+            auth: None,
             cache_control: None,
             replace_prefix: None,
             target: Target::Service(service()),

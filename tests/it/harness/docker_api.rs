@@ -186,6 +186,25 @@ impl DockerApi {
         start(&self.state, &id, None).await;
     }
 
+    /// A container of a Compose project that says something to a proxy. It runs.
+    pub async fn speaking(&self, project: &str, service: &str, image: &str, says: &[&str]) {
+        let body = json!({
+            "Image": image,
+            "Env": says,
+            "Labels": {
+                "com.docker.compose.project": project,
+                "com.docker.compose.service": service,
+                "com.docker.compose.container-number": "1",
+                "com.docker.compose.project.working_dir": format!("/srv/{project}"),
+                "com.docker.compose.oneoff": "False",
+            },
+            "HostConfig": { "NetworkMode": format!("{project}_default") },
+            "NetworkingConfig": { "EndpointsConfig": { format!("{project}_default"): {} } },
+        });
+        let id = create(&self.state, &format!("{project}_{service}_1"), body).expect("created");
+        start(&self.state, &id, None).await;
+    }
+
     /// A container of nobody's, which runs, on the engine's own bridge. Gives its id.
     pub async fn alone(&self, name: &str) -> String {
         let body = json!({

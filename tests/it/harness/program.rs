@@ -39,7 +39,13 @@ pub struct Finished {
 
 /// Runs usher to its end in this folder.
 pub async fn run(folder: &Path, arguments: &[&str]) -> Finished {
+    run_with(folder, arguments, &[]).await
+}
+
+/// As [`run`], with variables of the environment.
+pub async fn run_with(folder: &Path, arguments: &[&str], variables: &[(&str, &OsStr)]) -> Finished {
     let output = command(usher(), folder, arguments)
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .output();
     let output = timeout(PATIENCE, output)
