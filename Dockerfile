@@ -14,7 +14,7 @@ COPY usher /usher
 WORKDIR /etc/usher
 EXPOSE 80 443
 ENTRYPOINT ["/usher"]
-CMD ["run"]
+CMD ["run", "--names-from-containers", "open"]
 
 FROM ${RUST} AS built
 WORKDIR /source
@@ -29,4 +29,4 @@ COPY --from=built /usher /usher
 WORKDIR /etc/usher
 EXPOSE 80 443
 ENTRYPOINT ["/usher"]
-CMD ["run"]
+CMD ["run", "--names-from-containers", "open"]
