@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, Method};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::failure::Failure;
 use super::{Gateway, now};
@@ -20,6 +20,10 @@ const UPGRADE_WAITS: Duration = Duration::from_secs(18);
 const PAGE_WAITS: Duration = Duration::from_secs(8);
 /// A script asks, and would not understand a page; common limits begin at 30 s.
 const OTHER_WAITS: Duration = Duration::from_secs(25);
+
+/// Replicas that stop all at once refuse before anybody has heard that they stop; by then it is known.
+const NEWS_TAKES: Duration = Duration::from_secs(1);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(25);
 
 /// Who waits, and until when.
 #[derive(Clone, Copy, Debug)]
@@ -129,11 +133,17 @@ impl Gateway {
     ) -> Result<(P, Option<Turn>), NoPick> {
         let gate = way.pool.gate();
         let mut waiting = None;
+        let known_at = now() + NEWS_TAKES;
         loop {
             if waiting.is_some() || gate.length() == 0 {
                 match pick(&self.newest(&way)) {
                     Ok(place) => return Ok((place, waiting.map(Waiting::served))),
                     Err(NoPick::Coming) => {}
+                    // All have refused it. Those behind it have not met them and need not wait.
+                    Err(NoPick::Tried) if waiting.is_none() && now() < known_at => {
+                        sleep(LOOK_AGAIN_AFTER).await;
+                        continue;
+                    }
                     Err(none) => return Err(none),
                 }
             }

@@ -285,7 +285,7 @@ impl Pool {
     }
 
     fn why_none(&self, tried: &[ReplicaId]) -> NoPick {
-        if !tried.is_empty() {
+        if self.open().any(|endpoint| tried.contains(&endpoint.id)) {
             NoPick::Tried
         } else if self.coming {
             NoPick::Coming
