@@ -56,6 +56,11 @@ impl ByHand {
         change.over_at = now + quiet;
     }
 
+    /// Whether somebody may not be done yet.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.change.is_some()
+    }
+
     /// What was meant, once nothing has been changed for a while. `usher_acted` is when usher itself
     /// last began to take a replica away: then nobody can tell who did what.
     pub(super) fn meant(

@@ -175,7 +175,9 @@ impl ServiceState {
     fn surplus(&self, now: Now, desired: u32) -> Option<ReplicaId> {
         if desired < self.crew(now).present {
             // Who would be left might be the worse one. Where nothing is to run, nothing is left.
-            if desired > 0 && self.nobody_answers() {
+            // Nor is anybody taken away while an operator is about to say how many there should be.
+            let wait = self.nobody_answers() || self.by_hand.is_under_way();
+            if desired > 0 && wait {
                 return None;
             }
             return self.victim().filter(|id| self.can_spare(id));

@@ -21,9 +21,9 @@ const PAGE_WAITS: Duration = Duration::from_secs(8);
 /// A script asks, and would not understand a page; common limits begin at 30 s.
 const OTHER_WAITS: Duration = Duration::from_secs(25);
 
-/// What happened to a replica that refused is known by then.
-const NEWS_WITHIN: Duration = Duration::from_secs(1);
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Replicas that stop all at once refuse before anybody has heard that they stop; by then it is known.
+const NEWS_TAKES: Duration = Duration::from_secs(1);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(25);
 
 /// Who waits, and until when.
 #[derive(Clone, Copy, Debug)]
@@ -133,15 +133,15 @@ impl Gateway {
     ) -> Result<(P, Option<Turn>), NoPick> {
         let gate = way.pool.gate();
         let mut waiting = None;
-        let news_until = now() + NEWS_WITHIN;
+        let known_at = now() + NEWS_TAKES;
         loop {
             if waiting.is_some() || gate.length() == 0 {
                 match pick(&self.newest(&way)) {
                     Ok(place) => return Ok((place, waiting.map(Waiting::served))),
                     Err(NoPick::Coming) => {}
-                    // Whoever refuses is mostly gone, and the engine is about to say so.
-                    Err(NoPick::Tried) if now() < news_until => {
-                        sleep(LOOK_EVERY).await;
+                    // All have refused it. Those behind it have not met them and need not wait.
+                    Err(NoPick::Tried) if waiting.is_none() && now() < known_at => {
+                        sleep(LOOK_AGAIN_AFTER).await;
                         continue;
                     }
                     Err(none) => return Err(none),

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::harness::audience::{attendees, replicas, service};
 use crate::harness::docker::{Project, inspect, must, origin_image};
@@ -47,6 +47,18 @@ fn all(project: &Project) -> Vec<String> {
     let mut names: Vec<_> = listed.lines().map(ToOwned::to_owned).collect();
     names.sort();
     names
+}
+
+/// A path, the answer to it, and how long that took.
+type Seen = (&'static str, u16, Duration);
+
+/// The ids of the web containers that run, by name.
+fn ids(project: &Project) -> Vec<String> {
+    let names = project.running("web");
+    names
+        .iter()
+        .map(|name| must(&["inspect", "-f", "{{.Id}}", name]))
+        .collect()
 }
 
 /// The origin's image once more, as another one.
@@ -149,6 +161,112 @@ async fn a_new_image_is_followed_and_static_files_and_requests_go_on() {
     }
     drop(project);
     must(&["image", "rm", "-f", &image]);
+}
+
+#[tokio::test]
+#[ignore = "needs docker"]
+async fn when_compose_recreates_all_at_once_whoever_comes_is_held_and_static_files_go_on() {
+    let project = Arc::new(Project::new("recreate"));
+    project.up(&web("IMAGE", 1));
+    project.compose(&["up", "-d", "--scale", "web=3"]);
+    let files = tempfile::tempdir().unwrap();
+    std::fs::write(files.path().join("app.css"), "body {}").unwrap();
+    let routes = format!(
+        "[[instance.route]]\nprefix = \"/static/\"\nfiles = {{ dir = \"{}\" }}\n\
+         [[instance.route]]\nprefix = \"/\"\nto = \"web\"\n",
+        files.path().display()
+    );
+    let text = format!("{}{routes}", tables(&project));
+    let edge = Setup::new(&text).quiet(QUIET).start().await;
+    replicas(&edge, "web", 3).await;
+    let before: Vec<_> = ids(&project);
+    let sockets = attendees(&edge, 6).await;
+
+    let over = Cell::new(false);
+    let asking = async |path: &'static str| {
+        let mut seen = Vec::new();
+        while !over.get() {
+            let began = Instant::now();
+            let url = format!("https://congress.example.org{path}");
+            seen.push((path, edge.get(&url).await.status, began.elapsed()));
+            sleep(Duration::from_millis(20)).await;
+        }
+        seen
+    };
+    // Whoever loses a websocket opens another at once.
+    let attending = async {
+        let mut back = Vec::new();
+        for socket in sockets {
+            socket.closed().await;
+            back.extend(attendees(&edge, 1).await);
+        }
+        back
+    };
+    let recreated = async {
+        let project = Arc::clone(&project);
+        let again = ["up", "-d", "--force-recreate", "--scale", "web=3"];
+        let up = tokio::task::spawn_blocking(move || project.compose(&again));
+        up.await.unwrap();
+        replicas(&edge, "web", 3).await;
+    };
+    let all = async {
+        let (back, ()) = tokio::join!(attending, recreated);
+        over.set(true);
+        back
+    };
+    let (pages, styles, mut back) = tokio::join!(asking("/"), asking("/static/app.css"), all);
+    let bad = |seen: &[Seen]| {
+        let bad = seen.iter().filter(|(_, status, _)| *status != 200);
+        bad.copied()
+            .map(|(path, status, took)| format!("{path} {status} {took:?}"))
+            .collect::<Vec<_>>()
+    };
+    let slowest = |seen: &[Seen]| seen.iter().map(|one| one.2).max();
+    println!(
+        "{} pages, the slowest after {:?}; {} static files, the slowest after {:?}",
+        pages.len(),
+        slowest(&pages),
+        styles.len(),
+        slowest(&styles),
+    );
+    assert_eq!([bad(&pages), bad(&styles)], [[""; 0]; 2]);
+    assert!(slowest(&styles) < Some(Duration::from_secs(2)));
+    for socket in &mut back {
+        assert!(socket.echo("back").await.ends_with("back"));
+    }
+    let after = ids(&project);
+    assert!(after.iter().all(|id| !before.contains(id)), "all are new");
+}
+
+#[tokio::test]
+#[ignore = "needs docker"]
+async fn a_number_that_an_operator_gives_to_compose_is_heeded_and_kept_up_to_date() {
+    let project = Project::new("byhand");
+    project.up(&web("IMAGE", 1));
+    let text = tables(&project).replace("down-after = \"2m\"", "down-after = \"1s\"");
+    let edge = Setup::new(&text).quiet(QUIET).start().await;
+    replicas(&edge, "web", 1).await;
+    project.compose(&["up", "-d", "--scale", "web=2"]);
+    within(PATIENCE, "a floor for half an hour", async || {
+        let web = service(&edge, "web").await;
+        check(!web["override_until"].is_null() && web["ready"] == 2, web)
+    })
+    .await;
+    // Nobody is there, and for longer than it takes to shrink.
+    sleep(Duration::from_secs(3)).await;
+    let before = ids(&project);
+    assert_eq!(before.len(), 2);
+
+    // One of usher's own comes on top, and Compose has nothing to do.
+    let _sockets = attendees(&edge, 5).await;
+    replicas(&edge, "web", 3).await;
+    let three = ids(&project);
+    let said = project.compose(&["up", "-d", "--scale", "web=3"]);
+    for word in ["Recreating", "Creating", "Starting", "Stopping"] {
+        assert!(!said.contains(word), "it is up to date: {said}");
+    }
+    assert_eq!(ids(&project), three);
+    assert!(before.iter().all(|id| three.contains(id)));
 }
 
 #[tokio::test]

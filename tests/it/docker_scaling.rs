@@ -51,6 +51,15 @@ async fn siblings_come_with_the_audience_and_leave_after_it() {
     }
     let listed = project.compose(&["ps"]);
     assert!(running.iter().all(|name| listed.contains(name)), "{listed}");
+    let logged = project.compose(&["logs", "--no-color", "web"]);
+    for name in &running {
+        let own = name.trim_start_matches(&format!("{}_", project.name));
+        let mut lines = logged.lines().filter(|line| line.starts_with(own));
+        assert!(
+            lines.any(|line| line.ends_with("listens on 8000")),
+            "{own}: {logged}"
+        );
+    }
 
     // Newcomers go to the new ones, and nobody who is there is moved.
     sockets.extend(attendees(&edge, 1).await);
@@ -80,7 +89,10 @@ async fn compose_keeps_siblings_and_takes_them_down_with_the_stack() {
     replicas(&edge, "worker", 6).await;
     let before = project.running("web");
 
-    project.compose(&["up", "-d", "--scale", "web=3", "--scale", "worker=6"]);
+    let said = project.compose(&["up", "-d", "--scale", "web=3", "--scale", "worker=6"]);
+    for word in ["Recreating", "Creating", "Starting", "Stopping"] {
+        assert!(!said.contains(word), "it is up to date: {said}");
+    }
     assert_eq!(project.running("web"), before, "none was made anew");
 
     project.compose(&["down"]);

@@ -135,6 +135,13 @@ fn why_there_is_no_place_is_told_apart() {
         serving(&["a"]).pick(CLIENT, &[id("a")], true).err(),
         Some(NoPick::Tried)
     );
+    let mut left = pool(vec![endpoint("a", Usage::Drain)]);
+    left.coming = true;
+    assert_eq!(
+        left.pick(CLIENT, &[id("a")], true).err(),
+        Some(NoPick::Coming),
+        "it refused because it was leaving"
+    );
     let service = "web".parse().expect("name");
     let stranded = Pool::new(
         service,

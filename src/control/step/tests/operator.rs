@@ -125,3 +125,16 @@ async fn what_is_kept_of_an_instance_waits_until_it_is_there() {
     let again = without.restarted(CONFIG);
     assert!(again.controller.tenants["congress"].paused);
 }
+
+#[tokio::test]
+async fn where_demand_is_forgotten_sooner_an_operators_replica_is_not_taken_away_before_it_is_heeded()
+ {
+    let mut edge = Edge::new(&CONFIG.replace("down-after = \"60s\"", "down-after = \"2s\""));
+    edge.units = Edge::running().units;
+    edge.list();
+    edge.probe("web_1", true);
+    edge.seconds(20);
+    edge.add_declared(2);
+    edge.seconds(1_000);
+    assert_eq!(edge.replicas("web"), 2);
+}
