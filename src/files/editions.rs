@@ -4,6 +4,10 @@
 //! Whoever collects static files deletes the old ones first, and takes half a minute for the new
 //! ones. So what is served is a copy in usher's own folder, made when nothing in the original has
 //! changed for a while. The copy survives a restart of usher, and of the machine.
+//!
+//! Looking and copying take longer than a visitor waits, so neither takes a place of
+//! [`access`](super::access). A volume that hangs holds one thread for each set in it, and nothing
+//! else: what was copied is served on.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -35,6 +39,8 @@ const AGAIN: Duration = Duration::from_secs(60);
 const MOST_FILES: usize = 20_000;
 const MOST_BYTES: u64 = 1 << 30;
 const DEEPEST: usize = 32;
+/// Copied at once: a start with a hundred tenants is no storm on the disk.
+const MOST_COPYING: usize = 4;
 const UNFINISHED: &str = "unfinished";
 
 /// A folder of an instance that is made anew as a whole.
@@ -65,6 +71,7 @@ enum Edition {
 pub struct Keeper {
     editions: Arc<Editions>,
     seen: HashMap<Set, Seen>,
+    copying: usize,
 }
 
 /// What was last seen of an original.
@@ -114,6 +121,7 @@ impl Editions {
         Keeper {
             editions: Arc::clone(self),
             seen: HashMap::new(),
+            copying: 0,
         }
     }
 
@@ -306,10 +314,25 @@ impl Keeper {
                 if let Some(seen) = self.seen.get_mut(&set) {
                     seen.busy = false;
                     let editions = &self.editions;
-                    seen.looked(editions, set, original, at, SystemTime::now(), work);
+                    let wall = SystemTime::now();
+                    let complete = seen.looked(editions, set.clone(), original, at, wall);
+                    match complete {
+                        Some(whole) if self.copying < MOST_COPYING => {
+                            seen.busy = true;
+                            self.copying += 1;
+                            let editions = Arc::clone(editions);
+                            work.spawn_blocking(move || {
+                                let copied = editions.copy(&set, &whole);
+                                Done::Copied(set, whole.print, copied)
+                            });
+                        }
+                        Some(_) => seen.look = at,
+                        None => {}
+                    }
                 }
             }
             Done::Copied(set, print, copied) => {
+                self.copying -= 1;
                 let Some(seen) = self.seen.get_mut(&set) else {
                     return;
                 };
@@ -324,6 +347,8 @@ impl Keeper {
                     Err(error) => {
                         seen.look = at + AGAIN;
                         seen.tell(&set, &error);
+                        // It is complete, and the copy there may be is of another one.
+                        self.editions.current().insert(set, Edition::AsItIs);
                     }
                 }
             }
@@ -332,6 +357,7 @@ impl Keeper {
 }
 
 impl Seen {
+    /// Gives what is complete and not copied yet.
     fn looked(
         &mut self,
         editions: &Arc<Editions>,
@@ -339,8 +365,7 @@ impl Seen {
         original: Original,
         at: Instant,
         wall: SystemTime,
-        work: &mut JoinSet<Done>,
-    ) {
+    ) -> Option<Whole> {
         let Original { top, whole } = original;
         let changed = top != self.top;
         let is_missing = top.is_none();
@@ -348,11 +373,16 @@ impl Seen {
         let whole = match whole {
             Some(Ok(whole)) => whole,
             Some(Err(error)) => {
-                // Too large, or not to be read: then it is served as other folders are.
                 self.tell(&set, &error);
                 self.look = at + AGAIN;
-                editions.current().entry(set).or_insert(Edition::AsItIs);
-                return;
+                let mut current = editions.current();
+                if error.kind() == io::ErrorKind::FileTooLarge {
+                    // Served as other folders are.
+                    current.insert(set, Edition::AsItIs);
+                } else {
+                    current.entry(set).or_insert(Edition::AsItIs);
+                }
+                return None;
             }
             None => {
                 // Nothing was looked for, or there is nothing: a copy stays.
@@ -363,7 +393,7 @@ impl Seen {
                         current.remove(&set);
                     }
                 }
-                return;
+                return None;
             }
         };
         let copy = editions.shelf(&set).join(&whole.print);
@@ -372,7 +402,7 @@ impl Seen {
             self.look = at + WHOLE;
             let editions = Arc::clone(editions);
             drop(spawn_blocking(move || editions.sweep(&set, &copy)));
-            return;
+            return None;
         }
         if self.whole.as_ref() != Some(&whole.print) {
             self.since = at;
@@ -387,19 +417,12 @@ impl Seen {
         // The clock of a file server may be another.
         if age < QUIET && at.saturating_duration_since(self.since) < QUIET {
             self.look = at;
-            return;
+            return None;
         }
         self.look = at + WHOLE;
-        self.busy = true;
-        editions
-            .current()
-            .entry(set.clone())
-            .or_insert(Edition::AsItIs);
-        let editions = Arc::clone(editions);
-        work.spawn_blocking(move || {
-            let copied = editions.copy(&set, &whole);
-            Done::Copied(set, whole.print, copied)
-        });
+        let mut current = editions.current();
+        current.entry(set).or_insert(Edition::AsItIs);
+        Some(whole)
     }
 
     fn tell(&mut self, set: &Set, error: &io::Error) {
@@ -456,9 +479,7 @@ fn look(set: &Set) -> io::Result<Option<Whole>> {
                 EntryKind::Folder => {
                     print.update(b"/");
                     if path.components().count() > DEEPEST {
-                        return Err(io::Error::other(format!(
-                            "it is deeper than {DEEPEST} folders"
-                        )));
+                        return Err(too_large(format!("it is deeper than {DEEPEST} folders")));
                     }
                     folders.push(path);
                 }
@@ -469,17 +490,19 @@ fn look(set: &Set) -> io::Result<Option<Whole>> {
                 }
             }
             if whole.files.len() > MOST_FILES || folders.len() > MOST_FILES {
-                return Err(io::Error::other(format!(
-                    "it has more than {MOST_FILES} files"
-                )));
+                return Err(too_large(format!("it has more than {MOST_FILES} files")));
             }
             if bytes > MOST_BYTES {
-                return Err(io::Error::other("it is larger than 1 GiB"));
+                return Err(too_large("it is larger than 1 GiB".to_owned()));
             }
         }
     }
     whole.print = hex(print);
     Ok((!whole.files.is_empty()).then_some(whole))
+}
+
+fn too_large(why: String) -> io::Error {
+    io::Error::new(io::ErrorKind::FileTooLarge, why)
 }
 
 fn hex(print: Context) -> String {

@@ -5,15 +5,19 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use lru::LruCache;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
+use tracing::warn;
+
+use crate::cause::chain;
 
 mod file;
 mod hash;
@@ -59,17 +63,28 @@ pub enum PasswordError {
     Overdue,
 }
 
-#[derive(Default)]
 struct Watched {
-    looked: tokio::sync::Mutex<Option<Looked>>,
+    looked: Mutex<Option<Looked>>,
+    /// One looks at the file at a time; the others wait for what it sees.
+    look: Semaphore,
     /// One guess at a time: who guesses takes no more than one processor from the others.
-    guess: tokio::sync::Mutex<()>,
+    guess: Semaphore,
 }
 
 #[derive(Clone)]
 struct Looked {
     at: Instant,
     found: Result<Arc<Entries>, Arc<FileError>>,
+}
+
+impl Default for Watched {
+    fn default() -> Self {
+        Self {
+            looked: Mutex::default(),
+            look: Semaphore::new(1),
+            guess: Semaphore::new(1),
+        }
+    }
 }
 
 impl std::fmt::Debug for Watched {
@@ -121,7 +136,7 @@ impl Passwords {
         let Some(against) = hash.or_else(|| entries.any().cloned()) else {
             return Ok(Verdict::Refused);
         };
-        let guess = timeout(GUESS_WITHIN, watched.guess.lock());
+        let guess = timeout(GUESS_WITHIN, watched.guess.acquire());
         let _guess = guess.await.map_err(|_| PasswordError::Busy)?;
         if let Some(mark) = &mark
             && right().get(mark).is_some()
@@ -171,11 +186,13 @@ impl Passwords {
 
 impl Watched {
     async fn entries(&self, path: &Path, now: Instant) -> Result<Arc<Entries>, PasswordError> {
-        let mut looked = self.looked.lock().await;
-        if let Some(looked) = &*looked
-            && now.saturating_duration_since(looked.at) < FRESH
-        {
-            return Ok(looked.found.clone()?);
+        if let Some(found) = self.fresh(now) {
+            return Ok(found?);
+        }
+        // Nobody closes it.
+        let _look = self.look.acquire().await;
+        if let Some(found) = self.fresh(now) {
+            return Ok(found?);
         }
         let owned = path.to_owned();
         let read = spawn_blocking(move || Entries::read(&owned));
@@ -184,11 +201,35 @@ impl Watched {
             Ok(Ok(found)) => found.map(Arc::new).map_err(Arc::new),
             Ok(Err(_)) | Err(_) => return Err(PasswordError::Overdue),
         };
-        *looked = Some(Looked {
+        let before = self.looked().replace(Looked {
             at: now,
             found: found.clone(),
         });
+        // Once, however many ask: anybody can.
+        let wrong = |found: &Result<Arc<Entries>, Arc<FileError>>| {
+            found.as_ref().err().map(|error| chain(error.as_ref()))
+        };
+        let why = wrong(&found);
+        if let Some(error) = &why
+            && before.and_then(|before| wrong(&before.found)).as_ref() != Some(error)
+        {
+            warn!(file = %path.display(), error, "nobody is let in by this file of passwords");
+        }
         Ok(found?)
+    }
+
+    fn fresh(&self, now: Instant) -> Option<Result<Arc<Entries>, Arc<FileError>>> {
+        let looked = self.looked();
+        let fresh = |looked: &&Looked| now.saturating_duration_since(looked.at) < FRESH;
+        looked
+            .as_ref()
+            .filter(fresh)
+            .map(|looked| looked.found.clone())
+    }
+
+    fn looked(&self) -> MutexGuard<'_, Option<Looked>> {
+        // Nothing that locks it panics half-way.
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use tracing::warn;
+use tracing::debug;
 
 use super::failure::Failure;
 use super::local::Answer;
@@ -40,7 +40,7 @@ impl Gateway {
             }
             Err(PasswordError::Busy) => Err(refuse(Failure::OverLimit)),
             Err(error @ (PasswordError::File(_) | PasswordError::Overdue)) => {
-                warn!(
+                debug!(
                     instance = %instance.name(),
                     prefix = %route.prefix,
                     file = %auth.file.display(),

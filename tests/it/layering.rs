@@ -77,7 +77,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "shutdown",
         ],
     ),
-    ("passwords", &[]),
+    ("passwords", &["cause"]),
     ("routing", &["drain", "names", "plan", "shutdown"]),
     ("sessions", &["names", "plan", "routing"]),
     // Beside both.

@@ -161,7 +161,8 @@ fn services(lines: &[&str]) -> Result<Vec<Block>, EditError> {
             at += 1;
             continue;
         }
-        let name = pair(line).filter(|_| *depth.get_or_insert(indent(line)) == indent(line));
+        let name =
+            pair(line).filter(|_| *depth.get_or_insert_with(|| indent(line)) == indent(line));
         let Some((name, value)) = name else {
             return Err(wrong(at, "is not understood as the name of a service"));
         };
@@ -244,7 +245,7 @@ fn unlink(
     let mut kept = false;
     for at in first + 1..end {
         let line = lines[at];
-        if !says_something(line) || indent(line) > *depth.get_or_insert(indent(line)) {
+        if !says_something(line) || indent(line) > *depth.get_or_insert_with(|| indent(line)) {
             continue;
         }
         let item = line.trim().trim_start_matches('-').split(" #").next();
