@@ -87,24 +87,41 @@ fn of(
     let status = Arc::clone(&view.status.borrow());
     match find(name, &status, scope) {
         Ok(instance) => tell(instance),
-        Err(refusal) => refusal,
+        Err(why) => why.answer(),
     }
 }
 
-fn find<'s>(name: &str, status: &'s Status, scope: &Scope) -> Result<&'s InstanceStatus, Answer> {
+fn find<'s>(name: &str, status: &'s Status, scope: &Scope) -> Result<&'s InstanceStatus, Unseen> {
     if !scope.includes(name) {
-        return Err(refused(StatusCode::FORBIDDEN));
+        return Err(Unseen::Foreign);
     }
     let found = status.instances.iter().find(|known| known.name == name);
-    found.ok_or_else(|| text(StatusCode::NOT_FOUND, "no such instance\n"))
+    found.ok_or(Unseen::Nowhere)
+}
+
+/// Why an instance is not shown.
+#[derive(Clone, Copy, Debug)]
+enum Unseen {
+    /// Whether or not there is one.
+    Foreign,
+    Nowhere,
+}
+
+impl Unseen {
+    fn answer(self) -> Answer {
+        match self {
+            Self::Foreign => refused(StatusCode::FORBIDDEN),
+            Self::Nowhere => text(StatusCode::NOT_FOUND, "no such instance\n"),
+        }
+    }
 }
 
 /// Whose output the page of an instance shows.
-fn choice(name: &str, replica: Option<&str>, view: &View, scope: &Scope) -> Result<Choice, Answer> {
+fn choice(name: &str, replica: Option<&str>, view: &View, scope: &Scope) -> Result<Choice, Unseen> {
     let status = Arc::clone(&view.status.borrow());
     let stack = find(name, &status, scope)?.stack.parse();
     // What has a status has a stack with a name.
-    let stack = stack.map_err(|_| not_found())?;
+    let stack = stack.map_err(|_| Unseen::Nowhere)?;
     Ok(Choice {
         stack,
         replica: replica.map(ToOwned::to_owned),
@@ -124,7 +141,7 @@ fn status_page(view: &View, scope: &Scope, all: bool) -> Answer {
 async fn instance_page(view: &View, scope: &Scope, name: &str, replica: Option<&str>) -> Answer {
     let choice = match choice(name, replica, view, scope) {
         Ok(choice) => choice,
-        Err(refusal) => return refusal,
+        Err(why) => return why.answer(),
     };
     let tail = view.tails.now(&choice).await;
     document(view, &Topic::Instance(name.into()), |pieces, status| {
@@ -159,7 +176,7 @@ fn events(view: &View, scope: &Scope, query: &Query<'_>) -> Answer {
             }
             match choice(name, replica, view, scope) {
                 Ok(choice) => output = (shown == "output").then_some(choice),
-                Err(refusal) => return refusal,
+                Err(why) => return why.answer(),
             }
             Topic::Instance(name.into())
         }

@@ -4,6 +4,7 @@
 //! page needs it; nothing is kept for anybody who has gone. Few may do so at the same time.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use futures_util::stream::{self, BoxStream};
 use maud::Markup;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{sleep, timeout};
 
 use super::feed::record;
 use super::page::output::{lines, nothing, whole};
@@ -135,18 +136,23 @@ impl Follower {
                 self.more = None;
                 continue;
             };
-            let turn = Instant::now() + EVERY;
+            let mut turn = pin!(sleep(EVERY));
             let mut fresh = VecDeque::from([first]);
             for _ in 1..MOST_PER_TURN {
-                let Ok(Some(printed)) = timeout_at(turn, more.next()).await else {
-                    break;
+                let printed = tokio::select! {
+                    biased;
+                    () = &mut turn => break,
+                    printed = more.next() => printed,
                 };
+                let Some(printed) = printed else { break };
                 if fresh.len() == LINES {
                     fresh.pop_front();
                 }
                 fresh.push_back(printed);
             }
-            sleep_until(turn).await;
+            if !turn.is_elapsed() {
+                turn.await;
+            }
             if std::mem::take(&mut self.empty) {
                 return told(true, all(&fresh, &self.choice));
             }

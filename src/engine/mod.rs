@@ -15,6 +15,8 @@ use crate::inventory::{Inventory, Network};
 use crate::names::{ReplicaId, ServiceName, StackName};
 
 pub mod act;
+#[cfg(test)]
+mod chatty;
 mod claims;
 mod clone;
 mod compose;
@@ -29,6 +31,8 @@ mod siblings;
 mod swarm;
 pub mod watch;
 
+#[cfg(test)]
+pub(crate) use self::chatty::Chatty;
 pub use self::compose::{Compose, NetworkPolicy};
 pub use self::output::{Line, Printer, Span, Stream};
 pub use self::processes::Processes;

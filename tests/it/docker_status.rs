@@ -54,7 +54,11 @@ async fn a_stopped_redis_makes_its_instance_critical_with_that_reason_and_no_oth
         let ask = edge.ask(&format!("wss://{name}.example.org/ws/"));
         sockets.push(ask.websocket().await.expect("a websocket"));
     }
-    let before = edge.instance("assembly").await;
+    let before = eventually("its websocket is counted", async || {
+        let own = edge.instance("assembly").await;
+        check(own["websockets"] == 1, own.clone()).map(|()| own)
+    })
+    .await;
 
     let began = Instant::now();
     congress.compose(&["stop", "-t", "0", "redis"]);

@@ -1,69 +1,18 @@
-use std::time::SystemTime;
-
-use async_trait::async_trait;
-use futures_util::stream::BoxStream;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::*;
-use crate::engine::{Action, Engine, EngineError, Line, Printer, Span, Stream};
-use crate::inventory::Inventory;
-
-/// Prints so many lines at once, and then as many when somebody follows.
-#[derive(Debug)]
-struct Chatty(usize);
-
-#[async_trait]
-impl Engine for Chatty {
-    fn kind(&self) -> &'static str {
-        "docker"
-    }
-
-    async fn subscribe(&self) -> Result<BoxStream<'static, ()>, EngineError> {
-        Ok(stream::pending().boxed())
-    }
-
-    async fn list(&self) -> Result<Inventory, EngineError> {
-        Ok(Inventory::default())
-    }
-
-    async fn act(&self, _action: &Action) -> Result<(), EngineError> {
-        Ok(())
-    }
-
-    async fn printers(&self, _stack: &StackName) -> Result<Vec<Printer>, EngineError> {
-        Ok(vec![Printer {
-            service: "web".parse().expect("a name"),
-            name: "congress_web_1".to_owned(),
-            id: "0123456789ab".to_owned(),
-        }])
-    }
-
-    async fn output(
-        &self,
-        _printer: &str,
-        span: Span,
-    ) -> Result<BoxStream<'static, Line>, EngineError> {
-        assert_eq!(span.last, Some(LINES), "an engine is never asked for all");
-        let word = if span.follow { "young" } else { "old" };
-        let line = move |number| Line {
-            at: SystemTime::UNIX_EPOCH + Duration::from_secs(number),
-            stream: Stream::Stdout,
-            text: format!("{word} {number}"),
-        };
-        let lines = stream::iter((0..).map(line)).take(self.0);
-        Ok(match span.follow {
-            true => lines.chain(stream::pending()).boxed(),
-            false => lines.boxed(),
-        })
-    }
-}
+use crate::engine::Chatty;
 
 fn tails(lines: usize) -> (Tails, Choice) {
     let choice = Choice {
         stack: "congress".parse().expect("a name"),
         replica: None,
     };
-    (Tails::new(Logs::new(Arc::new(Chatty(lines)))), choice)
+    (
+        Tails::new(Logs::new(Arc::new(Chatty { lines, last: LINES }))),
+        choice,
+    )
 }
 
 async fn told(records: &mut BoxStream<'static, Bytes>) -> (bool, String) {

@@ -260,7 +260,7 @@ const RULES: [Rule; 30] = [
             let to = edge.controller.current.config.alerts[0].to.name();
             edge.take(Event::Alerts(Arc::new(BTreeMap::from([(to, "connection refused".to_owned())]))));
         },
-        part: "alert:http://127.0.0.1:9093/api/v2/alerts", level: Warning, says: "connection refused",
+        part: "alert:http://127.0.0.1:9093", level: Warning, says: "connection refused",
         instance: Healthy, whole: Warning },
     Rule { fails: "room for connections", happens: |edge| full(edge, Fullness::Shedding),
         part: "listeners", level: Warning, says: "raise `listen.max-connections`",
