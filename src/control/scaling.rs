@@ -5,7 +5,7 @@ use super::reach::is_probed;
 use super::replica::State;
 use super::service::ServiceState;
 use super::tenant::Tenant;
-use crate::autoscaler::{self, Decision, Direction, Kind, Limit, Observation, Policy};
+use crate::autoscaler::{self, Decision, Direction, Kind, Limit, Observation, Override, Policy};
 use crate::config::Instance;
 use crate::config::model::{ScaleMode, Service};
 use crate::engine::Action;
@@ -175,9 +175,11 @@ impl ServiceState {
     fn surplus(&self, now: Now, desired: u32) -> Option<ReplicaId> {
         if desired < self.crew(now).present {
             // Who would be left might be the worse one. Where nothing is to run, nothing is left.
-            // Nor is anybody taken away while an operator is about to say how many there should be.
-            let wait = self.nobody_answers() || self.by_hand.is_under_way();
-            if desired > 0 && wait {
+            // Nor is anybody taken away while an operator is about to say by hand how many there
+            // should be, unless usher itself was told.
+            let told = matches!(self.over, Some(over) if matches!(over.wish, Override::Exact(_)));
+            let wait = self.by_hand.is_under_way() && !told;
+            if desired > 0 && (wait || self.nobody_answers()) {
                 return None;
             }
             return self.victim().filter(|id| self.can_spare(id));
