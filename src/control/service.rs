@@ -6,36 +6,25 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::answers::Answers;
-use super::by_hand::{ByHand, COUNTS_FOR, Counts};
+use super::by_hand::ByHand;
 use super::event::Now;
 use super::leftovers::Leftovers;
 use super::reach::is_probed;
 use super::replica::{Replica, START_WITHIN, State, Who};
 use super::scaling::Orders;
+use super::starts::Starts;
 use crate::autoscaler::{Crew, Decision, Direction, Lead, Load, Override, Seen};
 use crate::config::model::Service;
-use crate::engine::Trouble;
-use crate::inventory::{Count, Origin, Phase, Unit};
+use crate::inventory::{Origin, Phase, Unit};
 use crate::names::{Generation, ReplicaId};
 use crate::plan::{InstanceReport, SessionTotals};
 
-/// The first pause after a start that failed; it doubles up to [`LAST_BACKOFF`].
-const FIRST_BACKOFF: Duration = Duration::from_secs(5);
-const LAST_BACKOFF: Duration = Duration::from_secs(300);
 /// A replica that ends sooner than this after its start failed to start.
 const SHORT_LIFE: Duration = Duration::from_secs(60);
 /// Compose stops a container, then starts the one in its place.
 const REPLACED_WITHIN: Duration = Duration::from_secs(10);
-/// So many failures in a row are no accident.
-const IN_A_ROW: usize = 3;
-/// So close together, the deaths of replicas are a loop.
-const LOOP_WITHIN: Duration = Duration::from_secs(300);
 /// What failed is not told any more when nothing was tried for this long.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
-/// Fewer letters of an id are a slip of the finger.
-const SHORTEST_ID: usize = 6;
-/// A replica that was ordered shows in the listing by then, or it never will.
-const LISTED_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
 pub(super) struct ServiceState {
@@ -57,7 +46,7 @@ pub(super) struct ServiceState {
     /// Every unit of the last listing, alive or not.
     listed: BTreeSet<String>,
     /// The last change of the number by somebody else that was heeded.
-    heeded: u64,
+    pub(super) heeded: u64,
     /// When one that somebody else had stopped ended.
     left_at: Option<Instant>,
     /// A replica that takes requests is about to be there.
@@ -109,122 +98,6 @@ pub(super) struct Wished {
     pub(super) wish: Override,
     /// `None`: until it is taken back.
     pub(super) until: Option<Now>,
-}
-
-/// How starting goes.
-#[derive(Debug, Default)]
-pub(super) struct Starts {
-    phase: StartPhase,
-    failures: u32,
-    failed_at: Option<SystemTime>,
-    /// Of the failures in a row, those of replicas that the engine had started.
-    stillborn: usize,
-    /// When replicas that had lived ended by themselves, lately.
-    deaths: Vec<Instant>,
-    not_before: Option<Instant>,
-    /// Why the last one failed, until one succeeds.
-    pub(super) trouble: Option<String>,
-    /// Trying again is pointless until the stack changes.
-    pub(super) hopeless: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-enum StartPhase {
-    #[default]
-    Idle,
-    /// The engine works on it. A listing may show the replica before the engine says it is done.
-    Ordered { listed: bool },
-    /// The engine is done; no listing shows it yet.
-    Awaited { since: Instant },
-}
-
-impl Starts {
-    pub(super) fn ordered(&mut self, now: Now) {
-        self.phase = StartPhase::Ordered { listed: false };
-        if self.stillborn >= IN_A_ROW {
-            // This one shows whether it is worth starting others.
-            self.not_before = Some(now.at + LAST_BACKOFF);
-        }
-    }
-
-    pub(super) fn succeeded(&mut self, now: Now) {
-        self.phase = match self.phase {
-            StartPhase::Ordered { listed: true } => StartPhase::Idle,
-            _ => StartPhase::Awaited { since: now.at },
-        };
-    }
-
-    pub(super) fn failed(&mut self, now: Now, why: String, trouble: Trouble) {
-        self.phase = StartPhase::Idle;
-        self.failures += 1;
-        self.failed_at = Some(now.wall);
-        let doublings = (self.failures - 1).min(6);
-        let pause = match trouble {
-            // For everybody on this host: asking again soon would only be one of many.
-            Trouble::Capacity => LAST_BACKOFF,
-            Trouble::Passing | Trouble::Stack => FIRST_BACKOFF * (1 << doublings),
-        };
-        self.not_before = Some(now.at + pause.min(LAST_BACKOFF));
-        self.trouble = Some(why);
-        self.hopeless = trouble == Trouble::Stack;
-    }
-
-    /// One was started and did not come to life, or did not keep it: three in a row, and one more
-    /// is tried every five minutes only.
-    pub(super) fn stillborn(&mut self, now: Now, why: String) {
-        self.failed(now, why, Trouble::Passing);
-        self.stillborn += 1;
-        if self.stillborn >= IN_A_ROW {
-            self.not_before = Some(now.at + LAST_BACKOFF);
-        }
-    }
-
-    /// One that had lived ended by itself.
-    fn died(&mut self, now: Now, why: String) {
-        self.deaths
-            .retain(|at| now.at.duration_since(*at) < LOOP_WITHIN);
-        self.deaths.push(now.at);
-        if self.deaths.len() >= IN_A_ROW {
-            self.stillborn = self.deaths.len();
-            self.stillborn(now, why);
-        }
-    }
-
-    /// Whether the engine works on one.
-    pub(super) fn is_under_way(&self) -> bool {
-        matches!(self.phase, StartPhase::Ordered { .. })
-    }
-
-    /// A replica lives: the past is forgiven.
-    fn proven(&mut self) {
-        self.failures = 0;
-        self.stillborn = 0;
-        self.failed_at = None;
-        self.not_before = None;
-        self.trouble = None;
-        self.hopeless = false;
-    }
-
-    fn listed(&mut self) {
-        self.phase = match self.phase {
-            StartPhase::Ordered { .. } => StartPhase::Ordered { listed: true },
-            StartPhase::Idle | StartPhase::Awaited { .. } => StartPhase::Idle,
-        };
-    }
-
-    /// One that was ordered and is not seen yet.
-    pub(super) fn unseen(&self, now: Now) -> bool {
-        match self.phase {
-            StartPhase::Idle => false,
-            StartPhase::Ordered { listed } => !listed,
-            StartPhase::Awaited { since } => now.at.duration_since(since) < LISTED_WITHIN,
-        }
-    }
-
-    pub(super) fn allowed(&self, now: Now) -> bool {
-        let busy = matches!(self.phase, StartPhase::Ordered { .. }) || self.unseen(now);
-        !busy && !self.hopeless && self.not_before.is_none_or(|at| at <= now.at)
-    }
 }
 
 impl ServiceState {
@@ -339,44 +212,8 @@ impl ServiceState {
         disturbance
     }
 
-    fn counts(&self) -> Counts {
-        let there = |origin: fn(Origin) -> bool| {
-            let leaving = |replica: &Replica| {
-                matches!(replica.state(), State::Draining { by: Who::Other, .. })
-            };
-            let replicas = self.replicas.values();
-            let count = replicas
-                .filter(|replica| origin(replica.unit.origin) && !leaving(replica))
-                .count();
-            u32::try_from(count).unwrap_or(u32::MAX)
-        };
-        Counts {
-            declared: there(|origin| matches!(origin, Origin::Declared { .. })),
-            added: there(|origin| matches!(origin, Origin::Added { .. })),
-            makes: self.declared_makes(),
-        }
-    }
-
-    /// What somebody else's change of the replicas asks for, once it is over. What was asked of
-    /// usher itself comes first.
-    pub(super) fn heed_what_was_done_by_hand(&mut self, now: Now) -> Option<Override> {
-        let mut hand = std::mem::take(&mut self.by_hand);
-        let wish = hand.meant(now.at, self.last_drain, || self.counts());
-        self.by_hand = hand;
-        let asked = |over: &Wished| matches!(over.wish, Override::Exact(_));
-        let wish = wish.filter(|_| !self.over.as_ref().is_some_and(asked))?;
-        self.over = Some(Wished {
-            wish,
-            until: Some(Now {
-                at: now.at + COUNTS_FOR,
-                wall: now.wall + COUNTS_FOR,
-            }),
-        });
-        Some(wish)
-    }
-
     /// What the declared replicas are made of.
-    fn declared_makes(&self) -> BTreeSet<String> {
+    pub(super) fn declared_makes(&self) -> BTreeSet<String> {
         let units = self.replicas.values().map(|replica| &replica.unit);
         units
             .filter(|unit| matches!(unit.origin, Origin::Declared { .. }))
@@ -395,95 +232,6 @@ impl ServiceState {
             replica.outdated = matches!(replica.unit.origin, Origin::Added { .. })
                 && !declared.is_empty()
                 && !declared.contains(replica.unit.make.as_str());
-        }
-    }
-
-    /// A sibling of an earlier deployment that can leave, because one of the new is ready.
-    pub(super) fn outdated(&self) -> Option<ReplicaId> {
-        let ready = |replica: &Replica| replica.state() == State::Ready && !replica.outdated;
-        self.replicas.values().find(|replica| ready(replica))?;
-        self.replicas
-            .iter()
-            .find(|(_, replica)| replica.outdated && replica.is_present())
-            .map(|(id, _)| id.clone())
-    }
-
-    /// An address that is not declared any more leaves like any other replica; one that is
-    /// declared again stays.
-    pub(super) fn drain_withdrawn(
-        &mut self,
-        withdrawn: &[Unit],
-        service: &Service,
-        now: Now,
-        next: Generation,
-    ) {
-        for replica in self.replicas.values_mut() {
-            if replica.unit.origin != Origin::Fixed {
-                continue;
-            }
-            let leaves = withdrawn.iter().any(|unit| unit.id == replica.unit.id);
-            let stays = replica.is_present() || replica.state() == State::Failed;
-            let drains = matches!(replica.state(), State::Draining { .. });
-            if leaves && stays {
-                replica.drain(now, next);
-            } else if !leaves && drains {
-                replica.reopen(now, is_probed(service, &replica.unit));
-            }
-        }
-    }
-
-    /// Has one replica leave because an operator says so. Its drain is not taken back.
-    ///
-    /// # Errors
-    /// Why it stays.
-    pub(super) fn dismiss(
-        &mut self,
-        now: Now,
-        next: Generation,
-        named: &str,
-    ) -> Result<String, String> {
-        let mut fits = self.replicas.values().filter(|replica| {
-            let id = replica.unit.id.unit();
-            replica.unit.name == named || (named.len() >= SHORTEST_ID && id.starts_with(named))
-        });
-        let (Some(found), None) = (fits.next(), fits.next()) else {
-            let names = self.replicas.values().map(|replica| &*replica.unit.name);
-            let known = names.collect::<Vec<_>>().join(", ");
-            return Err(match known.as_str() {
-                "" => "it has no replicas".to_owned(),
-                known => format!("there is no one replica `{named}`; there is {known}"),
-            });
-        };
-        let (id, name) = (found.unit.id.clone(), found.unit.name.clone());
-        let others = self.replicas.iter().any(|(other, replica)| {
-            *other != id && replica.state() == State::Ready && !replica.dismissed
-        });
-        let Some(replica) = self.replicas.get_mut(&id) else {
-            unreachable!("it was found");
-        };
-        match replica.state() {
-            State::Ready if !others => Err(format!(
-                "{name} is the only one that is ready, and nobody would be left to serve; \
-                 `usher scale` for one more first"
-            )),
-            State::Draining { by: Who::Usher, .. } => {
-                replica.dismissed = true;
-                Ok(format!("{name} is draining already"))
-            }
-            State::Draining { by: Who::Other, .. }
-            | State::Cutting { .. }
-            | State::Stopping { .. } => Ok(format!("{name} is leaving already")),
-            State::Failed | State::Ready | State::Starting | State::Unhealthy => {
-                replica.dismissed = true;
-                replica.drain(now, next);
-                self.last_drain = Some(now.at);
-                let sessions = self.replicas.get(&id).map_or(0, Replica::sessions);
-                Ok(match sessions {
-                    0 => format!("{name} drains; nobody is inside"),
-                    1 => format!("{name} drains; 1 session is open"),
-                    many => format!("{name} drains; {many} sessions are open"),
-                })
-            }
         }
     }
 
@@ -663,53 +411,6 @@ impl ServiceState {
         }
     }
 
-    /// Who leaves first: where the engine has an order, whose turn it is; then what failed, then what does not answer, then what usher added, then who
-    /// holds the fewest sessions, then the youngest.
-    pub(super) fn victim(&self) -> Option<ReplicaId> {
-        self.replicas
-            .iter()
-            .filter(|(_, replica)| {
-                let stays = replica.is_present() || replica.state() == State::Failed;
-                (stays || replica.accompanies) && replica.may_leave()
-            })
-            .min_by_key(|(_, replica)| {
-                let declared = !matches!(replica.unit.origin, Origin::Added { .. });
-                let rank = match replica.state() {
-                    State::Failed => 0,
-                    State::Unhealthy => 1,
-                    State::Starting => 2,
-                    _ => 3,
-                };
-                (
-                    replica.turn(),
-                    // Which is on its way out already.
-                    !replica.accompanies,
-                    rank,
-                    !replica.outdated,
-                    declared,
-                    replica.sessions(),
-                    std::cmp::Reverse(replica.entered_at()),
-                    std::cmp::Reverse(replica.unit.origin),
-                )
-            })
-            .map(|(id, _)| id.clone())
-    }
-
-    /// A replica whose drain can be taken back: the fullest, because it saves the most; where the
-    /// engine has an order, the last in it.
-    pub(super) fn reopenable(&self) -> Option<ReplicaId> {
-        self.replicas
-            .iter()
-            .filter(|(_, replica)| {
-                matches!(replica.state(), State::Draining { by: Who::Usher, .. })
-                    && !replica.outdated
-                    && !replica.accompanies
-                    && !replica.dismissed
-            })
-            .max_by_key(|(_, replica)| (replica.turn(), replica.sessions()))
-            .map(|(id, _)| id.clone())
-    }
-
     /// How many more sessions the ready replicas can take without being overfull.
     pub(super) fn room(&self, per_replica: u32) -> u32 {
         self.replicas
@@ -717,32 +418,6 @@ impl ServiceState {
             .filter(|replica| replica.state() == State::Ready)
             .map(|replica| per_replica.saturating_sub(replica.sessions()))
             .sum()
-    }
-
-    /// Heeds a number that somebody else set without asking usher: who set more wants at least
-    /// that, who set less at most, for [`COUNTS_FOR`].
-    pub(super) fn heed(&mut self, count: Count, now: Now) {
-        if count.version <= self.heeded {
-            return;
-        }
-        self.heeded = count.version;
-        let age = now.wall.duration_since(count.at).unwrap_or_default();
-        let Some(left) = COUNTS_FOR.checked_sub(age) else {
-            return;
-        };
-        let to = u32::try_from(count.to).unwrap_or(u32::MAX);
-        let wish = if count.to > count.from {
-            Override::Floor(to)
-        } else {
-            Override::Cap(to)
-        };
-        self.over = Some(Wished {
-            wish,
-            until: Some(Now {
-                at: now.at + left,
-                wall: now.wall + left,
-            }),
-        });
     }
 
     /// A change of the number of replicas begins.
