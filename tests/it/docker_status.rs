@@ -95,9 +95,10 @@ async fn a_stopped_redis_makes_its_instance_critical_with_that_reason_and_no_oth
         assert!(answer.ends_with("still here"), "{name}: {answer}");
     }
     congress.compose(&["start", "redis", "worker"]);
-    eventually("it is healthy again", async || {
+    // That they ended so soon after their start is remembered for a while.
+    eventually("it works again", async || {
         let own = edge.instance("congress").await;
-        check(own["status"] == "healthy", own["reasons"].clone())
+        check(own["status"] != "critical", own["reasons"].clone())
     })
     .await;
 }
