@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::environment::without_effect;
 use super::{Exit, config_file, future_config_file, no_config, print_issues};
@@ -109,11 +110,24 @@ fn failed(error: &app::StartError) -> Exit {
     Exit::Failed
 }
 
+/// Libraries that write whole heads of requests when they are asked for details: cookies and
+/// passwords of attendees are no detail. Whoever names one in `USHER_LOG` gets them all the same.
+const TELL_ALL: [&str; 5] = ["h2", "hyper", "pingora", "tokio_tungstenite", "tungstenite"];
+
 /// Installs the log of the process: JSON or text, to standard error.
 ///
 /// `USHER_LOG` says what is logged in the place of `filter`.
 pub(super) fn log_to_stderr(log: &Log, filter: &str) {
     let filter = EnvFilter::try_from_env("USHER_LOG").unwrap_or_else(|_| EnvFilter::new(filter));
+    let quieter = filter
+        .max_level_hint()
+        .is_none_or(|level| level > LevelFilter::INFO);
+    let filter = TELL_ALL.into_iter().fold(filter, |filter, library| {
+        match format!("{library}=info").parse() {
+            Ok(directive) if quieter => filter.add_directive(directive),
+            _ => filter,
+        }
+    });
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);

@@ -35,8 +35,9 @@ pub struct Ctx {
     pub(super) with: Option<With>,
     /// Where it has waited: others go on there when this one has an answer.
     pub(super) turns: Vec<Turn>,
-    /// Replicas that have refused it.
+    /// Replicas that have refused it, and the last of them.
     pub(super) tried: Vec<ReplicaId>,
+    refused_by: Option<Arc<Endpoint>>,
     pub(super) failure: Option<Failure>,
     /// Listens for a word of back-pressure in the answer, and what was heard.
     pub(super) ear: Option<Ear>,
@@ -89,6 +90,7 @@ impl Ctx {
             with: None,
             turns: Vec::new(),
             tried: Vec::new(),
+            refused_by: None,
             failure: None,
             ear: None,
             signal: None,
@@ -98,5 +100,20 @@ impl Ctx {
             body_in: 0,
             body_out: 0,
         }
+    }
+
+    /// The replica it is with has not taken it.
+    pub(super) fn refused(&mut self) {
+        if let Some(with) = self.with.take() {
+            self.tried.push(with.endpoint.id.clone());
+            self.refused_by = Some(with.endpoint);
+        }
+    }
+
+    /// The replica it is with, or that was the last to refuse it.
+    pub(super) fn replica(&self) -> Option<&str> {
+        let with = self.with.as_ref().map(|with| &with.endpoint);
+        let endpoint = with.or(self.refused_by.as_ref())?;
+        Some(&*endpoint.name)
     }
 }

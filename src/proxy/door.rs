@@ -395,9 +395,7 @@ impl ProxyHttp for Door {
         mut error: Box<Error>,
     ) -> Box<Error> {
         // Nothing was sent, so any request may be tried elsewhere.
-        if let Some(with) = ctx.with.take() {
-            ctx.tried.push(with.endpoint.id.clone());
-        }
+        ctx.refused();
         if let Some(pool) = &ctx.pool {
             pool.refused();
         }
@@ -427,14 +425,10 @@ impl ProxyHttp for Door {
         if overdue.is_some() {
             ctx.failure = overdue;
             error.set_retry(false);
-        } else if repeatable && reused {
-            // It may have died unseen, and the replica live.
-            error.set_retry(true);
-        } else if repeatable && is_silence(&error) && answered(session).is_none() {
-            if let Some(with) = ctx.with.take() {
-                ctx.tried.push(with.endpoint.id.clone());
-            }
-            error.set_retry(true);
+        } else if repeatable {
+            // A connection from the pool may have died unseen; a fresh one failed for real, and what
+            // the replica made of the request nobody knows.
+            error.retry.decide_reuse(reused);
         } else {
             error.set_retry(false);
         }
@@ -529,15 +523,6 @@ fn is_awaiting(session: &mut Session) -> bool {
     let request = session.req_header();
     let expects = request.headers.contains_key(EXPECT);
     expects && request.version == Version::HTTP_11 && !session.is_body_empty()
-}
-
-/// Whether a replica ended a connection without a word, as one does that is stopped.
-fn is_silence(error: &Error) -> bool {
-    *error.esource() == ErrorSource::Upstream
-        && matches!(
-            error.etype(),
-            ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError
-        )
 }
 
 /// The status the client has been told. An interim answer is none (RFC 9110 §15.2).

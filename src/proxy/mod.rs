@@ -203,7 +203,7 @@ impl Gateway {
                 .instance
                 .as_ref()
                 .map(|instance| instance.name().as_str()),
-            replica: ctx.with.as_ref().map(|with| &*with.endpoint.name),
+            replica: ctx.replica(),
             client,
             host: host.or_else(|| authority(request)),
             method: Some(request.method.as_str()),

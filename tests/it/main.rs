@@ -59,6 +59,7 @@ mod identity;
 mod layering;
 mod limits;
 mod local_ca;
+mod logged;
 mod logs;
 mod long_half_open;
 mod long_simulate;

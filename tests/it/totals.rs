@@ -11,11 +11,14 @@ use tokio::time::timeout;
 use crate::harness::audience::{attendees, replicas, service};
 use crate::harness::client::Socket;
 use crate::harness::eventually::{check, eventually};
+use crate::harness::numbers::numbers;
 use crate::harness::program::origin;
 use crate::harness::{Edge, Setup};
 
 /// Of each kind there are about half as many.
 const SESSIONS: usize = 60;
+/// Sessions that are opened before they go.
+const WAVE: usize = 100;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn configuration() -> String {
@@ -108,7 +111,35 @@ async fn totals_agree_to_the_unit_after_sessions_were_closed_dropped_and_drained
     })
     .await;
     assert_eq!(closed["drain"], on_it, "{closed:?}");
-    assert_eq!(closed["client"] + closed["error"], stayed, "{closed:?}");
+    let left = |closed: &BTreeMap<String, u64>| -> u64 {
+        let of = |reason| closed.get(reason).copied().unwrap_or_default();
+        of("client") + of("error")
+    };
+    assert_eq!(left(&closed), stayed, "{closed:?}");
+
+    // And many more, of whom two thirds say nothing when they go.
+    let turnover = numbers().turnover;
+    let mut gone = 0;
+    while gone < turnover {
+        let wave = attendees(&edge, WAVE.min(turnover - gone)).await;
+        gone += wave.len();
+        for (number, socket) in wave.into_iter().enumerate() {
+            if number % 3 == 0 {
+                socket.close().await;
+            }
+        }
+    }
+    let all = all + gone as u64;
+    let closed = eventually("balanced books", async || {
+        let (opened, open, closed) = books(&edge).await;
+        check(
+            open == 0 && opened == all && left(&closed) == all - on_it,
+            (opened, open, closed.clone()),
+        )
+        .map(|()| closed)
+    })
+    .await;
+    println!("{all} sessions: {closed:?}");
     assert_eq!(edge.stats().await["totals"]["websockets"], 0);
     edge.running.stop().await;
 }

@@ -20,6 +20,8 @@ pub struct Numbers {
     pub handshakes: usize,
     /// Pings without a pause.
     pub pings: usize,
+    /// Sessions that come and go again before the books are looked at.
+    pub turnover: usize,
 }
 
 const PLAIN: Numbers = Numbers {
@@ -31,6 +33,7 @@ const PLAIN: Numbers = Numbers {
     dribblers: 1000,
     handshakes: 1000,
     pings: 100_000,
+    turnover: 500,
 };
 
 const LONG: Numbers = Numbers {
@@ -42,6 +45,7 @@ const LONG: Numbers = Numbers {
     dribblers: 4000,
     handshakes: 2000,
     pings: 2_000_000,
+    turnover: 10_000,
 };
 
 pub fn numbers() -> Numbers {

@@ -1,0 +1,170 @@
+//! What is written down about requests: one line each whatever they hold, and no secrets.
+
+use std::ffi::OsStr;
+
+use http::Method;
+use tokio::net::TcpStream;
+
+use crate::harness::eventually::{check, eventually};
+use crate::harness::{Front, Installed, Kept, Origin, Setup, client, instance};
+
+const HOST: &str = "congress.example.org";
+
+/// Bytes that mean something to a terminal, a log or a reader of JSON, in some order.
+fn hostile(seed: u32) -> Vec<u8> {
+    const PARTS: [&[u8]; 16] = [
+        b"\x1b[2J\x1b]0;x\x07",
+        b"\xff\xfe",
+        b"\xc3\x28",
+        "\u{202e}gnp.exe".as_bytes(),
+        "\u{85}\u{2028}".as_bytes(),
+        b"\"}{\"status\":200,\"",
+        b"\\u000a\\",
+        b"%0d%0a%1b%00",
+        b"\x7f\x08\x08",
+        b"' - - [x] \"GET / HTTP/1.1\" 200",
+        b"<script>",
+        b"\t",
+        b"\r\nx-two: 1",
+        b"\n",
+        b"\x00",
+        b"a",
+    ];
+    let mut state = seed.wrapping_mul(2_654_435_761).max(1);
+    let mut bytes = Vec::new();
+    for _ in 0..1 + seed % 5 {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        bytes.extend_from_slice(PARTS[state as usize % PARTS.len()]);
+    }
+    bytes
+}
+
+#[tokio::test]
+async fn whatever_a_request_holds_its_record_is_one_line_of_json() {
+    const REQUESTS: u32 = 2_000;
+    let origin = Origin::start("origin").await;
+    let log = Kept::default();
+    let text = instance("congress", &[origin.address]);
+    let text = text.replacen("domains", "https = \"off\"\ndomains", 1);
+    let text = format!("[log]\nqueries = true\n{text}");
+    let edge = Setup::new(&text).access_log(log.clone()).start().await;
+    edge.all_ready().await;
+    for seed in 0..REQUESTS {
+        let bytes = hostile(seed);
+        let mut request = b"GET /".to_vec();
+        let mut put = |text: &str, value: &[u8]| {
+            request.extend_from_slice(text.as_bytes());
+            request.extend_from_slice(value);
+        };
+        // In every place that is written down, one after the other.
+        let places: [&[u8]; 4] = std::array::from_fn(|place| match seed as usize % 4 == place {
+            true => &bytes[..],
+            false => b"x",
+        });
+        put("", places[0]);
+        put("?", places[1]);
+        put(" HTTP/1.1\r\nhost: ", HOST.as_bytes());
+        put("", if seed % 4 == 2 { places[2] } else { b"" });
+        put("\r\ntraceparent: ", places[3]);
+        put("\r\nconnection: close\r\n\r\n", b"");
+        let stream = TcpStream::connect(edge.http()).await.unwrap();
+        client::raw(stream, &request).await;
+    }
+    client::plain(edge.http(), HOST, "/last").await;
+    let text = eventually("the last record", async || {
+        let text = log.text();
+        check(text.contains("/last"), text.len()).map(|()| text)
+    })
+    .await;
+    let mut records = 0;
+    for line in text.split_terminator('\n') {
+        let record: serde_json::Value = serde_json::from_str(line).expect(line);
+        assert!(
+            record["time"].is_string() && record["kind"].is_string(),
+            "{line}"
+        );
+        assert!(!line.chars().any(char::is_control), "{line:?}");
+        records += 1;
+    }
+    println!("{records} records of {} requests", REQUESTS + 1);
+    assert!(records <= REQUESTS + 1, "{records}");
+    // Whatever is no request at all is refused before anybody would write it down.
+    assert!(records > REQUESTS / 8, "{records}");
+}
+
+#[tokio::test]
+async fn no_secret_of_a_request_or_a_configuration_is_written_anywhere() {
+    const CANARIES: [&str; 5] = [
+        "canary-cookie",
+        "canary-bearer",
+        "canary-query",
+        "canary-body",
+        "canary-token",
+    ];
+    let origin = Origin::start("origin").await;
+    let installed = Installed::new(&instance("congress", &[origin.address]));
+    let mut usher = installed.start_with(&[("USHER_LOG", OsStr::new("debug"))]);
+    installed.answers(&format!("https://{HOST}/"), 200).await;
+    for path in ["/", "/missing", "/big?bytes=10"] {
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let url = format!("https://{HOST}{path}{joint}key=canary-query");
+        for http2 in [false, true] {
+            let mut ask = installed
+                .ask(&url)
+                .method(Method::POST)
+                .field("cookie", "sessionid=canary-cookie")
+                .field("authorization", "Bearer canary-bearer")
+                .body("canary-body");
+            if http2 {
+                ask = ask.http2();
+            }
+            ask.send().await;
+        }
+    }
+    // Refused before anything is routed: what is told then is told of it.
+    let stream = TcpStream::connect(installed.http()).await.unwrap();
+    let refused = format!(
+        "GET /?canary-query HTTP/1.1\r\nhost: {HOST}\r\ncookie: canary-cookie\r\n\
+         authorization : canary-bearer\r\n\r\n"
+    );
+    client::raw(stream, refused.as_bytes()).await;
+    let stream = TcpStream::connect(installed.admin()).await.unwrap();
+    let asked = "GET /stats?canary-query HTTP/1.1\r\nhost: localhost\r\n\
+                 authorization: Bearer canary-token\r\nconnection: close\r\n\r\n";
+    client::raw(stream, asked.as_bytes()).await;
+    let mut shown = vec![installed.stats().await.to_string()];
+    for path in [
+        "/metrics",
+        "/",
+        "/stats/congress/errors",
+        "/stats/congress/sessions",
+    ] {
+        shown.push(
+            client::plain(installed.admin(), "localhost", path)
+                .await
+                .text(),
+        );
+    }
+    for arguments in [&["show", "--config", "usher.toml"][..], &["status"]] {
+        let said = installed.command(arguments).await;
+        shown.push(said.out + &said.err);
+    }
+    usher.signal(rustix::process::Signal::TERM);
+    usher.ended().await;
+    let (out, err) = (usher.out(), usher.err());
+    assert!(
+        out.contains("\"status\":200"),
+        "requests were written down: {out}"
+    );
+    assert!(err.contains("DEBUG"), "the log was at debug");
+    shown.extend([out, err]);
+    for canary in CANARIES {
+        for text in &shown {
+            let at = text.find(canary);
+            let around = at.map(|at| &text[at.saturating_sub(200)..(at + 60).min(text.len())]);
+            assert_eq!(around, None, "{canary}");
+        }
+    }
+}
