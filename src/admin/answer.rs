@@ -85,7 +85,7 @@ pub(super) fn stream(mut records: mpsc::Receiver<Bytes>) -> Answer {
     pieces("text/event-stream", records)
 }
 
-/// As [`stream`], with events of another source among them; it ends with the records.
+/// As [`stream()`], with events of another source among them; it ends with the records.
 pub(super) fn stream_with(
     mut records: mpsc::Receiver<Bytes>,
     others: BoxStream<'static, Bytes>,
