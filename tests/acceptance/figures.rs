@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use super::storm::Storm;
 use super::tally::Tally;
 use super::wait::elapsed;
 
@@ -24,6 +25,9 @@ pub struct Figures {
     pub work: BTreeMap<String, usize>,
     /// What usher counted, by reason.
     pub endings: BTreeMap<String, u64>,
+    pub storm: Storm,
+    /// Replica-hours that were spent, and those without scaling.
+    pub spent: [f64; 2],
     /// usher's log lines of levels above info.
     pub warnings: usize,
 }
@@ -80,6 +84,12 @@ impl fmt::Display for Figures {
         line("websockets by web replica", counts(&self.sessions))?;
         line("requests by web replica", counts(&self.requests))?;
         line("redis commands by worker", counts(&self.work))?;
+        line("a hall of one address", self.storm.to_string())?;
+        let [used, always] = self.spent;
+        line(
+            "replica-hours",
+            format!("{used:.2} (always as many as at the peak: {always:.2})"),
+        )?;
         line("warnings in usher's log", self.warnings.to_string())?;
         let closed: u64 = self
             .endings

@@ -8,6 +8,8 @@
 //!   replicas that usher made really serve: sessions, requests, and work taken from redis;
 //! - when most of the audience has left, the replicas go too, down to what Compose had started,
 //!   while those who stayed go on exchanging messages;
+//! - 600 people behind one address arrive over two minutes, lose their line all at once, come back
+//!   within five seconds and are all let in;
 //! - usher closed not one websocket, and ends with exit code 0 when it is told to.
 //!
 //! `make acceptance` builds the image and runs this. The closing lines are the figures.
@@ -32,6 +34,7 @@ mod needs;
 mod observer;
 mod proofs;
 mod stack;
+mod storm;
 mod story;
 mod tally;
 mod wait;

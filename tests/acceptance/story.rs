@@ -16,6 +16,7 @@ use super::needs;
 use super::observer::{Admin, Observer};
 use super::proofs::check;
 use super::stack::{self, REDIS, Stack, WEB, WORKER};
+use super::storm::storm;
 use super::wait::{Outcome, ensure, say, until};
 
 const HOST: &str = "congress.example.org";
@@ -137,6 +138,8 @@ impl Scene {
         audience.leave(0).await?;
 
         let endings = self.endings().await?;
+        let storm = storm(&door, &format!("wss://{HOST}/ws/")).await?;
+        let spent = self.spent().await?;
         self.stop().await?;
         audience.all_well()?;
         let tally = audience.tally();
@@ -151,6 +154,8 @@ impl Scene {
             requests,
             work,
             endings,
+            storm,
+            spent,
             warnings: self.warnings(),
         })
     }
@@ -213,6 +218,17 @@ impl Scene {
         })
         .await?;
         Ok(())
+    }
+
+    /// Replica-hours: those that ran, and those of the most that ever did, all the time.
+    async fn spent(&self) -> Outcome<[f64; 2]> {
+        let stats = self.installed.stats().await;
+        let savings = &stats["instances"][0]["savings"];
+        let hours = |name: &str| {
+            let hours = savings[name].as_f64();
+            hours.ok_or_else(|| format!("no {name} in {savings}"))
+        };
+        Ok([hours("replica_hours")?, hours("always_on_hours")?])
     }
 
     async fn stop(&mut self) -> Outcome<()> {

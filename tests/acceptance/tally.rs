@@ -48,6 +48,6 @@ impl Tally {
 }
 
 /// Reads or changes what everybody shares.
-pub fn with<T>(tally: &Mutex<Tally>, change: impl FnOnce(&mut Tally) -> T) -> T {
-    change(&mut tally.lock().unwrap_or_else(PoisonError::into_inner))
+pub fn with<S, T>(shared: &Mutex<S>, change: impl FnOnce(&mut S) -> T) -> T {
+    change(&mut shared.lock().unwrap_or_else(PoisonError::into_inner))
 }
