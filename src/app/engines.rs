@@ -39,23 +39,13 @@ pub fn engine_for(
         EngineChoice::Docker { endpoint, networks } => {
             let names = config.names_from_containers;
             let docker = docker_for(endpoint.clone(), *networks, names, docker_host);
-            (docker, facts("docker", false))
+            (Arc::new(docker), facts("docker", false))
         }
     })
 }
 
 /// A Docker engine; nothing is contacted yet.
 pub fn docker_for(
-    endpoint: Option<String>,
-    networks: Networks,
-    names: NamesFromContainers,
-    docker_host: Option<String>,
-) -> Arc<dyn Engine> {
-    Arc::new(compose_for(endpoint, networks, names, docker_host))
-}
-
-/// As [`docker_for`], for who wants more of it than an engine can.
-pub fn compose_for(
     endpoint: Option<String>,
     networks: Networks,
     names: NamesFromContainers,

@@ -53,7 +53,7 @@ mod running;
 mod sets;
 mod state_dir;
 
-pub use self::engines::{compose_for, docker_for, engine_for};
+pub use self::engines::{docker_for, engine_for};
 use self::resources::{allowed_connections, look};
 pub use self::running::Running;
 use self::sets::sets;

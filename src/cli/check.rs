@@ -16,8 +16,8 @@ use crate::config::watch::Current;
 use crate::config::{self, Config, Instance, Level};
 use crate::control::step::Controller;
 use crate::control::{EngineFacts, Event, Now};
-use crate::engine::Listing;
 use crate::engine::setup::is_superseded;
+use crate::engine::{Engine, Listing};
 use crate::inventory::Inventory;
 use crate::names::Domain;
 

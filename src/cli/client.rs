@@ -27,6 +27,17 @@ fn socket(at: &At) -> PathBuf {
     })
 }
 
+type Sender = http1::SendRequest<Full<Bytes>>;
+type Connection = http1::Connection<TokioIo<UnixStream>, Full<Bytes>>;
+
+/// A connection to the usher behind this socket. Nothing moves unless both parts are polled.
+async fn open(
+    socket: &Path,
+) -> Result<(Sender, Connection), Box<dyn std::error::Error + Send + Sync>> {
+    let stream = UnixStream::connect(socket).await?;
+    Ok(http1::handshake(TokioIo::new(stream)).await?)
+}
+
 /// Asks for a path, or posts a body, and gives the body of the answer.
 ///
 /// # Errors
@@ -44,12 +55,7 @@ async fn ask_within(
     let socket = socket(at);
     let unreachable = |error: &dyn std::error::Error| unreachable(&socket, error);
     let exchange = async {
-        let stream = UnixStream::connect(&socket)
-            .await
-            .map_err(|error| unreachable(&error))?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| unreachable(&error))?;
+        let (mut sender, connection) = open(&socket).await.map_err(|error| unreachable(&*error))?;
         let method = if body.is_some() { "POST" } else { "GET" };
         let request = Request::builder()
             .method(method)
@@ -93,12 +99,7 @@ pub(super) async fn follow(at: &At, mut hear: impl AsyncFnMut(Record)) -> String
         format!("no usher answers at {}: {error}", socket.display())
     };
     let opened = async {
-        let stream = UnixStream::connect(&socket)
-            .await
-            .map_err(|error| unreachable(&error))?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| unreachable(&error))?;
+        let (sender, connection) = open(&socket).await.map_err(|error| unreachable(&*error))?;
         let request = Request::get("/events").header("host", "usher");
         let request = request.body(Full::new(Bytes::new()));
         let request = request.map_err(|error| error.to_string())?;
@@ -176,12 +177,7 @@ pub(super) async fn lines(
 ) -> Result<(), String> {
     let socket = socket(at);
     let unreachable = |error: &dyn std::error::Error| unreachable(&socket, error);
-    let stream = UnixStream::connect(&socket)
-        .await
-        .map_err(|error| unreachable(&error))?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| unreachable(&error))?;
+    let (mut sender, connection) = open(&socket).await.map_err(|error| unreachable(&*error))?;
     let request = Request::post(path)
         .header("host", "usher")
         .body(Full::new(Bytes::from(body)))

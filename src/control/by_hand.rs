@@ -122,13 +122,7 @@ impl ServiceState {
         self.by_hand = hand;
         let asked = |over: &Wished| matches!(over.wish, Override::Exact(_));
         let wish = wish.filter(|_| !self.over.as_ref().is_some_and(asked))?;
-        self.over = Some(Wished {
-            wish,
-            until: Some(Now {
-                at: now.at + COUNTS_FOR,
-                wall: now.wall + COUNTS_FOR,
-            }),
-        });
+        self.over = Some(Wished::within(wish, Some(COUNTS_FOR), now));
         Some(wish)
     }
 
@@ -149,13 +143,7 @@ impl ServiceState {
         } else {
             Override::Cap(to)
         };
-        self.over = Some(Wished {
-            wish,
-            until: Some(Now {
-                at: now.at + left,
-                wall: now.wall + left,
-            }),
-        });
+        self.over = Some(Wished::within(wish, Some(left), now));
     }
 }
 

@@ -100,6 +100,19 @@ pub(super) struct Wished {
     pub(super) until: Option<Now>,
 }
 
+impl Wished {
+    /// For so long from now on, or until it is taken back.
+    pub(super) fn within(wish: Override, span: Option<Duration>, now: Now) -> Self {
+        Self {
+            wish,
+            until: span.map(|span| Now {
+                at: now.at + span,
+                wall: now.wall + span,
+            }),
+        }
+    }
+}
+
 impl ServiceState {
     /// Takes the listed units in. Returns what somebody else did to them. What they do within
     /// `quiet` of each other is one change.

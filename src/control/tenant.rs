@@ -477,11 +477,7 @@ impl Tenant {
             self.instance.services.get(service),
             self.services.get_mut(service),
         ) else {
-            let known: Vec<_> = self.services.keys().map(ServiceName::as_str).collect();
-            return Err(format!(
-                "{name} has no service `{service}`; it has {}",
-                known.join(", ")
-            ));
+            return Err(self.no_service(service));
         };
         if !declared.addresses.is_empty() {
             return Err(format!(
@@ -507,6 +503,15 @@ impl Tenant {
             .map_err(|stays| format!("{name}/{service}: {stays}"))
     }
 
+    fn no_service(&self, service: &ServiceName) -> String {
+        let known: Vec<_> = self.services.keys().map(ServiceName::as_str).collect();
+        format!(
+            "{} has no service `{service}`; it has {}",
+            self.instance.name,
+            known.join(", ")
+        )
+    }
+
     pub(super) fn override_with(
         &mut self,
         now: Now,
@@ -519,11 +524,7 @@ impl Tenant {
             self.instance.services.get(service),
             self.services.get_mut(service),
         ) else {
-            let known: Vec<_> = self.services.keys().map(ServiceName::as_str).collect();
-            return Err(format!(
-                "{name} has no service `{service}`; it has {}",
-                known.join(", ")
-            ));
+            return Err(self.no_service(service));
         };
         let Some(bounds) = declared.bounds() else {
             return Err(format!("{name}/{service} is fixed and never scaled"));
@@ -534,13 +535,7 @@ impl Tenant {
                 bounds.max
             ));
         }
-        state.over = Some(Wished {
-            wish: Override::Exact(replicas),
-            until: span.map(|span| Now {
-                at: now.at + span,
-                wall: now.wall + span,
-            }),
-        });
+        state.over = Some(Wished::within(Override::Exact(replicas), span, now));
         let until = span.map_or_else(
             || format!("until `usher auto {name}`"),
             |span| format!("for {}", crate::config::format_span(span)),

@@ -48,7 +48,7 @@ pub(super) async fn init(arguments: Arguments) -> Exit {
 
 async fn start(named: Option<PathBuf>) -> Exit {
     let docker_host = std::env::var("DOCKER_HOST").ok();
-    let engine = app::compose_for(None, Networks::Reach, NamesFromContainers::Off, docker_host);
+    let engine = app::docker_for(None, Networks::Reach, NamesFromContainers::Off, docker_host);
     let seen = match timeout(ENGINE_WITHIN, engine.seen()).await {
         Ok(Ok(seen)) => seen,
         Ok(Err(error)) => {
