@@ -219,7 +219,9 @@ impl ServiceState {
         self.mark_outdated(units);
         let listed = units.iter().map(|unit| unit.id.unit().to_owned());
         self.listed = listed.collect();
-        if disturbance != Disturbance::default() {
+        // A Swarm says itself what number somebody set; a task that is gone was lost with its node.
+        let tasks = units.iter().any(|unit| unit.task.is_some());
+        if disturbance != Disturbance::default() && !tasks {
             self.by_hand.noticed(before, now.at, quiet);
         }
         disturbance

@@ -221,3 +221,14 @@ async fn a_number_that_somebody_set_counts_for_half_an_hour() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_task_that_is_lost_with_its_node_is_nobodys_wish() {
+    let mut edge = tasks(&[(1, "a", 1), (2, "b", 0), (3, "c", 0)]);
+    session(&mut edge, "web_1", 250);
+    edge.seconds(5);
+    set(&mut edge, &[(1, "a", 1), (2, "b", 0)]);
+    edge.seconds(60);
+    let over = edge.controller.tenants["congress"].services["web"].over;
+    assert!(over.is_none(), "{over:?}");
+}
