@@ -33,7 +33,7 @@ use crate::control::step::Controller;
 use crate::control::{self, Command, Doors, EngineFacts, Now, Status};
 use crate::engine::{self, Engine, Listing};
 use crate::failures::Failures;
-use crate::files::{Editions, Library};
+use crate::files::{self, Editions, Library};
 use crate::host;
 use crate::listener::{
     self, Acceptors, BindError, EdgeCounters, Inherited, Pressure, Tls, TlsError,
@@ -56,7 +56,7 @@ mod state_dir;
 pub use self::engines::{docker_for, engine_for};
 use self::resources::{allowed_connections, look};
 pub use self::running::Running;
-use self::sets::sets;
+use self::sets::{served, sets};
 pub use self::state_dir::StateDir;
 
 /// Queues between rooms are short: each is emptied at once, or something is wrong.
@@ -247,6 +247,14 @@ pub async fn start(
         move || counters.report(pressure.level(), log.dropped())
     };
     let farewell = Arc::clone(&sessions) as Arc<dyn routing::Farewell>;
+    let (unserved_tx, unserved_rx) = watch::channel(Arc::default());
+    let inspected = files::inspect(
+        Arc::clone(&editions),
+        served(plan_rx.clone()),
+        unserved_tx,
+        going.clone(),
+    );
+    tasks.spawn("files::inspect", inspected);
     let sets = sets(plan_rx.clone());
     tasks.spawn(
         "files::editions",
@@ -276,6 +284,7 @@ pub async fn start(
         certificates: certificate_rx,
         undelivered: undelivered_rx,
         exports: export_rx,
+        unserved: unserved_rx,
         unkept: unkept_rx,
         host: host_rx,
         outcomes: outcome_rx,

@@ -58,6 +58,8 @@ pub struct Doors {
     /// Receivers of alerts that cannot be told, and why.
     pub undelivered: watch::Receiver<Arc<BTreeMap<String, String>>>,
     pub exports: watch::Receiver<Arc<BTreeMap<InstanceName, String>>>,
+    /// Instances with files that cannot be served, and why.
+    pub unserved: watch::Receiver<Arc<BTreeMap<InstanceName, String>>>,
     /// Why the state cannot be kept on disk, while it cannot.
     pub unkept: watch::Receiver<Option<String>>,
     pub host: watch::Receiver<Host>,
@@ -159,6 +161,7 @@ impl Doors {
             Ok(()) = self.reports.changed() => Some(self.report_event()),
             Ok(()) = self.certificates.changed() => Some(self.certificates_event()),
             Ok(()) = self.exports.changed() => Some(self.exports_event()),
+            Ok(()) = self.unserved.changed() => Some(self.unserved_event()),
             Ok(()) = self.undelivered.changed() => Some(self.undelivered_event()),
             Ok(()) = self.unkept.changed() => Some(self.unkept_event()),
             Ok(()) = self.host.changed() => Some(self.host_event()),
@@ -186,6 +189,9 @@ impl Doors {
         }
         if changed(self.exports.has_changed()) {
             return Some(self.exports_event());
+        }
+        if changed(self.unserved.has_changed()) {
+            return Some(self.unserved_event());
         }
         if changed(self.undelivered.has_changed()) {
             return Some(self.undelivered_event());
@@ -231,6 +237,10 @@ impl Doors {
 
     fn exports_event(&mut self) -> Event {
         Event::Exports(Arc::clone(&self.exports.borrow_and_update()))
+    }
+
+    fn unserved_event(&mut self) -> Event {
+        Event::Files(Arc::clone(&self.unserved.borrow_and_update()))
     }
 
     fn certificates_event(&mut self) -> Event {

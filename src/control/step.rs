@@ -46,6 +46,8 @@ pub struct Controller {
     pub(super) certificates: Arc<[CertificateReport]>,
     /// Certificates that could not be exported, and why.
     pub(super) exports: Arc<BTreeMap<InstanceName, String>>,
+    /// Files that cannot be served, and why.
+    pub(super) unserved: Arc<BTreeMap<InstanceName, String>>,
     /// Receivers of alerts that cannot be told, and why.
     pub(super) undelivered: Arc<BTreeMap<String, String>>,
     /// Why the state cannot be kept on disk, while it cannot.
@@ -98,6 +100,7 @@ impl Controller {
             report: Arc::default(),
             certificates: Arc::from([]),
             exports: Arc::default(),
+            unserved: Arc::default(),
             undelivered: Arc::default(),
             unkept: None,
             host: Host::default(),
@@ -128,6 +131,7 @@ impl Controller {
                 self.rebuild(now);
             }
             Event::Exports(exports) => self.exports = exports,
+            Event::Files(unserved) => self.unserved = unserved,
             Event::Listing(listing) => {
                 self.listing = listing;
                 self.rebuild(now);

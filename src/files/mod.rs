@@ -10,6 +10,7 @@ mod compress;
 mod conditions;
 mod editions;
 mod hashed;
+mod inspect;
 mod library;
 mod listing;
 mod negotiate;
@@ -21,6 +22,7 @@ mod workshop;
 
 pub use self::conditions::{Conditions, Slice};
 pub use self::editions::{Editions, Set};
+pub use self::inspect::{Routes, Served, Unserved, inspect};
 pub use self::library::{Content, FileError, Found, Library, Wanted};
 pub use self::listing::{CONTENT_SECURITY_POLICY, Listing};
 pub use self::negotiate::{Accepted, Coding, is_text};

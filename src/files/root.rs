@@ -165,6 +165,30 @@ impl Root {
         Ok(found)
     }
 
+    /// Whether files in it can be reached, and with `listed` their names read. Blocking.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn try_folder(&self, listed: bool) -> io::Result<()> {
+        let access = if listed { OFlags::RDONLY } else { OFlags::PATH };
+        let flags = access | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        beneath(self.0.as_fd(), Path::new("."), flags)?;
+        Ok(())
+    }
+
+    /// Whether there is such a file and it can be read. Blocking.
+    ///
+    /// # Errors
+    /// What the system says; a folder is one too.
+    pub(super) fn try_file(&self, below: &Path) -> io::Result<()> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = beneath(self.0.as_fd(), below, flags)?;
+        match FileType::from_raw_mode(fstat(&file)?.st_mode) {
+            FileType::RegularFile => Ok(()),
+            _ => Err(io::Error::other("it is no regular file")),
+        }
+    }
+
     fn beneath(&self, below: &Path, flags: OFlags) -> Result<OwnedFd, RootError> {
         let below = if below == Path::new("") {
             Path::new(".")

@@ -92,4 +92,5 @@ mod systemd;
 mod testssl_findings;
 mod tls;
 mod totals;
+mod unserved;
 mod websockets;

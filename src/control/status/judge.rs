@@ -199,8 +199,13 @@ impl Controller {
     }
 
     fn judge_static(&self, tenant: &Tenant) -> Finding {
-        let plan = self.plan.instances.get(&tenant.instance.name)?;
-        plan.routes.iter().find_map(|route| match &route.target {
+        let name = &tenant.instance.name;
+        let plan = self.plan.instances.get(name)?;
+        let seen = || {
+            let why = self.unserved.get(name)?;
+            Some((Level::Warning, why.clone()))
+        };
+        let known = plan.routes.iter().find_map(|route| match &route.target {
             Target::File(FileRoot::Missing(why)) | Target::Files(FileRoot::Missing(why), _) => {
                 Some((
                     Level::Warning,
@@ -208,7 +213,8 @@ impl Controller {
                 ))
             }
             _ => None,
-        })
+        });
+        known.or_else(seen)
     }
 
     /// Whether the stack sees the keys of other tenants.
