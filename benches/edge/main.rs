@@ -15,6 +15,8 @@
 //! 6. The time from the start of a container to the first answer through usher, by a real Docker
 //!    engine; from the container's own `StartedAt`, and from when its listener answers.
 //! 7. What the autoscaler costs: one decision, and those of a thousand stacks.
+//! 8. What a thousand stacks cost whose containers name themselves, once with one name each and once
+//!    with ten: memory, CPU time per request, per container that changes, and per scrape.
 //!
 //! CPU time is user and system time of all processes of the proxy, as the kernel counts it: neither
 //! the load generator nor the upstream is in it, and neither is waiting. Still it depends on what
@@ -40,6 +42,7 @@ mod harness;
 mod autoscaler;
 mod containers;
 mod handshakes;
+mod names;
 mod process;
 mod proxies;
 mod report;
@@ -52,7 +55,7 @@ mod websockets;
 use proxies::Stage;
 use report::{Target, verdicts};
 
-const PARTS: [&str; 7] = [
+const PARTS: [&str; 8] = [
     "requests",
     "handshakes",
     "websockets",
@@ -60,6 +63,7 @@ const PARTS: [&str; 7] = [
     "storms",
     "containers",
     "autoscaler",
+    "names",
 ];
 
 #[tokio::main]
@@ -78,7 +82,7 @@ async fn main() {
     let mut targets: Vec<Target> = Vec::new();
     if PARTS
         .iter()
-        .any(|part| !["autoscaler", "containers"].contains(part) && wanted(part))
+        .any(|part| !["autoscaler", "containers", "names"].contains(part) && wanted(part))
     {
         let stage = Stage::new().await;
         if wanted("requests") {
@@ -102,6 +106,9 @@ async fn main() {
     }
     if wanted("autoscaler") {
         targets.extend(autoscaler::measure());
+    }
+    if wanted("names") {
+        targets.extend(names::measure().await);
     }
     verdicts(&targets);
 }

@@ -1,34 +1,33 @@
 //! Stacks that are Compose projects: what there is of them, and how usher gets there. Those of a
 //! Swarm are listed beside them where the engine is a manager of one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bollard::models::{ContainerInspectResponse, ContainerSummary, EndpointSettings, ImageInspect};
-use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use bollard::models::{ContainerInspectResponse, EndpointSettings};
+use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use super::containers::{
-    Paths, another_name, endpoints, is_one_off, own_mounts, place, place_alone, printers, said,
-    said_by_image, started_at, unit, visible,
+    Paths, another_name, endpoints, own_mounts, place, place_alone, printers, started_at, unit,
+    visible,
 };
 use super::docker::{self, PROJECT};
 use super::lease::Leases;
+use super::memory::Memory;
 use super::swarm::{NAMESPACE, Swarm};
-use super::{Action, Engine, EngineError, Line, Printer, Span, claims, here};
-use crate::inventory::{Claims, Inventory, Network, Stack};
+use super::{Action, Engine, EngineError, Line, Printer, Span, here};
+use crate::inventory::{Inventory, Network, Stack};
 use crate::names::StackName;
 
 /// Marks an attachment of usher to a network as its own doing.
 const JOINED: &str = "usher-joined";
-/// How long what an inspection said is believed when no event spoke against it.
-const INSPECTION_GOOD_FOR: Duration = Duration::from_secs(25);
 
 /// How often a Swarm is looked at while something changes that no event tells.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -40,11 +39,9 @@ pub struct Compose {
     networks: NetworkPolicy,
     /// The container usher runs in.
     own: Option<String>,
-    inspections: Mutex<HashMap<String, Inspection>>,
+    memory: Memory,
     /// Whether what containers claim is listed, and those of no project that claim something.
     reads_claims: bool,
-    /// By their ids: an image never changes.
-    images: Mutex<HashMap<String, Arc<ImageInspect>>>,
     leases: Leases,
     acted: Arc<Notify>,
     swarm: Arc<Swarm>,
@@ -60,14 +57,6 @@ pub enum NetworkPolicy {
     Reach,
 }
 
-#[derive(Clone, Debug)]
-struct Inspection {
-    /// The listed facts it was made under; with others it is not believed any more.
-    state: String,
-    at: Instant,
-    container: ContainerInspectResponse,
-}
-
 impl Compose {
     /// Nothing is contacted yet. `endpoints` are tried in order.
     pub fn new(endpoints: Vec<String>, networks: NetworkPolicy) -> Self {
@@ -75,9 +64,8 @@ impl Compose {
             engine: docker::Engine::new(endpoints),
             networks,
             own: here::container_id(),
-            inspections: Mutex::default(),
+            memory: Memory::default(),
             reads_claims: false,
-            images: Mutex::default(),
             leases: Leases::default(),
             acted: Arc::default(),
             swarm: Arc::default(),
@@ -95,44 +83,6 @@ impl Compose {
     pub fn reading_claims(mut self, reads_claims: bool) -> Self {
         self.reads_claims = reads_claims;
         self
-    }
-
-    /// What containers claim, by their ids. Only those that might are in it.
-    async fn claims(
-        &self,
-        containers: &[ContainerInspectResponse],
-    ) -> HashMap<String, Arc<Claims>> {
-        let mut images: HashMap<String, Arc<ImageInspect>> = HashMap::new();
-        let mut claims = HashMap::new();
-        let asking = containers.iter().filter(|one| said(one).claims());
-        for container in asking.filter(|_| self.reads_claims) {
-            let (Some(id), Some(image)) = (&container.id, &container.image) else {
-                continue;
-            };
-            let known = images.get(image).cloned();
-            let known = known.or_else(|| lock(&self.images).get(image).cloned());
-            let found = match known {
-                Some(known) => Ok(Some(known)),
-                None => self
-                    .engine
-                    .image(image)
-                    .await
-                    .map(|found| found.map(Arc::new)),
-            };
-            let claimed = match found {
-                Ok(Some(found)) => {
-                    let claimed = claims::claims(said(container), said_by_image(&found));
-                    images.insert(image.clone(), found);
-                    claimed
-                }
-                Ok(None) => claims::unknown("it was removed"),
-                // The listing is good all the same, and the next one asks again.
-                Err(error) => claims::unknown(&error.to_string()),
-            };
-            claims.insert(id.clone(), Arc::new(claimed));
-        }
-        *lock(&self.images) = images;
-        claims
     }
 
     /// usher's own container, where it is one of this engine and has a network of its own.
@@ -171,53 +121,6 @@ impl Compose {
         }
     }
 
-    /// Inspects what changed since the last time, a few at once.
-    async fn inspect_all(
-        &self,
-        listed: Vec<ContainerSummary>,
-    ) -> Result<Vec<ContainerInspectResponse>, EngineError> {
-        let now = now();
-        let touched = self.engine.take_touched();
-        let known = lock(&self.inspections).clone();
-        let inspected: Vec<(String, Option<Inspection>)> = stream::iter(listed)
-            .filter_map(|summary| async move {
-                let state = format!("{:?} {:?}", summary.state, summary.network_settings);
-                Some((summary.id?, state))
-            })
-            .map(|(id, state)| {
-                let known = known.get(&id).filter(|known| {
-                    known.state == state
-                        && now.duration_since(known.at) < INSPECTION_GOOD_FOR
-                        && !touched.contains(&id)
-                });
-                async move {
-                    if let Some(known) = known {
-                        return Ok((id, Some(known.clone())));
-                    }
-                    let container = self.engine.inspect(&id).await?;
-                    let inspection = container.map(|container| Inspection {
-                        state,
-                        at: now,
-                        container,
-                    });
-                    Ok::<_, EngineError>((id, inspection))
-                }
-            })
-            .buffer_unordered(8)
-            .try_collect()
-            .await?;
-        let fresh: HashMap<_, _> = inspected
-            .into_iter()
-            .filter_map(|(id, inspection)| Some((id, inspection?)))
-            .collect();
-        let containers = fresh
-            .values()
-            .map(|inspection| inspection.container.clone())
-            .collect();
-        *lock(&self.inspections) = fresh;
-        Ok(containers)
-    }
-
     async fn claim(&self, stack: &StackName) -> Result<(), EngineError> {
         let engine = self.engine.id().await?;
         match self.leases.take(&engine, stack) {
@@ -253,7 +156,7 @@ impl Engine for Compose {
 
     async fn subscribe(&self) -> Result<BoxStream<'static, ()>, EngineError> {
         self.engine.connect().await?;
-        lock(&self.inspections).clear();
+        self.memory.forget();
         let events = self.engine.events()?;
         let acted = stream::unfold(Arc::clone(&self.acted), |acted| async move {
             acted.notified().await;
@@ -277,33 +180,20 @@ impl Engine for Compose {
     }
 
     async fn list(&self) -> Result<Inventory, EngineError> {
-        let listed = match self.reads_claims {
-            true => self.engine.all_containers().await?,
-            false => self.engine.containers().await?,
-        };
-        let listed = listed
-            .into_iter()
-            .filter(|container| !is_one_off(container))
-            .collect();
+        let seen = self
+            .memory
+            .refreshed(&self.engine, self.reads_claims, now())
+            .await?;
         let own = self.own_container().await?;
         let paths = self.paths(own.as_ref());
-        let names: HashMap<String, String> = self
-            .engine
-            .networks()
-            .await?
-            .into_iter()
-            .filter_map(|network| Some((network.id?, network.name?)))
-            .collect();
         let mounts = own_mounts(own.as_ref());
         let mut inventory = Inventory::default();
-        let containers = self.inspect_all(listed).await?;
-        let mut claims = self.claims(&containers).await;
         let mut alone = Vec::new();
-        for container in containers {
-            let claimed = container.id.as_ref().and_then(|id| claims.remove(id));
-            let claimed = claimed.unwrap_or_default();
+        for inspected in seen.containers.values() {
+            let container = &*inspected.container;
+            let claimed = inspected.claims.clone().unwrap_or_default();
             let is_alone = !claimed.is_empty();
-            let (stack, service) = match (place(&container), place_alone(&container)) {
+            let (stack, service) = match (place(container), place_alone(container)) {
                 (Some(place), _) => place,
                 (None, Some(place)) if is_alone => place,
                 (None, _) => continue,
@@ -311,9 +201,9 @@ impl Engine for Compose {
             let leaving = container
                 .id
                 .as_deref()
-                .is_some_and(|id| self.engine.is_leaving(id, started_at(&container)));
+                .is_some_and(|id| self.engine.is_leaving(id, started_at(container)));
             let is_own = own.as_ref().is_some_and(|own| own.id == container.id);
-            let Some(mut unit) = unit(&container, leaving, &paths, mounts.as_deref()) else {
+            let Some(mut unit) = unit(container, leaving, &paths, mounts.as_deref()) else {
                 continue;
             };
             unit.claims = claimed;
@@ -321,7 +211,7 @@ impl Engine for Compose {
                 // What usher has itself is shared with nobody by that.
                 unit.mounts.clear();
             }
-            if place(&container).is_none() {
+            if place(container).is_none() {
                 alone.push((stack, service, unit));
                 continue;
             }
@@ -353,7 +243,7 @@ impl Engine for Compose {
         self.swarm.look(&self.engine).await?;
         self.swarm
             .add_to(&mut inventory, &paths, mounts.as_deref(), self.reads_claims);
-        for volume in self.engine.volumes().await? {
+        for volume in seen.volumes.iter() {
             let project = volume
                 .labels
                 .get(PROJECT)
@@ -393,7 +283,7 @@ impl Engine for Compose {
             })
             .filter_map(|settings| settings.network_id)
             .map(|id| Network {
-                name: names.get(&id).cloned().unwrap_or_default(),
+                name: seen.networks.get(&id).cloned().unwrap_or_default(),
                 id,
             })
             .collect();
@@ -404,6 +294,7 @@ impl Engine for Compose {
     async fn act(&self, action: &Action) -> Result<(), EngineError> {
         let result = self.carry_out(action).await;
         // Events may be lost; what was done here shows in a listing all the same.
+        self.engine.touch_all();
         self.acted.notify_one();
         result
     }
@@ -462,11 +353,4 @@ impl Compose {
 #[expect(clippy::disallowed_methods, reason = "the clock of a cache")]
 fn now() -> Instant {
     Instant::now()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // A map of cached answers is good after every operation, whoever panicked in between.
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -19,6 +19,8 @@ use super::docker::PROJECT;
 use crate::inventory::{Network, Origin, Phase, Reach, Unit, Volume};
 use crate::names::{ReplicaId, ServiceName, StackName};
 
+const ONE_OFF: &str = "com.docker.compose.oneoff";
+
 /// How this listing reaches containers.
 pub(super) enum Paths {
     /// Every bridge of this machine.
@@ -37,7 +39,17 @@ pub(super) fn summary_label<'a>(container: &'a ContainerSummary, key: &str) -> O
 
 /// Containers of `compose run` carry the labels of their service and are none of its replicas.
 pub(super) fn is_one_off(container: &ContainerSummary) -> bool {
-    summary_label(container, "com.docker.compose.oneoff").is_some_and(|value| value != "False")
+    summary_label(container, ONE_OFF).is_some_and(|value| value != "False")
+}
+
+/// As [`is_one_off`], of one that was asked about.
+pub(super) fn ran_once(container: &ContainerInspectResponse) -> bool {
+    label(container, ONE_OFF).is_some_and(|value| value != "False")
+}
+
+/// Whether it is of a Compose project.
+pub(super) fn is_composed(container: &ContainerInspectResponse) -> bool {
+    label(container, PROJECT).is_some()
 }
 
 pub(super) fn belongs(

@@ -59,8 +59,25 @@ pub(super) struct Engine {
 struct Heard {
     /// Told to stop and not dead yet, and when in nanoseconds since 1970. No listing shows that.
     leaving: HashMap<String, u64>,
-    /// Mentioned since the last listing: what is remembered of them is stale.
-    touched: HashSet<String>,
+    /// What is remembered of it is stale.
+    touched: Touched,
+}
+
+/// What events have spoken of since the last listing.
+#[derive(Debug, Default)]
+pub(super) struct Touched {
+    /// By their ids.
+    pub(super) containers: HashSet<String>,
+    pub(super) networks: bool,
+    pub(super) volumes: bool,
+    /// Nodes and services of a Swarm, or what nobody knows.
+    pub(super) others: bool,
+}
+
+impl Touched {
+    pub(super) fn is_something(&self) -> bool {
+        !self.containers.is_empty() || self.networks || self.volumes || self.others
+    }
 }
 
 /// What to do about a container that runs.
@@ -148,9 +165,14 @@ impl Engine {
             .is_some_and(|told| *told >= started)
     }
 
-    /// The containers that events have mentioned since this was last asked.
-    pub(super) fn take_touched(&self) -> HashSet<String> {
+    /// What events have spoken of since this was last asked.
+    pub(super) fn take_touched(&self) -> Touched {
         std::mem::take(&mut lock(&self.heard).touched)
+    }
+
+    /// Something was changed that events may not speak of.
+    pub(super) fn touch_all(&self) {
+        lock(&self.heard).touched.others = true;
     }
 
     /// What tells this engine from every other.
@@ -541,10 +563,26 @@ fn note(heard: &Mutex<Heard>, event: &EventMessage) -> bool {
     let action = event.action.as_deref().unwrap_or_default();
     let actor = event.actor.as_ref();
     if event.typ != Some(EventMessageTypeEnum::CONTAINER) {
-        return matches!(
+        let changed = matches!(
             action,
             "connect" | "disconnect" | "create" | "destroy" | "mount" | "remove" | "update"
         );
+        if changed {
+            let touched = &mut lock(heard).touched;
+            let attributes = actor.and_then(|actor| actor.attributes.as_ref());
+            let container = attributes.and_then(|attributes| attributes.get("container"));
+            match (event.typ, action, container) {
+                (Some(EventMessageTypeEnum::NETWORK), "connect" | "disconnect", Some(id)) => {
+                    touched.containers.insert(id.clone());
+                }
+                (Some(EventMessageTypeEnum::NETWORK), "create" | "destroy" | "remove", _) => {
+                    touched.networks = true;
+                }
+                (Some(EventMessageTypeEnum::VOLUME), _, _) => touched.volumes = true,
+                _ => touched.others = true,
+            }
+        }
+        return changed;
     }
     let Some(id) = actor.and_then(|actor| actor.id.clone()) else {
         return false;
@@ -578,7 +616,7 @@ fn note(heard: &Mutex<Heard>, event: &EventMessage) -> bool {
         }
     };
     if changed {
-        heard.touched.insert(id);
+        heard.touched.containers.insert(id);
     }
     changed
 }

@@ -24,6 +24,7 @@ mod containers;
 mod docker;
 mod here;
 mod lease;
+mod memory;
 mod output;
 mod processes;
 pub mod setup;

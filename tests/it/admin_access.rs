@@ -244,3 +244,146 @@ async fn a_renewed_pair_is_shown_without_a_restart() {
     })
     .await;
 }
+
+/// Whatever is asked, and with whatever, by somebody whose token is good or not.
+fn odd_requests() -> impl Iterator<Item = (Method, String, Vec<(&'static str, String)>)> {
+    const PARTS: [&str; 12] = [
+        "/stats",
+        "/congress",
+        "/errors",
+        "/sessions",
+        "//",
+        "/..",
+        "/%2e%2e",
+        "/%00",
+        "?a=b",
+        "?limit=-1",
+        "/\u{202e}x",
+        ";x",
+    ];
+    const METHODS: [Method; 7] = [
+        Method::GET,
+        Method::HEAD,
+        Method::OPTIONS,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::TRACE,
+    ];
+    const FIELDS: [(&str, &str); 8] = [
+        ("host", "evil.example.net"),
+        ("origin", "https://evil.example.net"),
+        ("origin", "null"),
+        ("accept", "\u{0}"),
+        ("last-event-id", "-1"),
+        ("range", "bytes=0-"),
+        ("content-type", "application/json"),
+        ("cookie", "token=x"),
+    ];
+    let mut state = 0x9e37_79b9_u32;
+    let mut next = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state as usize % below
+    };
+    std::iter::repeat_with(move || {
+        let method = METHODS[next(METHODS.len())].clone();
+        let parts = 1 + next(3);
+        let path: String = (0..parts).map(|_| PARTS[next(PARTS.len())]).collect();
+        let path = if path.starts_with('/') {
+            path
+        } else {
+            format!("/{path}")
+        };
+        let path = path.replace('\u{202e}', "%E2%80%AE");
+        let mut fields = Vec::new();
+        for _ in 0..next(3) {
+            let (name, value) = FIELDS[next(FIELDS.len())];
+            if !value.contains('\0') {
+                fields.push((name, value.to_owned()));
+            }
+        }
+        (method, path, fields)
+    })
+}
+
+#[tokio::test]
+async fn no_odd_request_gets_in_breaks_anything_or_changes_it() {
+    const COUNT: usize = 300;
+    let (edge, _, _origin) = open().await;
+    edge_is_listed(&edge).await;
+    let bearer = |token: &str| format!("Bearer {token}");
+    let before = get(&edge, "/stats", &[("authorization", &bearer(ALL))])
+        .await
+        .json();
+    for (method, path, fields) in odd_requests().take(COUNT) {
+        for (token, good) in [(None, false), (Some("wrong"), false), (Some(ONE), true)] {
+            let mut fields = fields.clone();
+            if let Some(token) = token {
+                fields.push(("authorization", bearer(token)));
+            }
+            let fields: Vec<_> = fields
+                .iter()
+                .map(|(name, value)| (*name, value.as_str()))
+                .collect();
+            let answer = ask(
+                &edge,
+                edge.trust(&["http/1.1"]),
+                method.clone(),
+                &path,
+                &fields,
+            )
+            .await;
+            let what = format!("{method} {path} {fields:?}");
+            let answer = answer.unwrap_or_else(|error| panic!("{what}: {error}"));
+            let allowed: &[u16] = match good {
+                true => &[200, 400, 403, 404, 405, 414],
+                false => &[400, 401, 403],
+            };
+            assert!(
+                allowed.contains(&answer.status),
+                "{what}: {}",
+                answer.status
+            );
+            let text = answer.text();
+            assert!(!text.contains("assembly"), "{what}: {text}");
+            if !good {
+                assert!(!text.contains("congress"), "{what}: {text}");
+            }
+        }
+    }
+    let after = get(&edge, "/stats", &[("authorization", &bearer(ALL))])
+        .await
+        .json();
+    for fixed in ["generation", "started", "version"] {
+        assert_eq!(before[fixed], after[fixed], "{fixed}");
+    }
+}
+
+#[tokio::test]
+async fn how_much_of_a_token_is_right_does_not_show_in_the_time() {
+    const ROUNDS: usize = 200;
+    let (edge, _, _origin) = open().await;
+    let almost = format!("Bearer {}b", &ALL[..ALL.len() - 1]);
+    let nothing = format!("Bearer {}", "z".repeat(ALL.len()));
+    let mut times = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        for (token, times) in [&almost, &nothing].into_iter().zip(&mut times) {
+            let begun = std::time::Instant::now();
+            let answer = get(&edge, "/stats", &[("authorization", token)]).await;
+            times.push(begun.elapsed());
+            assert_eq!(answer.status, 401);
+        }
+    }
+    let median = |times: &mut Vec<std::time::Duration>| {
+        times.sort();
+        times[times.len() / 2].as_secs_f64() * 1e3
+    };
+    let [almost, nothing] = times.each_mut().map(median);
+    println!("a token that is almost right {almost:.3} ms, a wrong one {nothing:.3} ms");
+    assert!(
+        (0.7..1.4).contains(&(almost / nothing)),
+        "{almost} and {nothing}"
+    );
+}

@@ -27,7 +27,8 @@ impl Schema {
     }
 }
 
-fn configuration(more: &str) -> String {
+/// An instance whose replicas are processes, and these tables.
+pub fn configuration(more: &str) -> String {
     let program = origin().display().to_string();
     format!(
         "[engine]\nkind = \"processes\"\n\
@@ -38,32 +39,35 @@ fn configuration(more: &str) -> String {
     )
 }
 
+/// People come and go, replicas with them; an instance is declared, paused and taken away.
+pub async fn everything_moves(edge: &Edge) {
+    let fixed = Origin::start("fixed").await;
+    replicas(edge, "web", 1).await;
+    let sockets = attendees(edge, 10).await;
+    replicas(edge, "web", 3).await;
+    edge.reload(&configuration(&instance("assembly", &[fixed.address])))
+        .await;
+    edge.order(&json!({ "do": "pause", "instance": "assembly" }))
+        .await;
+    let scale = json!({
+        "do": "scale", "instance": "congress", "service": "web", "replicas": 2, "seconds": 60,
+    });
+    edge.order(&scale).await;
+    for socket in sockets {
+        socket.close().await;
+    }
+    edge.order(&json!({ "do": "auto", "instance": "congress" }))
+        .await;
+    edge.reload(&configuration("")).await;
+    replicas(edge, "web", 1).await;
+}
+
 #[tokio::test]
 async fn statistics_are_as_their_schema_says_while_stacks_come_and_go() {
     let schema = Schema::new();
     let edge = Setup::new(&configuration("")).start().await;
-    let fixed = Origin::start("fixed").await;
     let mut looked = 0;
-    let act = async {
-        replicas(&edge, "web", 1).await;
-        let sockets = attendees(&edge, 10).await;
-        replicas(&edge, "web", 3).await;
-        edge.reload(&configuration(&instance("assembly", &[fixed.address])))
-            .await;
-        edge.order(&json!({ "do": "pause", "instance": "assembly" }))
-            .await;
-        let scale = json!({
-            "do": "scale", "instance": "congress", "service": "web", "replicas": 2, "seconds": 60,
-        });
-        edge.order(&scale).await;
-        for socket in sockets {
-            socket.close().await;
-        }
-        edge.order(&json!({ "do": "auto", "instance": "congress" }))
-            .await;
-        edge.reload(&configuration("")).await;
-        replicas(&edge, "web", 1).await;
-    };
+    let act = everything_moves(&edge);
     let look = async {
         loop {
             checked(&edge, &schema).await;

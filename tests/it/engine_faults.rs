@@ -302,3 +302,37 @@ async fn a_kill_in_the_middle_of_a_start_leaves_nothing_that_the_next_does_not_c
         edge.running.stop().await;
     }
 }
+
+#[tokio::test]
+async fn an_event_of_one_container_asks_about_that_one_and_lists_nothing() {
+    let api = DockerApi::start();
+    for number in 1..=6 {
+        api.compose("congress", "web", number).await;
+    }
+    let text = tables(&api).replace("max = 4", "max = 8");
+    let edge = Setup::new(&text).start().await;
+    replicas(&edge, "web", 6).await;
+    let counts = || {
+        let calls = api.calls("GET /");
+        let of = |what: &str| calls.iter().filter(|call| call.what.contains(what)).count();
+        let lists = of("containers/json") + of("GET /networks") + of("GET /volumes");
+        let about = calls
+            .iter()
+            .filter(|call| call.what.ends_with("/json"))
+            .count();
+        (lists, about - of("containers/json"))
+    };
+    // What was ordered at the start has been looked at.
+    let quiet = eventually("nothing is asked any more", async || {
+        let before = counts();
+        sleep(Duration::from_millis(500)).await;
+        check(counts() == before, before).map(|()| before)
+    })
+    .await;
+    api.compose("congress", "web", 7).await;
+    replicas(&edge, "web", 7).await;
+    let now = counts();
+    assert_eq!(now.0, quiet.0, "no list");
+    println!("{} containers were asked about", now.1 - quiet.1);
+    assert!(now.1 - quiet.1 <= 3, "{now:?} {quiet:?}");
+}

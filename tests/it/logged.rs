@@ -1,11 +1,18 @@
 //! What is written down about requests: one line each whatever they hold, and no secrets.
 
 use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 
 use http::Method;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::process::Command;
+use tokio::time::Instant;
 
 use crate::harness::eventually::{check, eventually};
+use crate::harness::program::{Program, usher};
 use crate::harness::{Front, Installed, Kept, Origin, Setup, client, instance};
 
 const HOST: &str = "congress.example.org";
@@ -166,5 +173,107 @@ async fn no_secret_of_a_request_or_a_configuration_is_written_anywhere() {
             let around = at.map(|at| &text[at.saturating_sub(200)..(at + 60).min(text.len())]);
             assert_eq!(around, None, "{canary}");
         }
+    }
+}
+
+/// So many strangers, some at once, who say what is neither TLS nor HTTP.
+async fn strangers(address: std::net::SocketAddr, count: usize) {
+    const AT_ONCE: usize = 40;
+    let mut open = tokio::task::JoinSet::new();
+    for nth in 0..count {
+        if open.len() == AT_ONCE {
+            open.join_next().await;
+        }
+        open.spawn(async move {
+            let mut stream = TcpStream::connect(address).await.expect("connected");
+            let garbage: [&[u8]; 4] = [
+                b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00",
+                b"GET / HTTP/1.1\r\n\r\n",
+                b"\x00\xff\x1b[2J\r\n\r\n",
+                b"\x15\x03\x01\x00\x02\x02\x28",
+            ];
+            // Whether it is read or refused is usher's.
+            let _ = stream.write_all(garbage[nth % garbage.len()]).await;
+            let _ = stream.shutdown().await;
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        });
+    }
+    open.join_all().await;
+}
+
+#[tokio::test]
+async fn a_flood_of_bad_handshakes_is_counted_and_not_written_down() {
+    const EACH: usize = 3_000;
+    /// Lines a second, whatever comes.
+    const MOST: f64 = 100.0;
+    let origin = Origin::start("origin").await;
+    let installed = Installed::new(&instance("congress", &[origin.address]));
+    let usher = installed.start().await;
+    installed.answers(&format!("https://{HOST}/"), 200).await;
+    // A request that can be read at all has its line in the access log, as any other has.
+    let lines = |usher: &Program| usher.err().lines().count();
+    let records = |usher: &Program| usher.out().lines().count();
+    let before_all = records(&usher);
+    let before = lines(&usher);
+    let begun = Instant::now();
+    strangers(installed.https(), EACH).await;
+    assert_eq!(records(&usher), before_all, "no handshake is a request");
+    strangers(installed.http(), EACH).await;
+    installed.answers(&format!("https://{HOST}/"), 200).await;
+    let took = begun.elapsed().as_secs_f64();
+    let written = lines(&usher) - before;
+    let rate = written as f64 / took;
+    println!(
+        "{} strangers in {took:.1} s, {written} lines: {rate:.1} a second",
+        2 * EACH
+    );
+    assert!(rate <= MOST, "{rate}");
+    let page = client::plain(installed.admin(), "localhost", "/metrics")
+        .await
+        .text();
+    let failed: f64 = page
+        .lines()
+        .filter(|line| line.starts_with("usher_tls_handshakes_total") && line.contains("failed"))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum();
+    assert!(failed >= EACH as f64, "{failed} of {EACH} were counted");
+}
+
+/// Runs a program that may leave a core of any size, in this folder.
+fn with_cores(folder: &Path, program: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -c unlimited; exec \"$0\" \"$@\""])
+        .arg(program)
+        .args(arguments)
+        .current_dir(folder);
+    command
+}
+
+#[tokio::test]
+async fn a_process_that_dies_leaves_no_core_with_keys_in_it() {
+    let origin = Origin::start("origin").await;
+    let installed = Installed::new(&instance("congress", &[origin.address]));
+    let folder = installed.folder.path();
+    let arguments = ["run", "--config", "usher.toml"];
+    let mut usher = Program::spawn(with_cores(folder, usher(), &arguments));
+    installed.answers(&format!("https://{HOST}/"), 200).await;
+    usher.signal(rustix::process::Signal::ABORT);
+    let ended = usher.ended().await;
+    assert_eq!(ended.signal(), Some(6), "{ended:?}");
+    assert!(!ended.core_dumped(), "{ended:?}");
+    let left: Vec<_> = fs::read_dir(folder)
+        .expect("a folder")
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.starts_with("core"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    // Anybody else would have left one, or this shows nothing.
+    let mut other = Program::spawn(with_cores(folder, Path::new("/bin/sleep"), &["60"]));
+    other.signal(rustix::process::Signal::ABORT);
+    let other = other.ended().await;
+    match other.core_dumped() {
+        true => println!("a program beside it left a core"),
+        false => println!("no program leaves a core on this machine: {other:?}"),
     }
 }

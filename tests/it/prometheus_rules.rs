@@ -9,10 +9,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::admin_stats::{configuration, everything_moves};
 use crate::harness::client::plain;
 use crate::harness::eventually::{check, eventually};
 use crate::harness::program::Program;
-use crate::harness::{Edge, Origin, instance};
+use crate::harness::{Edge, Origin, Setup, instance};
 use crate::monitoring::{RULES, of_dashboard};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -59,6 +60,26 @@ async fn promtool_finds_nothing_wrong_with_metrics_and_rules() {
     fs::write(&rules, RULES).unwrap();
     let said = promtool(&["check", "rules", rules.to_str().unwrap()], "").await;
     assert!(said.contains("SUCCESS"), "{said}");
+}
+
+#[tokio::test]
+#[ignore = "needs prometheus"]
+async fn promtool_finds_nothing_wrong_while_stacks_come_and_go() {
+    let edge = Setup::new(&configuration("")).start().await;
+    let mut looked = 0;
+    let look = async {
+        loop {
+            let page = edge.admin("/metrics").await.text();
+            assert_eq!(promtool(&["check", "metrics"], &page).await.trim(), "");
+            looked += 1;
+        }
+    };
+    tokio::select! {
+        () = everything_moves(&edge) => {}
+        () = look => {}
+    }
+    println!("looked {looked} times");
+    assert!(looked > 5, "{looked}");
 }
 
 #[tokio::test]

@@ -28,7 +28,10 @@ async fn told(edge: &Edge, words: &[&str]) {
         let reasons = all["reasons"].as_array().cloned().unwrap_or_default();
         let own = reasons.iter().find(|reason| reason["part"] == "static");
         let text = own.map_or("", |reason| reason["text"].as_str().unwrap_or_default());
-        check(words.iter().all(|word| text.contains(word)), all["reasons"].clone())
+        check(
+            words.iter().all(|word| text.contains(word)),
+            all["reasons"].clone(),
+        )
     })
     .await;
     let beside = edge.instance("beside").await;
@@ -41,7 +44,10 @@ async fn well(edge: &Edge) {
         let all = edge.instance("congress").await;
         let parts = all["parts"].as_array().cloned().unwrap_or_default();
         let own = parts.iter().find(|part| part["name"] == "static");
-        check(own.is_some_and(|part| part["status"] == "healthy"), parts.clone())
+        check(
+            own.is_some_and(|part| part["status"] == "healthy"),
+            parts.clone(),
+        )
     })
     .await;
 }

@@ -216,6 +216,52 @@ impl DockerApi {
         id
     }
 
+    /// A container that says something to a proxy, and that somebody else answers for, at this
+    /// port of its address, which is in 127.128.0.0/9. Gives its id.
+    pub fn one_of_many(&self, project: &str, port: u16, says: &str) -> String {
+        let body = json!({
+            "Image": "app:1",
+            "Env": [says, format!("VIRTUAL_PORT={port}"), "HTTPS_METHOD=nohttps"],
+            "Labels": {
+                "com.docker.compose.project": project,
+                "com.docker.compose.service": "web",
+                "com.docker.compose.container-number": "1",
+                "com.docker.compose.project.working_dir": format!("/srv/{project}"),
+                "com.docker.compose.oneoff": "False",
+            },
+            "HostConfig": { "NetworkMode": format!("{project}_default") },
+            "NetworkingConfig": { "EndpointsConfig": { format!("{project}_default"): {} } },
+        });
+        let number = self.state.made.fetch_add(1, Ordering::Relaxed) + 1;
+        let id = format!("{number:08x}").repeat(8);
+        let container = Container {
+            name: format!("{project}_web_1"),
+            networks: body["NetworkingConfig"]["EndpointsConfig"].clone(),
+            body,
+            status: "running",
+            code: 0,
+            started: Timestamp::now(),
+            address: Ipv4Addr::from_bits(0x7f80_0000 + number),
+            seen: Arc::default(),
+            running: None,
+            used: 0,
+            busy: false,
+        };
+        let mut containers = self.state.containers.lock().expect("lock");
+        containers.insert(id.clone(), container);
+        drop(containers);
+        self.state.tell("create", &id, json!({}));
+        self.state.tell("start", &id, json!({}));
+        id
+    }
+
+    /// Such a container is there no more.
+    pub fn gone(&self, id: &str) {
+        self.state.containers.lock().expect("lock").remove(id);
+        self.state.tell("die", id, json!({}));
+        self.state.tell("destroy", id, json!({}));
+    }
+
     /// A container of nobody's.
     pub fn stranger(&self, name: &str) {
         create(&self.state, name, json!({ "Labels": {} })).expect("created");

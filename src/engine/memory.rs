@@ -1,0 +1,261 @@
+//! What the engine has said about its containers, networks and volumes, as long as it is believed.
+//!
+//! Asking a thousand containers after each event of one would keep usher busy, and the engine ten
+//! times as much. So an event makes stale what it is about and nothing else; that events may be lost
+//! is answered by a listing of everything, which comes at least every half minute.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bollard::models::{
+    ContainerInspectResponse, ContainerSummary, ContainerSummaryNetworkSettings,
+    ContainerSummaryStateEnum, ImageInspect, Volume,
+};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use tokio::time::Instant;
+
+use super::containers::{is_composed, is_one_off, ran_once, said, said_by_image};
+use super::docker::{Engine, Touched};
+use super::{EngineError, claims};
+use crate::inventory::Claims;
+
+/// Shortly before the listing that comes of itself.
+const GOOD_FOR: Duration = Duration::from_secs(25);
+/// Containers asked about at once.
+const AT_ONCE: usize = 8;
+
+/// What is remembered.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    known: Mutex<Arc<Known>>,
+    /// By their ids: an image never changes.
+    images: Mutex<HashMap<String, Arc<ImageInspect>>>,
+}
+
+/// Everything, as it was at one moment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    /// By their ids.
+    pub(super) containers: HashMap<String, Inspected>,
+    /// Names by ids.
+    pub(super) networks: Arc<HashMap<String, String>>,
+    pub(super) volumes: Arc<Vec<Volume>>,
+    /// When everything was listed.
+    listed_at: Option<Instant>,
+}
+
+/// One container.
+#[derive(Clone, Debug)]
+pub(super) struct Inspected {
+    pub(super) container: Arc<ContainerInspectResponse>,
+    /// What it claims, once that has been found out.
+    pub(super) claims: Option<Arc<Claims>>,
+    at: Instant,
+    /// How it was listed then; listed in another way it is asked about again. `None`: an event told
+    /// of it, and how it is listed is not known.
+    listed: Option<Listed>,
+}
+
+/// What a list says of a container that may change.
+#[derive(Clone, Debug, PartialEq)]
+struct Listed {
+    state: Option<ContainerSummaryStateEnum>,
+    networks: Option<ContainerSummaryNetworkSettings>,
+}
+
+impl Memory {
+    /// The connection is a new one: what happened before is not known.
+    pub(super) fn forget(&self) {
+        *lock(&self.known) = Arc::default();
+    }
+
+    /// Everything as it is now. With `claims`, containers of no project too, and what all claim.
+    pub(super) async fn refreshed(
+        &self,
+        engine: &Engine,
+        with_claims: bool,
+        now: Instant,
+    ) -> Result<Arc<Known>, EngineError> {
+        let touched = engine.take_touched();
+        // Where this fails, or nobody waits for its end, everything is listed the next time.
+        let mut shared = std::mem::take(&mut *lock(&self.known));
+        let known = Arc::make_mut(&mut shared);
+        let is_recent = known
+            .listed_at
+            .is_some_and(|at| now.duration_since(at) < GOOD_FOR);
+        if is_recent && touched.is_something() && !touched.others {
+            retouched(engine, known, &touched, with_claims, now).await?;
+        } else {
+            relisted(engine, known, &touched, with_claims, now).await?;
+        }
+        if with_claims {
+            self.find_claims(engine, known).await;
+        }
+        *lock(&self.known) = Arc::clone(&shared);
+        Ok(shared)
+    }
+
+    async fn find_claims(&self, engine: &Engine, known: &mut Known) {
+        for inspected in known.containers.values_mut() {
+            if inspected.claims.is_some() {
+                continue;
+            }
+            let container = &inspected.container;
+            inspected.claims = match &container.image {
+                Some(image) if said(container).claims() => {
+                    match self.image(engine, image).await {
+                        Ok(Some(found)) => {
+                            let claims = claims::claims(said(container), said_by_image(&found));
+                            Some(Arc::new(claims))
+                        }
+                        Ok(None) => Some(Arc::new(claims::unknown("it was removed"))),
+                        // The listing is good all the same, and the next one asks again.
+                        Err(error) => {
+                            let unknown = claims::unknown(&error.to_string());
+                            inspected.at =
+                                inspected.at.checked_sub(GOOD_FOR).unwrap_or(inspected.at);
+                            Some(Arc::new(unknown))
+                        }
+                    }
+                }
+                _ => Some(Arc::default()),
+            };
+        }
+        let used = |image: &String| {
+            let mut all = known.containers.values();
+            all.any(|one| one.container.image.as_ref() == Some(image))
+        };
+        lock(&self.images).retain(|image, _| used(image));
+    }
+
+    async fn image(
+        &self,
+        engine: &Engine,
+        image: &str,
+    ) -> Result<Option<Arc<ImageInspect>>, EngineError> {
+        let known = lock(&self.images).get(image).cloned();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let found = engine.image(image).await?.map(Arc::new);
+        if let Some(found) = &found {
+            lock(&self.images).insert(image.to_owned(), Arc::clone(found));
+        }
+        Ok(found)
+    }
+}
+
+/// Asks about what events have told of.
+async fn retouched(
+    engine: &Engine,
+    known: &mut Known,
+    touched: &Touched,
+    with_claims: bool,
+    now: Instant,
+) -> Result<(), EngineError> {
+    let found: Vec<_> = stream::iter(touched.containers.clone())
+        .map(|id| async move {
+            let container = engine.inspect(&id).await?;
+            Ok::<_, EngineError>((id, container))
+        })
+        .buffer_unordered(AT_ONCE)
+        .try_collect()
+        .await?;
+    for (id, container) in found {
+        let wanted = container.filter(|one| (with_claims || is_composed(one)) && !ran_once(one));
+        match wanted {
+            Some(container) => {
+                let inspected = Inspected {
+                    container: Arc::new(container),
+                    claims: None,
+                    at: now,
+                    listed: None,
+                };
+                known.containers.insert(id, inspected);
+            }
+            None => drop(known.containers.remove(&id)),
+        }
+    }
+    if touched.networks {
+        known.networks = networks(engine).await?;
+    }
+    if touched.volumes {
+        known.volumes = Arc::new(engine.volumes().await?);
+    }
+    Ok(())
+}
+
+/// Lists everything, and asks about what is new, listed in another way than before, told of by an
+/// event or not asked about for long.
+async fn relisted(
+    engine: &Engine,
+    known: &mut Known,
+    touched: &Touched,
+    with_claims: bool,
+    now: Instant,
+) -> Result<(), EngineError> {
+    let listed = match with_claims {
+        true => engine.all_containers().await?,
+        false => engine.containers().await?,
+    };
+    known.networks = networks(engine).await?;
+    known.volumes = Arc::new(engine.volumes().await?);
+    let before = std::mem::take(&mut known.containers);
+    let believed = |id: &String, listed: &Listed| {
+        let inspected = before.get(id)?;
+        let is_fresh = now.duration_since(inspected.at) < GOOD_FOR;
+        let is_same = inspected.listed.as_ref() == Some(listed);
+        (is_fresh && is_same && !touched.containers.contains(id)).then(|| inspected.clone())
+    };
+    let listed = listed.into_iter().filter(|summary| !is_one_off(summary));
+    known.containers = stream::iter(listed)
+        .filter_map(|summary| async move { summarised(summary) })
+        .map(|(id, listed)| {
+            let believed = believed(&id, &listed);
+            async move {
+                let inspected = match believed {
+                    Some(inspected) => Some(inspected),
+                    None => engine.inspect(&id).await?.map(|container| Inspected {
+                        container: Arc::new(container),
+                        claims: None,
+                        at: now,
+                        listed: None,
+                    }),
+                };
+                let inspected = inspected.map(|inspected| Inspected {
+                    listed: Some(listed),
+                    ..inspected
+                });
+                Ok::<_, EngineError>((id, inspected))
+            }
+        })
+        .buffer_unordered(AT_ONCE)
+        .try_filter_map(|(id, inspected)| async move {
+            // What has gone meanwhile is not there.
+            Ok(inspected.map(|inspected| (id, inspected)))
+        })
+        .try_collect()
+        .await?;
+    known.listed_at = Some(now);
+    Ok(())
+}
+
+fn summarised(summary: ContainerSummary) -> Option<(String, Listed)> {
+    let listed = Listed {
+        state: summary.state,
+        networks: summary.network_settings,
+    };
+    Some((summary.id?, listed))
+}
+
+async fn networks(engine: &Engine) -> Result<Arc<HashMap<String, String>>, EngineError> {
+    let listed = engine.networks().await?.into_iter();
+    let named = listed.filter_map(|network| Some((network.id?, network.name?)));
+    Ok(Arc::new(named.collect()))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is remembered is whole after every operation, whoever panicked in between.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
