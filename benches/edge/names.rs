@@ -211,6 +211,10 @@ async fn scrapes(usher: &Installed, family: &[u32], idle: f64, path: &str) -> (f
 async fn requests(address: SocketAddr, each: u32) {
     let mut sender = connection(address).await;
     for nth in 0..REQUESTS {
+        // Connections end after so many requests.
+        if sender.ready().await.is_err() {
+            sender = connection(address).await;
+        }
         let stack = nth.wrapping_mul(7_919) % STACKS;
         let host = name(stack, nth % each, 0);
         // Changed containers have other names: their answer is 503, which costs less.
