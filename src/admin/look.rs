@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::PoisonError;
 
-use http::{Method, Request, StatusCode};
+use http::header::ALLOW;
+use http::{HeaderValue, Method, Request, StatusCode};
 
 use super::answer::{Answer, answer, json, not_found, page, refused, stream, stream_with, text};
 use super::feed::decisions_in;
@@ -21,7 +22,11 @@ use crate::control::status::InstanceStatus;
 /// Answers what may be seen.
 pub(super) async fn look<B: Sync>(request: &Request<B>, view: &View, scope: &Scope) -> Answer {
     if *request.method() != Method::GET && *request.method() != Method::HEAD {
-        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+        let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+        // RFC 9110 §15.5.6.
+        let allowed = HeaderValue::from_static("GET, HEAD");
+        answer.headers_mut().insert(ALLOW, allowed);
+        return answer;
     }
     let path = request.uri().path();
     let Some(query) = Query::parse(path, request.uri().query()) else {

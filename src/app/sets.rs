@@ -64,7 +64,7 @@ pub(super) fn served(plans: watch::Receiver<Arc<Plan>>) -> impl Fn() -> Routes +
                 };
                 Some((route.prefix.to_string(), served))
             });
-            all.insert(name.clone(), served.collect());
+            all.insert(name.to_string(), served.collect());
         }
         all
     }

@@ -28,9 +28,10 @@ use crate::systemd::Supervisor;
 /// The first listing, when an engine is required.
 const ENGINE_WITHIN: Duration = Duration::from_secs(10);
 /// What is logged unless `USHER_LOG` says otherwise. The framework's own words are for its authors.
-/// A client that leaves in its HTTP/2 handshake is no error of anybody.
+/// A client that leaves in its HTTP/2 handshake is no error of anybody, and what strangers send in the
+/// place of TLS is counted.
 const LOGGED: &str = "info,pingora=error,pingora_core=error,pingora_core::apps=off,\
-     pingora_proxy=error,pingora_pool=error";
+     pingora_proxy=error,pingora_pool=error,rustls=error";
 
 pub(super) async fn run(
     named: Option<PathBuf>,

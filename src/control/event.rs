@@ -26,8 +26,8 @@ pub enum Event {
     Config(Current),
     /// Certificates that could not be exported, and why.
     Exports(Arc<BTreeMap<InstanceName, String>>),
-    /// Instances with files that cannot be served, and why.
-    Files(Arc<BTreeMap<InstanceName, String>>),
+    /// By the names of instances: why some of their files cannot be served.
+    Files(Arc<BTreeMap<String, String>>),
     Host(Host),
     Listing(Listing),
     Probe(Outcome),

@@ -58,8 +58,8 @@ pub struct Doors {
     /// Receivers of alerts that cannot be told, and why.
     pub undelivered: watch::Receiver<Arc<BTreeMap<String, String>>>,
     pub exports: watch::Receiver<Arc<BTreeMap<InstanceName, String>>>,
-    /// Instances with files that cannot be served, and why.
-    pub unserved: watch::Receiver<Arc<BTreeMap<InstanceName, String>>>,
+    /// By the names of instances: why some of their files cannot be served.
+    pub unserved: watch::Receiver<Arc<BTreeMap<String, String>>>,
     /// Why the state cannot be kept on disk, while it cannot.
     pub unkept: watch::Receiver<Option<String>>,
     pub host: watch::Receiver<Host>,

@@ -47,7 +47,7 @@ pub struct Controller {
     /// Certificates that could not be exported, and why.
     pub(super) exports: Arc<BTreeMap<InstanceName, String>>,
     /// Files that cannot be served, and why.
-    pub(super) unserved: Arc<BTreeMap<InstanceName, String>>,
+    pub(super) unserved: Arc<BTreeMap<String, String>>,
     /// Receivers of alerts that cannot be told, and why.
     pub(super) undelivered: Arc<BTreeMap<String, String>>,
     /// Why the state cannot be kept on disk, while it cannot.

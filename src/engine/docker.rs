@@ -1,4 +1,4 @@
-//! The connection to a Docker engine. The only file that names bollard.
+//! The connection to a Docker engine.
 //!
 //! bollard's typed models drop fields they do not know. Where JSON has to survive a round trip (a
 //! container that is cloned, a service of a Swarm) a small client of our own speaks to the same endpoint.

@@ -12,7 +12,6 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::editions::{Editions, Set};
 use super::root::{Root, RootError};
-use crate::names::InstanceName;
 use crate::shutdown::Shutdown;
 
 const EVERY: Duration = Duration::from_secs(5);
@@ -39,14 +38,14 @@ pub enum Served {
     InSet(Set),
 }
 
-/// The first route of each instance that cannot serve, and why, as a sentence.
-pub type Unserved = BTreeMap<InstanceName, String>;
+/// By instances: the first route that cannot serve, and why, as a sentence.
+pub type Unserved = BTreeMap<String, String>;
 
 /// What the routes of each instance serve, by their prefixes.
-pub type Routes = BTreeMap<InstanceName, Vec<(String, Served)>>;
+pub type Routes = BTreeMap<String, Vec<(String, Served)>>;
 
 /// The end of a look: whose it was and what was found.
-type Looked = (InstanceName, Option<String>);
+type Looked = (String, Option<String>);
 
 /// Looks at everything again and again until shutdown, and tells what cannot be served.
 ///
@@ -61,7 +60,7 @@ pub async fn inspect(
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut looks: JoinSet<Looked> = JoinSet::new();
-    let mut inside: HashSet<InstanceName> = HashSet::new();
+    let mut inside: HashSet<String> = HashSet::new();
     loop {
         let at = tokio::select! {
             biased;
@@ -72,7 +71,7 @@ pub async fn inspect(
         let mut found: Unserved = Unserved::clone(&unserved.borrow());
         found.retain(|instance, _| routes.contains_key(instance));
         let mut waiting = routes.into_iter().filter(|(_, routes)| !routes.is_empty());
-        let mut asked: HashSet<InstanceName> = HashSet::new();
+        let mut asked: HashSet<String> = HashSet::new();
         loop {
             while looks.len() < AT_ONCE
                 && let Some((instance, routes)) = waiting.next()

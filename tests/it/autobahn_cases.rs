@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use tokio::process::Command;
 use tokio::time::{Instant, timeout};
 
 use crate::harness::eventually::{check, eventually};
-use crate::harness::program::Program;
+use crate::harness::program::{Program, cached};
 use crate::harness::{Edge, Front, Setup};
 
 /// Of compression, with each set of parameters, the five cases with the smallest messages. The others
@@ -43,16 +43,6 @@ reactor.run()
 
 /// What the suite says of a case: the behaviour, and the one at the close.
 type Verdicts = BTreeMap<String, [String; 2]>;
-
-/// A program of what `tests/setup autobahn` installs.
-fn installed(program: &str) -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME")).join(".cache");
-    let folder = cache.unwrap_or_else(home).join("usher/autobahn/bin");
-    let path = folder.join(program);
-    assert!(path.exists(), "{}: tests/setup autobahn", path.display());
-    path
-}
 
 fn left_out() -> Vec<String> {
     let sets = COMPRESSION
@@ -86,7 +76,7 @@ impl Way<'_> {
         });
         let file = self.folder.join(format!("{}.json", self.name));
         fs::write(&file, spec.to_string()).unwrap();
-        let mut suite = Command::new(installed("wstest"));
+        let mut suite = Command::new(cached("autobahn", "wstest"));
         suite
             .args(["-m", "fuzzingclient", "-u", "0", "-s"])
             .arg(&file)
@@ -135,7 +125,7 @@ fn counted(verdicts: &Verdicts) -> BTreeMap<&str, usize> {
 #[tokio::test]
 #[ignore = "takes minutes, needs the Autobahn test suite"]
 async fn every_case_has_the_same_verdict_through_usher_as_without_it() {
-    let mut server = Command::new(installed("python"));
+    let mut server = Command::new(cached("autobahn", "python"));
     server.args(["-c", SERVER]);
     let server = Program::spawn(server);
     let port: u16 = eventually("the server listens", async || {

@@ -119,6 +119,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "engine/compose.rs",
             "engine/containers.rs",
             "engine/containers/tests.rs",
+            "engine/memory.rs",
         ],
     ),
     ("clap", &["cli", "main.rs"]),

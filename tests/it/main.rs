@@ -79,6 +79,7 @@ mod reload;
 mod rests;
 mod routing;
 mod scaling;
+mod schemathesis_admin;
 mod setting_up;
 mod shutdown;
 mod simulate;

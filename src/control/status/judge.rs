@@ -202,7 +202,7 @@ impl Controller {
         let name = &tenant.instance.name;
         let plan = self.plan.instances.get(name)?;
         let seen = || {
-            let why = self.unserved.get(name)?;
+            let why = self.unserved.get(name.as_str())?;
             Some((Level::Warning, why.clone()))
         };
         let known = plan.routes.iter().find_map(|route| match &route.target {

@@ -29,6 +29,16 @@ pub fn origin() -> PathBuf {
     path
 }
 
+/// A program of what this part of `tests/setup` installs.
+pub fn cached(part: &str, program: &str) -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME")).join(".cache");
+    let folder = cache.unwrap_or_else(home).join("usher").join(part);
+    let path = folder.join("bin").join(program);
+    assert!(path.exists(), "{}: tests/setup {part}", path.display());
+    path
+}
+
 /// A finished run.
 #[derive(Debug)]
 pub struct Finished {
