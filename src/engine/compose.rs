@@ -14,9 +14,10 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
+use super::attached::{self, JOINED};
 use super::containers::{
-    Paths, another_name, endpoints, is_one_off, own_mounts, place, place_alone, printers, said,
-    said_by_image, started_at, unit, visible,
+    Family, Paths, another_name, endpoints, is_one_off, own_mounts, place, place_alone, printers,
+    said, said_by_image, started_at, unit, visible,
 };
 use super::docker::{self, PROJECT};
 use super::lease::Leases;
@@ -25,8 +26,6 @@ use super::{Action, Engine, EngineError, Line, Printer, Span, claims, here};
 use crate::inventory::{Claims, Inventory, Network, Stack};
 use crate::names::StackName;
 
-/// Marks an attachment of usher to a network as its own doing.
-const JOINED: &str = "usher-joined";
 /// How long what an inspection said is believed when no event spoke against it.
 const INSPECTION_GOOD_FOR: Duration = Duration::from_secs(25);
 
@@ -38,8 +37,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub struct Compose {
     pub(super) engine: docker::Engine,
     networks: NetworkPolicy,
+    family: Family,
     /// The container usher runs in.
     own: Option<String>,
+    filters: Vec<(String, String)>,
     inspections: Mutex<HashMap<String, Inspection>>,
     /// Whether what containers claim is listed, and those of no project that claim something.
     reads_claims: bool,
@@ -74,7 +75,9 @@ impl Compose {
         Self {
             engine: docker::Engine::new(endpoints),
             networks,
+            family: Family::default(),
             own: here::container_id(),
+            filters: Vec::new(),
             inspections: Mutex::default(),
             reads_claims: false,
             images: Mutex::default(),
@@ -87,6 +90,23 @@ impl Compose {
     /// As if usher ran in this container of the engine.
     pub fn inside(mut self, container: &str) -> Self {
         self.own = Some(container.to_owned());
+        self
+    }
+
+    /// Of containers with both, the address of IPv6 is taken.
+    #[must_use]
+    pub fn preferring_ipv6(mut self, prefers: bool) -> Self {
+        self.family = match prefers {
+            true => Family::V6,
+            false => Family::V4,
+        };
+        self
+    }
+
+    /// Lists only containers that fit all of these, by key and value as `docker ps` filters them.
+    #[must_use]
+    pub fn filtered(mut self, filters: Vec<(String, String)>) -> Self {
+        self.filters = filters;
         self
     }
 
@@ -150,7 +170,11 @@ impl Compose {
         }))
     }
 
-    fn paths(&self, own: Option<&ContainerInspectResponse>) -> Paths {
+    fn paths(
+        &self,
+        own: Option<&ContainerInspectResponse>,
+        networks: &[bollard::models::Network],
+    ) -> Paths {
         let ids = || {
             endpoints(own)
                 .into_values()
@@ -163,10 +187,12 @@ impl Compose {
             (NetworkPolicy::Auto | NetworkPolicy::Join, Some(_)) => Paths::Attached {
                 ids: ids(),
                 join: true,
+                host: attached::host(own, networks),
             },
             (NetworkPolicy::Reach, Some(_)) => Paths::Attached {
                 ids: ids(),
                 join: false,
+                host: attached::host(own, networks),
             },
         }
     }
@@ -278,22 +304,16 @@ impl Engine for Compose {
 
     async fn list(&self) -> Result<Inventory, EngineError> {
         let listed = match self.reads_claims {
-            true => self.engine.all_containers().await?,
-            false => self.engine.containers().await?,
+            true => self.engine.all_containers(&self.filters).await?,
+            false => self.engine.containers(&self.filters).await?,
         };
         let listed = listed
             .into_iter()
             .filter(|container| !is_one_off(container))
             .collect();
         let own = self.own_container().await?;
-        let paths = self.paths(own.as_ref());
-        let names: HashMap<String, String> = self
-            .engine
-            .networks()
-            .await?
-            .into_iter()
-            .filter_map(|network| Some((network.id?, network.name?)))
-            .collect();
+        let networks = self.engine.networks().await?;
+        let paths = self.paths(own.as_ref(), &networks);
         let mounts = own_mounts(own.as_ref());
         let mut inventory = Inventory::default();
         let containers = self.inspect_all(listed).await?;
@@ -313,7 +333,8 @@ impl Engine for Compose {
                 .as_deref()
                 .is_some_and(|id| self.engine.is_leaving(id, started_at(&container)));
             let is_own = own.as_ref().is_some_and(|own| own.id == container.id);
-            let Some(mut unit) = unit(&container, leaving, &paths, mounts.as_deref()) else {
+            let seen = unit(&container, leaving, &paths, self.family, mounts.as_deref());
+            let Some(mut unit) = seen else {
                 continue;
             };
             unit.claims = claimed;
@@ -385,19 +406,9 @@ impl Engine for Compose {
                 }
             }
         }
-        inventory.joined = endpoints(own.as_ref())
-            .into_values()
-            .filter(|settings| {
-                let aliases = settings.aliases.as_deref().unwrap_or_default();
-                aliases.iter().any(|alias| alias == JOINED)
-            })
-            .filter_map(|settings| settings.network_id)
-            .map(|id| Network {
-                name: names.get(&id).cloned().unwrap_or_default(),
-                id,
-            })
-            .collect();
-        inventory.joined.sort();
+        inventory.attached = attached::attached(own.as_ref(), &networks);
+        let joined = inventory.attached.iter().filter(|one| one.joined);
+        inventory.joined = joined.map(|one| one.network.clone()).collect();
         Ok(inventory)
     }
 
@@ -412,7 +423,7 @@ impl Engine for Compose {
         if self.swarm.has(stack) {
             return Ok(self.swarm.printers(stack));
         }
-        let listed = self.engine.containers().await?;
+        let listed = self.engine.containers(&[]).await?;
         Ok(printers(&listed, stack))
     }
 

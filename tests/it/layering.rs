@@ -125,7 +125,15 @@ const CRATES: &[(&str, &[&str])] = &[
     ("instant_acme", &["certs/orders"]),
     ("pingora", &["app", "listener", "proxy"]),
     ("regex", &["names/pattern.rs"]),
-    ("toml", &["config/reader.rs"]),
+    (
+        "toml",
+        &[
+            "config/reader.rs",
+            // Writes the layer that the environment is.
+            "config/variables.rs",
+            "config/variables/tests.rs",
+        ],
+    ),
     ("tokio_tungstenite", &["cli/demo"]),
 ];
 
