@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ pub struct Compose {
     leases: Leases,
     acted: Arc<Notify>,
     swarm: Arc<Swarm>,
+    /// Whether it was said that usher's container is a way between networks.
+    told_forwarding: AtomicBool,
 }
 
 /// How containers may be reached.
@@ -84,6 +87,7 @@ impl Compose {
             leases: Leases::default(),
             acted: Arc::default(),
             swarm: Arc::default(),
+            told_forwarding: AtomicBool::new(false),
         }
     }
 
@@ -409,6 +413,16 @@ impl Engine for Compose {
         inventory.attached = attached::attached(own.as_ref(), &networks);
         let joined = inventory.attached.iter().filter(|one| one.joined);
         inventory.joined = joined.map(|one| one.network.clone()).collect();
+        if !inventory.joined.is_empty()
+            && here::forwards()
+            && !self.told_forwarding.swap(true, Ordering::Relaxed)
+        {
+            warn!(
+                reason = "net.ipv4.ip_forward is 1",
+                instead = "docker run --sysctl net.ipv4.ip_forward=0",
+                "usher's container passes packets on between the networks of the stacks"
+            );
+        }
         Ok(inventory)
     }
 
