@@ -164,7 +164,7 @@ mod tests {
             },
         }));
         let attached = attached(Some(&own), &networks());
-        let [bridge, congress] = &attached[..] else {
+        let [congress, bridge] = &attached[..] else {
             panic!("{attached:?}");
         };
         assert!(!bridge.joined && !bridge.of_a_stack, "{bridge:?}");

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::Notify;
 use usher::engine::{Action, Engine, EngineError, Line, Printer, Span};
-use usher::inventory::{Inventory, Origin, Phase, Reach, Stack, Unit};
+use usher::inventory::{Attached, Inventory, Origin, Phase, Reach, Stack, Unit};
 use usher::names::{ReplicaId, StackName};
 
 #[derive(Debug, Default)]
@@ -61,6 +61,12 @@ impl FakeEngine {
                 .or_default(),
         );
         drop(inventory);
+        self.changed.notify_waiters();
+    }
+
+    /// Puts usher on these networks.
+    pub fn attach(&self, networks: Vec<Attached>) {
+        self.inventory.lock().expect("lock").attached = networks;
         self.changed.notify_waiters();
     }
 
