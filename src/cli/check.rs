@@ -7,11 +7,13 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
 
-use super::{Exit, Format, config_file, no_config};
+use super::environment::{is_set, is_told, told, without_effect};
+use super::{Exit, Format, config_file, future_config_file, no_config};
 use crate::app;
 use crate::cause::chain;
 use crate::certs::{self, Addresses};
 use crate::config::model::{EngineChoice, FileSource, NamesFromContainers, Role, RouteTarget};
+use crate::config::variables::Note;
 use crate::config::watch::Current;
 use crate::config::{self, Config, Instance, Level};
 use crate::control::step::Controller;
@@ -56,12 +58,28 @@ impl Findings {
     }
 }
 
-pub(super) async fn check(named: Option<PathBuf>, offline: bool, format: Format) -> Exit {
-    let Some(path) = config_file(named) else {
-        return no_config();
+pub(super) async fn check(
+    named: Option<PathBuf>,
+    names_from_containers: Option<NamesFromContainers>,
+    offline: bool,
+    format: Format,
+) -> Exit {
+    let (told, notes) = told(names_from_containers);
+    let path = match (config_file(named), &told) {
+        (Some(path), _) => path,
+        (None, Some(_)) => future_config_file(),
+        (None, None) => return no_config(),
     };
-    let loaded = config::load(&path, None);
+    let followed = told.as_ref().is_some_and(is_told);
+    let loaded = config::load_as(&path, told, None);
     let mut findings = Findings::default();
+    for Note { variable, text } in notes {
+        findings.add(Level::Warning, format!("the variable {variable}: {text}"));
+    }
+    for (variable, instead) in without_effect(followed, is_set) {
+        let text = format!("the variable {variable} is set and has no effect; instead: {instead}");
+        findings.add(Level::Warning, text);
+    }
     for issue in &loaded.issues {
         findings.add(issue.level, issue.to_string());
     }

@@ -3,8 +3,10 @@
 //! they are a layer below the file (`config::variables`). One that has no effect is named with the key
 //! that takes its place, and never ignored in silence.
 
+use std::sync::Arc;
+
 use crate::config::model::{Asked, NamesFromContainers};
-use crate::config::variables::FOLLOWED;
+use crate::config::variables::{self, FOLLOWED, Layer, Note};
 
 /// The variables, and what to write instead.
 const SPOKEN: [(&str, &str); 56] = [
@@ -134,6 +136,30 @@ const SPOKEN: [(&str, &str); 56] = [
     ("TRUST_DOWNSTREAM_PROXY", "`[listen] trusted-proxies`"),
     ("ZEROSSL_API_KEY", "`eab` in `[acme.directory.NAME]`"),
 ];
+
+/// Whether a variable of this process says anything.
+pub(super) fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| !value.is_empty())
+}
+
+/// What the command line and, with it, the variables of nginx-proxy say: whoever has containers name
+/// themselves runs usher in its place.
+pub(super) fn told(names: Option<NamesFromContainers>) -> (Option<Asked>, Vec<Note>) {
+    let Some(names) = names else {
+        return (None, Vec::new());
+    };
+    let (variables, notes) = match names {
+        NamesFromContainers::Off => (Layer::default(), Vec::new()),
+        NamesFromContainers::Listed | NamesFromContainers::Open => {
+            variables::read(|name| std::env::var(name).ok())
+        }
+    };
+    let asked = Asked {
+        names,
+        variables: Arc::new(variables),
+    };
+    (Some(asked), notes)
+}
 
 /// Whether variables count beside what the command line says.
 pub(super) fn is_told(asked: &Asked) -> bool {

@@ -15,13 +15,13 @@ use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::environment::{is_told, without_effect};
+use super::environment::{is_set, is_told, told, without_effect};
 use super::{Exit, config_file, future_config_file, no_config, print_issues};
 use crate::app::{self, Ports, Running, StateDir};
 use crate::cause::chain;
 use crate::config;
-use crate::config::model::{Asked, Log, LogFormat, NamesFromContainers};
-use crate::config::variables::{self, Layer, Note};
+use crate::config::model::{Log, LogFormat, NamesFromContainers};
+use crate::config::variables::Note;
 use crate::control::Status;
 use crate::listener::Inherited;
 use crate::systemd::Supervisor;
@@ -54,8 +54,7 @@ pub(super) async fn run(
         return Exit::BadUsage;
     };
     log_to_stderr(&config.log, LOGGED);
-    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    for (variable, instead) in without_effect(followed, set) {
+    for (variable, instead) in without_effect(followed, is_set) {
         warn!(
             variable,
             instead, "a variable of nginx-proxy is set and has no effect"
@@ -114,25 +113,6 @@ pub(super) async fn run(
     let supervisor = Supervisor::from_env();
     running.supervised(supervisor.clone());
     serve(running, signals, supervisor).await
-}
-
-/// What the command line and, with it, the variables of nginx-proxy say: whoever has containers name
-/// themselves runs usher in its place.
-fn told(names: Option<NamesFromContainers>) -> (Option<Asked>, Vec<Note>) {
-    let Some(names) = names else {
-        return (None, Vec::new());
-    };
-    let (variables, notes) = match names {
-        NamesFromContainers::Off => (Layer::default(), Vec::new()),
-        NamesFromContainers::Listed | NamesFromContainers::Open => {
-            variables::read(|name| std::env::var(name).ok())
-        }
-    };
-    let asked = Asked {
-        names,
-        variables: Arc::new(variables),
-    };
-    (Some(asked), notes)
 }
 
 fn failed(error: &app::StartError) -> Exit {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use usher::inventory::{Claims, Phase, Unit};
 
 use crate::harness::engine::{FakeEngine, Shared, unit};
@@ -98,27 +98,34 @@ async fn a_crash_loop_and_three_hundred_hostile_values_leave_a_full_hall_as_it_i
     let before = entry();
     let generation = edge.running.reports.borrow().applied.0;
 
+    // It listens, so each life of it is ready and in the table.
+    let crash = Origin::start_at("crash", SocketAddr::new(loopback(2), 0)).await;
+    let applied = || edge.running.reports.borrow().applied.0;
+    // A listing takes in what happened since the last one, a tenth of a second ago at least.
+    let for_a_moment = async |than: u64| {
+        let mut reports = edge.running.reports.clone();
+        let newer = reports.wait_for(|report| report.applied.0 > than);
+        let _ = timeout(Duration::from_millis(30), newer).await;
+    };
     let began = Instant::now();
     for round in 0..100 {
-        // A life of it each time, and a death.
         let started = u64::try_from(round).unwrap() + 1;
         let mut crashing = unit("crash_web_1", started, loopback(2));
+        crashing.ports = vec![crash.address.port()];
         crashing.claims = Arc::new(Claims {
             values: [("VIRTUAL_HOST".to_owned(), "crash.example.org".to_owned())].into(),
             left_out: Vec::new(),
         });
-        engine.set("crash", "web", vec![crashing.clone()]);
         engine.set("hostile", "web", vec![hostile(round)]);
-        let applied = edge.running.reports.borrow().applied.0;
-        let mut reports = edge.running.reports.clone();
-        // The life is seen before it ends, or nothing would loop.
-        let seen = reports.wait_for(|report| report.applied.0 > applied);
-        let _ = tokio::time::timeout(Duration::from_millis(150), seen).await;
-        crashing.phase = Phase::Exited { code: 1 };
-        engine.set("crash", "web", vec![crashing]);
+        for phase in [Phase::Running, Phase::Exited { code: 1 }] {
+            let known = applied();
+            crashing.phase = phase;
+            engine.set("crash", "web", vec![crashing.clone()]);
+            for_a_moment(known).await;
+        }
         assert!(Arc::ptr_eq(&before, &entry()), "round {round}");
     }
-    let tables = edge.running.reports.borrow().applied.0 - generation;
+    let tables = applied() - generation;
     println!("100 crashes in {:?}, {tables} tables", began.elapsed());
     assert!(tables >= 20, "the others were in the table: {tables}");
 

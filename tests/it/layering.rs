@@ -116,6 +116,7 @@ const CRATES: &[(&str, &[&str])] = &[
         "bollard",
         &[
             "engine/docker.rs",
+            "engine/attached.rs",
             "engine/compose.rs",
             "engine/containers.rs",
             "engine/containers/tests.rs",

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::harness::docker_api::DockerApi;
 use crate::harness::eventually::{check, eventually};
-use crate::harness::program::Program;
+use crate::harness::program::{Program, run_with};
 use crate::harness::{Front, Installed, client};
 
 /// The keys of nginx-proxy's `LOG_JSON`, in its order.
@@ -192,4 +192,33 @@ async fn with_a_proxy_header_on_every_connection_nobody_names_himself_without_on
     assert!(answer.contains("203.0.113.9"), "{answer}");
     assert!(!answer.contains("192.0.2.66"), "its own word: {answer}");
     assert_eq!(ask("").await, "", "closed without a header");
+}
+
+#[tokio::test]
+async fn check_says_what_of_the_variables_is_not_followed() {
+    let api = DockerApi::start();
+    let installed = Installed::new(&tables(&api));
+    let set = [
+        ("HTTP_PORT", "http"),
+        ("HSTS", "off"),
+        ("RESOLVERS", "192.0.2.1"),
+    ];
+    let set = set.map(|(name, value)| (name, OsStr::new(value)));
+    let mode = ["--names-from-containers", "open"];
+    let check = ["check", "--offline", "--config", "usher.toml"];
+    let folder = installed.folder.path();
+    let checked = run_with(folder, &[&check[..], &mode].concat(), &set).await;
+    assert_eq!(checked.code, 0, "{checked:?}");
+    for words in [
+        "HTTP_PORT: `http` is ignored",
+        "RESOLVERS is set and has no effect",
+    ] {
+        assert!(checked.out.contains(words), "{words}: {checked:?}");
+    }
+    assert!(!checked.out.contains("HSTS"), "it is followed: {checked:?}");
+    let alone = run_with(folder, &check, &set).await;
+    assert!(
+        alone.out.contains("HSTS is set and has no effect"),
+        "{alone:?}"
+    );
 }

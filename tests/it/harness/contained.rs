@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -16,6 +17,8 @@ pub struct Contained {
     pub name: String,
     folder: tempfile::TempDir,
     pki: Pki,
+    /// On the engine's own bridge.
+    bridged: OnceLock<IpAddr>,
 }
 
 impl Contained {
@@ -61,6 +64,7 @@ impl Contained {
             name,
             folder: tempfile::tempdir().expect("a folder"),
             pki: Pki::new(),
+            bridged: OnceLock::new(),
         }
     }
 
@@ -83,7 +87,8 @@ impl Contained {
     }
 
     pub fn address(&self, port: u16) -> SocketAddr {
-        SocketAddr::new(self.ip("bridge", "IPAddress"), port)
+        let ip = self.bridged.get_or_init(|| self.ip("bridge", "IPAddress"));
+        SocketAddr::new(*ip, port)
     }
 
     /// Its address on a network: `IPAddress`, or `GlobalIPv6Address`.
