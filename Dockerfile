@@ -1,6 +1,10 @@
 # Two ways to the same image. Nothing is in it but the static binary and a CA bundle: no shell, no
 # library, no package to keep current.
 #
+# It takes the place of nginx-proxy and its companion: containers name themselves, the variables of those
+# two are followed, and a mounted usher.toml changes what it says. Mount the engine's socket, and run it
+# with `--sysctl net.ipv4.ip_forward=0`: it joins the networks of many stacks and is no way between them.
+#
 #   make image                                   builds on this machine and packs
 #   docker build --target compiled -t usher .    compiles in a base that has Rust 1.95 or later;
 #                                                --build-arg RUST=registry.example.org/rust:1.95

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use ipnet::IpNet;
+
 use crate::names::{ReplicaId, ServiceName, StackName};
 
 /// One complete listing.
@@ -17,6 +19,8 @@ pub struct Inventory {
     pub stacks: BTreeMap<StackName, Stack>,
     /// Networks that usher joined for the sake of a stack, and may leave again.
     pub joined: Vec<Network>,
+    /// Networks that usher is on; on the host, those of the engine.
+    pub attached: Vec<Attached>,
     /// Where the engine is a manager of one.
     pub swarm: Option<Swarm>,
 }
@@ -169,6 +173,21 @@ pub enum Reach {
 pub struct Network {
     pub id: String,
     pub name: String,
+}
+
+/// A network that usher is on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Attached {
+    pub network: Network,
+    /// Where usher is reached on it.
+    pub addresses: Vec<IpAddr>,
+    pub subnets: Vec<IpNet>,
+    /// The host's own addresses on it.
+    pub gateways: Vec<IpAddr>,
+    /// Whether usher joined it for the sake of a stack.
+    pub joined: bool,
+    /// Whether it was made for a stack, whichever.
+    pub of_a_stack: bool,
 }
 
 /// Who made it.

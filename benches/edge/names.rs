@@ -14,7 +14,6 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::harness::docker_api::DockerApi;
 use crate::harness::origin::{self, Seen};
-use crate::harness::program::Program;
 use crate::harness::{Front, Installed, client};
 use crate::process::{cpu, resident};
 use crate::report::{Rounds, Target, row, table};

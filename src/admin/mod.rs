@@ -3,6 +3,7 @@
 //! Nothing that is asked here over TCP changes anything, and whoever asks, however often or slowly,
 //! is no trouble to those who serve.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -44,7 +45,7 @@ use self::command::command;
 use self::look::look;
 use self::output::output;
 use self::scope::Scope;
-use self::server::Visitor;
+use self::server::{Visitor, Walled};
 use crate::certs::OrderCounters;
 use crate::control::Status;
 use crate::logs::Logs;
@@ -64,8 +65,19 @@ pub struct View {
     pub shutdown: Shutdown,
 }
 
-/// Serves the read-only listener until shutdown.
-pub async fn serve(listener: TcpListener, access: Arc<Access>, view: View, shutdown: Shutdown) {
+/// Whether nobody may look who came in so, by the addresses of usher and of whoever came.
+pub type Walls = Arc<dyn Fn(IpAddr, IpAddr) -> bool + Send + Sync>;
+
+/// Serves the read-only listener until shutdown. A connection that `walls` keep out is closed before a
+/// byte of it is read.
+pub async fn serve(
+    listener: TcpListener,
+    walls: Walls,
+    access: Arc<Access>,
+    view: View,
+    shutdown: Shutdown,
+) {
+    let listener = Walled { listener, walls };
     let tls = access.tls.clone();
     let handle = move |request: Request<Incoming>, visitor: Visitor| {
         let (view, access) = (view.clone(), Arc::clone(&access));

@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep, timeout};
 use tracing::warn;
 
+use super::Walls;
 use super::answer::Answer;
 use super::socket::ControlSocket;
 use super::tls::Tls;
@@ -59,6 +60,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 pub(super) trait Accept {
     /// The next connection, and its ends where they have addresses. Cancel safe.
     fn accept(&self) -> impl Future<Output = io::Result<(Box<dyn Duplex>, Ends)>> + Send;
+}
+
+/// A listener that some come to in vain.
+pub(super) struct Walled {
+    pub(super) listener: TcpListener,
+    pub(super) walls: Walls,
+}
+
+impl Accept for Walled {
+    async fn accept(&self) -> io::Result<(Box<dyn Duplex>, Ends)> {
+        loop {
+            let (stream, ends) = Accept::accept(&self.listener).await?;
+            let kept_out = ends.is_some_and(|(peer, local)| (self.walls)(local.ip(), peer.ip()));
+            if !kept_out {
+                return Ok((stream, ends));
+            }
+        }
+    }
 }
 
 impl Accept for TcpListener {

@@ -36,9 +36,16 @@ pub fn engine_for(
             })?;
             (Arc::new(engine), facts("processes", true))
         }
-        EngineChoice::Docker { endpoint, networks } => {
+        EngineChoice::Docker {
+            endpoint,
+            networks,
+            filters,
+            prefer_ipv6,
+        } => {
             let names = config.names_from_containers;
-            let docker = docker_for(endpoint.clone(), *networks, names, docker_host);
+            let docker = docker_for(endpoint.clone(), *networks, names, docker_host)
+                .filtered(filters.clone())
+                .preferring_ipv6(*prefer_ipv6);
             (Arc::new(docker), facts("docker", false))
         }
     })

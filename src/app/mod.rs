@@ -36,7 +36,7 @@ use crate::failures::Failures;
 use crate::files::{self, Editions, Library};
 use crate::host;
 use crate::listener::{
-    self, Acceptors, BindError, EdgeCounters, Inherited, Pressure, Tls, TlsError,
+    self, Acceptors, BindError, EdgeCounters, Inherited, Offered, Pressure, Tls, TlsError,
 };
 use crate::logs::Logs;
 use crate::plan::{Plan, Report};
@@ -183,11 +183,15 @@ pub async fn start(
         editions: Arc::clone(&editions),
     }));
     let proxy = Arc::new(pingora_app(&gateway, ports.http2_idle));
+    let offered = Offered {
+        least: config.certs.min_version,
+        http2: config.listen.http2,
+    };
     let most_connections = allowed_connections(config.listen.max_connections);
     let acceptors = Acceptors::new(
         Arc::clone(&proxy),
         Arc::clone(&gateway),
-        Tls::new(store, challenges, config.certs.min_version)?,
+        Tls::new(store, challenges, offered)?,
         Arc::clone(&counters),
         Arc::clone(&pressure),
         most_connections,
@@ -262,7 +266,14 @@ pub async fn start(
     );
     tasks.spawn(
         "routing",
-        routing::run(routes, farewell, edge, plan_rx, report_tx, going.clone()),
+        routing::run(
+            routes.clone(),
+            farewell,
+            edge,
+            plan_rx,
+            report_tx,
+            going.clone(),
+        ),
     );
     tasks.spawn("files::workshop", workshop.run(going.clone()));
     tasks.spawn("proxy::sweep", Arc::clone(&gateway).sweep(going.clone()));
@@ -350,6 +361,7 @@ pub async fn start(
             .unwrap_or(config.admin.listen),
         status: status_rx,
         reports: report_rx,
+        routes,
         reloads: reload_tx,
         config: config_rx,
         engine: ports.engine,
@@ -363,8 +375,14 @@ pub async fn start(
         _state: state,
     };
     let access = Arc::new(admin::Access::new(&config.admin, &config.certs.dir));
+    let walls = walls(
+        running.routes.clone(),
+        running.status.clone(),
+        ports.engine_facts,
+    );
     for socket in admin {
-        let serve = admin::serve(socket, Arc::clone(&access), view.clone(), going.clone());
+        let (walls, access) = (Arc::clone(&walls), Arc::clone(&access));
+        let serve = admin::serve(socket, walls, access, view.clone(), going.clone());
         running.tasks.spawn("admin", serve);
     }
     let serve = admin::serve_control(socket, view, levers, logs, going.clone());
@@ -403,6 +421,20 @@ pub fn count_panics(counter: &'static AtomicU64) {
         let backtrace = Backtrace::capture();
         error!(%panic, %backtrace, "panic");
     }));
+}
+
+/// Keeps the networks of stacks away from the admin listener. Until the engine was listed nobody knows
+/// which they are.
+fn walls(
+    routes: Routes,
+    status: watch::Receiver<Arc<Status>>,
+    engine: EngineFacts,
+) -> admin::Walls {
+    Arc::new(move |local, peer| {
+        let unknown = engine.kind == "docker" && !status.borrow().synced;
+        let entered = || routes.load().edge().entered(local, peer).is_some();
+        !peer.to_canonical().is_loopback() && (unknown || entered())
+    })
 }
 
 fn first_status(mut controller: Controller) -> Status {

@@ -17,6 +17,7 @@ use crate::control::Status;
 use crate::engine::Engine;
 use crate::plan::Report;
 use crate::proxy::Door;
+use crate::routing::Routes;
 use crate::sessions::Sessions;
 use crate::shutdown::{Tasks, Trigger};
 use crate::systemd::Supervisor;
@@ -31,6 +32,8 @@ pub struct Running {
     pub admin: SocketAddr,
     pub status: watch::Receiver<Arc<Status>>,
     pub reports: watch::Receiver<Arc<Report>>,
+    /// The table in force.
+    pub routes: Routes,
     pub(super) reloads: mpsc::Sender<Reload>,
     pub(super) config: watch::Receiver<Current>,
     pub(super) engine: Arc<dyn Engine>,

@@ -121,6 +121,17 @@ impl Store {
         self.pairs.load().exact.get(name).cloned().flatten()
     }
 
+    /// Whether the name is somebody's, with a certificate or without.
+    pub fn knows(&self, name: &Hostname) -> bool {
+        let pairs = self.pairs.load();
+        pairs.exact.contains_key(name) || pairs.find(name.as_str()).is_some()
+    }
+
+    /// The pair of this name, its own or that of a wildcard; not the default.
+    pub fn found(&self, name: &Hostname) -> Option<Arc<CertifiedKey>> {
+        self.pairs.load().find(name.as_str()).cloned()
+    }
+
     /// Whether a handshake for this name can succeed.
     pub fn has(&self, name: &Hostname) -> bool {
         self.covers(name) || (self.default_for_unknown && self.pairs.load().default.is_some())

@@ -7,17 +7,19 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
 
-use super::{Exit, Format, config_file, no_config};
+use super::environment::{is_set, is_told, told, without_effect};
+use super::{Exit, Format, config_file, future_config_file, no_config};
 use crate::app;
 use crate::cause::chain;
 use crate::certs::{self, Addresses};
 use crate::config::model::{EngineChoice, FileSource, NamesFromContainers, Role, RouteTarget};
+use crate::config::variables::Note;
 use crate::config::watch::Current;
 use crate::config::{self, Config, Instance, Level};
 use crate::control::step::Controller;
 use crate::control::{EngineFacts, Event, Now};
 use crate::engine::setup::is_superseded;
-use crate::engine::{Engine, Listing};
+use crate::engine::{Engine, EngineError, Listing};
 use crate::inventory::Inventory;
 use crate::names::Domain;
 
@@ -56,12 +58,28 @@ impl Findings {
     }
 }
 
-pub(super) async fn check(named: Option<PathBuf>, offline: bool, format: Format) -> Exit {
-    let Some(path) = config_file(named) else {
-        return no_config();
+pub(super) async fn check(
+    named: Option<PathBuf>,
+    names_from_containers: Option<NamesFromContainers>,
+    offline: bool,
+    format: Format,
+) -> Exit {
+    let (told, notes) = told(names_from_containers);
+    let path = match (config_file(named), &told) {
+        (Some(path), _) => path,
+        (None, Some(_)) => future_config_file(),
+        (None, None) => return no_config(),
     };
-    let loaded = config::load(&path, None);
+    let followed = told.as_ref().is_some_and(is_told);
+    let loaded = config::load_as(&path, told, None);
     let mut findings = Findings::default();
+    for Note { variable, text } in notes {
+        findings.add(Level::Warning, format!("the variable {variable}: {text}"));
+    }
+    for (variable, instead) in without_effect(followed, is_set) {
+        let text = format!("the variable {variable} is set and has no effect; instead: {instead}");
+        findings.add(Level::Warning, text);
+    }
     for issue in &loaded.issues {
         findings.add(issue.level, issue.to_string());
     }
@@ -193,7 +211,13 @@ fn check_certificates(config: &Arc<Config>, findings: &mut Findings) {
 }
 
 async fn check_engine(config: &Arc<Config>, findings: &mut Findings) {
-    let EngineChoice::Docker { endpoint, networks } = &config.engine else {
+    let EngineChoice::Docker {
+        endpoint,
+        networks,
+        filters,
+        prefer_ipv6: _,
+    } = &config.engine
+    else {
         return;
     };
     let docker_host = std::env::var("DOCKER_HOST").ok();
@@ -202,7 +226,8 @@ async fn check_engine(config: &Arc<Config>, findings: &mut Findings) {
         *networks,
         config.names_from_containers,
         docker_host,
-    );
+    )
+    .filtered(filters.clone());
     let listed = timeout(ENGINE_WITHIN, async {
         let _hints = engine.subscribe().await?;
         engine.list().await
@@ -213,6 +238,7 @@ async fn check_engine(config: &Arc<Config>, findings: &mut Findings) {
                 check_stack(instance, &inventory, findings);
             }
             check_superseded(&inventory, findings);
+            check_pools(config, &inventory, engine.free_networks().await, findings);
             check_claims(config, inventory, findings);
         }
         Ok(Err(error)) => findings.add(
@@ -252,6 +278,39 @@ fn check_claims(config: &Arc<Config>, inventory: Inventory, findings: &mut Findi
     }
     for (instance, domains) in controller.claimed() {
         findings.note(format!("instance {instance}: containers claim {domains}"));
+    }
+}
+
+/// Whether every stack that is declared can have a network of its own.
+fn check_pools(
+    config: &Config,
+    inventory: &Inventory,
+    free: Result<usize, EngineError>,
+    findings: &mut Findings,
+) {
+    let missing = config
+        .instances
+        .values()
+        .filter(|instance| !inventory.stacks.contains_key(&instance.stack))
+        .count();
+    match free {
+        Ok(free) if free < missing.max(1) => {
+            let text = format!(
+                "the engine has addresses for {free} more networks, and {missing} of the stacks that \
+                 are declared do not run; without a network a stack does not start: \
+                 `docker network prune` removes those of nobody, `default-address-pools` in \
+                 daemon.json gives more and smaller ones"
+            );
+            findings.add(Level::Warning, text);
+        }
+        Ok(_) => {}
+        Err(error) => {
+            let text = format!(
+                "how many networks there can be is not known: {}",
+                chain(&error)
+            );
+            findings.add(Level::Warning, text);
+        }
     }
 }
 

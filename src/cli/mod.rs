@@ -66,6 +66,9 @@ enum Verb {
         /// Ask neither the engine nor DNS
         #[arg(long)]
         offline: bool,
+        /// As for `run`: for a container of the image, whose command has it
+        #[arg(long, value_name = "MODE")]
+        names_from_containers: Option<NamesFromContainers>,
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -212,8 +215,9 @@ impl Cli {
             Verb::Check {
                 config,
                 offline,
+                names_from_containers,
                 format,
-            } => check::check(config, offline, format).await,
+            } => check::check(config, names_from_containers, offline, format).await,
             Verb::Init(arguments) => init::init(arguments).await,
             Verb::Show { config, format } => show::show(config, format),
             Verb::Cert(verb) => verb.execute().await,

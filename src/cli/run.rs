@@ -15,12 +15,13 @@ use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::environment::without_effect;
+use super::environment::{is_set, is_told, told, without_effect};
 use super::{Exit, config_file, future_config_file, no_config, print_issues};
 use crate::app::{self, Ports, Running, StateDir};
 use crate::cause::chain;
 use crate::config;
 use crate::config::model::{Log, LogFormat, NamesFromContainers};
+use crate::config::variables::Note;
 use crate::control::Status;
 use crate::listener::Inherited;
 use crate::systemd::Supervisor;
@@ -46,16 +47,25 @@ pub(super) async fn run(
         (None, Some(_)) => future_config_file(),
         (None, None) => return no_config(),
     };
-    let loaded = config::load_as(&path, asked, None);
+    let (told, notes) = told(asked);
+    let followed = told.as_ref().is_some_and(is_told);
+    let loaded = config::load_as(&path, told, None);
     print_issues(&path, &loaded.issues);
     let Some(config) = &loaded.config else {
         return Exit::BadUsage;
     };
     log_to_stderr(&config.log, LOGGED);
-    for (variable, instead) in without_effect(|name| std::env::var_os(name).is_some()) {
+    for (variable, instead) in without_effect(followed, is_set) {
         warn!(
             variable,
             instead, "a variable of nginx-proxy is set and has no effect"
+        );
+    }
+    for Note { variable, text } in notes {
+        warn!(
+            variable,
+            reason = text,
+            "a variable of nginx-proxy is not followed to the letter"
         );
     }
     // The memory holds the keys of every tenant: it is in no core dump, and nobody without

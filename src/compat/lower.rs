@@ -206,7 +206,7 @@ fn group(reading: &Reading, name: InstanceName, hosts: &[Host], site: &Site) -> 
             apart: apart.unwrap_or(false),
         },
         email,
-        staging: staging.unwrap_or(false),
+        staging,
         services,
         routes,
     };
@@ -277,7 +277,7 @@ pub(super) fn addition(
         hsts: wishes.hsts,
         certificate: wishes.certificate,
         email: wishes.email,
-        staging: wishes.staging.unwrap_or(false),
+        staging: wishes.staging,
         ..claimed
     }
 }

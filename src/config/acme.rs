@@ -4,8 +4,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use super::lower::{Issues, parse_list, report, socket_address, value_or};
-use super::model::{Acme, ChallengeKind, Directory, ExternalAccount};
-use super::raw::{RawAcme, RawDirectory};
+use super::model::{Acme, ChallengeKind, Directory, ExternalAccount, ExternalKey};
+use super::raw::{RawAcme, RawDirectory, RawExternalAccount};
 use super::reader::Field;
 
 /// Well below what the strictest resource of Let's Encrypt allows one address (20 nonces a second).
@@ -163,22 +163,30 @@ impl RawDirectory {
             name: name.value,
             url: url.value,
             ca_bundle: ca_bundle.map(|field| readable(field, issues)),
-            external_account: eab.map(|eab| ExternalAccount {
-                kid: eab.value.kid.clone(),
-                key_file: readable(
-                    Field {
-                        value: eab.value.key_file,
-                        at: eab.at,
-                    },
-                    issues,
-                ),
-            }),
+            external_account: eab.and_then(|eab| lower_external(eab, issues)),
             profile: profile.map(|field| field.value),
             requests_per_second: value_or(requests_per_second, REQUESTS_PER_SECOND),
             rate_limits: value_or(rate_limits, true),
             caa_issuer: caa_issuer.map(|field| field.value),
         })
     }
+}
+
+fn lower_external(eab: Field<RawExternalAccount>, issues: &Issues) -> Option<ExternalAccount> {
+    let Field { value, at } = eab;
+    let key = match (value.key_file, value.key_variable) {
+        (Some(value), None) => ExternalKey::File(readable(Field { value, at }, issues)),
+        (None, Some(name)) => ExternalKey::Variable(name),
+        _ => {
+            let text = "needs either `key-file` or `key-variable`";
+            report(issues, at.error(text));
+            return None;
+        }
+    };
+    Some(ExternalAccount {
+        kid: value.kid,
+        key,
+    })
 }
 
 fn built_in(name: &str, url: &str) -> Directory {

@@ -17,6 +17,8 @@ use crate::names::{InstanceName, StackName};
 pub(super) struct Defaults {
     pub(super) limits: raw::RawLimits,
     pub(super) scale: raw::RawScale,
+    /// What the variables of the process say of every instance.
+    pub(super) instances: Option<RawInstance>,
 }
 
 /// What the entries have become.
@@ -234,8 +236,12 @@ impl Assembly<'_> {
                 }
             }
         }
-        raw.limits = raw.limits.over(&self.config.defaults.limits);
-        raw.scale = raw.scale.over(&self.config.defaults.scale);
+        let defaults = &self.config.defaults;
+        if let Some(instances) = &defaults.instances {
+            raw = raw.over(instances);
+        }
+        raw.limits = raw.limits.over(&defaults.limits);
+        raw.scale = raw.scale.over(&defaults.scale);
         raw
     }
 

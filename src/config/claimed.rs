@@ -31,7 +31,7 @@ pub struct Claimed {
     pub certificate: Option<String>,
     pub orders: Orders,
     pub email: Option<String>,
-    pub staging: bool,
+    pub staging: Option<bool>,
     pub services: BTreeMap<ServiceName, ClaimedService>,
     pub routes: Vec<ClaimedRoute>,
 }
@@ -70,7 +70,14 @@ impl Config {
         claimed: &Claimed,
     ) -> Result<Instance, Vec<Issue>> {
         let mut raw = claimed.layer(name);
-        let Defaults { limits, scale } = &*self.defaults;
+        let Defaults {
+            limits,
+            scale,
+            instances,
+        } = &*self.defaults;
+        if let Some(instances) = instances {
+            raw = raw.over(instances);
+        }
         raw.limits = raw.limits.over(limits);
         raw.scale = raw.scale.over(scale);
         let mut instance = lower(raw, name, stack)?;
@@ -166,6 +173,8 @@ impl Claimed {
                 };
                 field(&at, "https", https)
             }),
+            http_without_certificate: None,
+            no_route: None,
             websocket_origin: None,
             hsts: self.hsts.clone().map(|hsts| field(&at, "hsts", hsts)),
             standby: None,
@@ -182,7 +191,7 @@ impl Claimed {
                 .email
                 .clone()
                 .map(|email| field(&at, "acme-email", email)),
-            staging: self.staging.then(|| field(&at, "staging", true)),
+            staging: self.staging.map(|staging| field(&at, "staging", staging)),
             orders: Some(self.orders.clone()),
             export_certificate: None,
             limits: RawLimits::default(),

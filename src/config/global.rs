@@ -4,16 +4,18 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::lower::{Issues, networks, parse_list, report, socket_address, value_or};
+use super::filters;
+use super::lower::{Issues, from_str, networks, parse_list, report, socket_address, value_or};
 use super::model::{
-    Addresses, Certs, EngineChoice, Listen, Log, LogFormat, NamesFromContainers, Networks,
-    Threshold, Thresholds, TlsVersion,
+    AccessKeys, Addresses, Certs, EngineChoice, Listen, Log, LogFormat, NamesFromContainers,
+    Networks, Threshold, Thresholds, TlsVersion,
 };
 use super::raw::{
-    RawAddresses, RawCerts, RawEngine, RawEngineKind, RawListen, RawLog, RawLogFormat, RawNetworks,
-    RawStatus, RawTlsVersion, RawUnknownName,
+    RawAccessKeys, RawAddresses, RawAll, RawCerts, RawEngine, RawEngineKind, RawListen, RawLog,
+    RawLogFormat, RawNetworks, RawProxyProtocol, RawStatus, RawTlsVersion, RawUnknownName,
 };
 use super::reader::Field;
+use crate::plan::ProxyProtocol;
 
 impl RawListen {
     pub(super) fn lower(self, issues: &Issues) -> Listen {
@@ -23,9 +25,14 @@ impl RawListen {
             max_connections,
             trusted_proxies,
             proxy_protocol,
+            http2,
+            default_host,
         } = self;
         let trusted_proxies = networks(trusted_proxies, issues);
-        if let Some(on) = proxy_protocol.as_ref().filter(|field| field.value)
+        let of_trusted = |field: &&Field<RawProxyProtocol>| {
+            matches!(field.value, RawProxyProtocol::OfTrusted(true))
+        };
+        if let Some(on) = proxy_protocol.as_ref().filter(of_trusted)
             && trusted_proxies.is_empty()
         {
             let text =
@@ -44,7 +51,19 @@ impl RawListen {
             https: addresses(https, 443),
             max_connections: value_or(max_connections, 60_000),
             trusted_proxies,
-            proxy_protocol: value_or(proxy_protocol, false),
+            proxy_protocol: match proxy_protocol.map(|field| field.value) {
+                None | Some(RawProxyProtocol::OfTrusted(false)) => ProxyProtocol::Off,
+                Some(RawProxyProtocol::OfTrusted(true)) => ProxyProtocol::Trusted,
+                Some(RawProxyProtocol::OfAll(RawAll::All)) => ProxyProtocol::All,
+            },
+            http2: value_or(http2, true),
+            default_host: default_host.and_then(|field| {
+                let host = from_str(&field.value);
+                host.map_err(|why| {
+                    report(issues, field.at.error(format!("`{}` {why}", field.value)));
+                })
+                .ok()
+            }),
         }
     }
 }
@@ -57,6 +76,8 @@ impl RawEngine {
             endpoint,
             networks,
             names_from_containers,
+            container_filters,
+            prefer_ipv6,
         } = self;
         let names = names_from_containers.and_then(|field| match field.value.parse() {
             Ok(names) => Some(names),
@@ -87,6 +108,8 @@ impl RawEngine {
                     Some(RawNetworks::None) => Networks::None,
                     Some(RawNetworks::Reach) => Networks::Reach,
                 },
+                filters: filters::lower(container_filters, issues),
+                prefer_ipv6: value_or(prefer_ipv6, false),
             },
         };
         (choice, names)
@@ -131,6 +154,7 @@ impl RawLog {
             access,
             addresses,
             queries,
+            access_keys,
         } = self;
         Log {
             format: match format.map(|field| field.value) {
@@ -144,6 +168,10 @@ impl RawLog {
                 Some(RawAddresses::Off) => Addresses::Off,
             },
             queries: value_or(queries, false),
+            access_keys: match access_keys.map(|field| field.value) {
+                None | Some(RawAccessKeys::Usher) => AccessKeys::Usher,
+                Some(RawAccessKeys::NginxProxy) => AccessKeys::NginxProxy,
+            },
         }
     }
 }

@@ -12,6 +12,7 @@ use super::event::lower_events;
 use super::issue::At;
 use super::lower::{Issues, check_header_value, fill, networks, parse_list, report, value_or};
 use super::model::Instance;
+use super::no_route;
 use super::raw::{RawHttps, RawInstance, RawOrigin};
 use super::reader::Field;
 use super::rental::lower_rental;
@@ -41,6 +42,8 @@ pub(super) fn lower(
         redirect_from,
         preset: _,
         https,
+        http_without_certificate,
+        no_route,
         websocket_origin,
         hsts,
         standby,
@@ -124,6 +127,8 @@ pub(super) fn lower(
             patterns,
             redirect_from,
             https,
+            http_without_certificate: value_or(http_without_certificate, true),
+            no_route: no_route::lower(no_route, issues),
             client_ca: client_ca.and_then(|field| field.value.authorities),
             strict_origin: websocket_origin.is_some_and(|field| field.value == RawOrigin::Strict),
             hsts,

@@ -23,6 +23,8 @@ impl RawInstance {
             redirect_from,
             preset,
             https,
+            http_without_certificate,
+            no_route,
             websocket_origin,
             hsts,
             standby,
@@ -63,6 +65,9 @@ impl RawInstance {
             redirect_from: redirect_from.or_else(|| below.redirect_from.clone()),
             preset: preset.or_else(|| below.preset.clone()),
             https: https.or_else(|| below.https.clone()),
+            http_without_certificate: http_without_certificate
+                .or_else(|| below.http_without_certificate.clone()),
+            no_route: no_route.or_else(|| below.no_route.clone()),
             websocket_origin: websocket_origin.or_else(|| below.websocket_origin.clone()),
             hsts: hsts.or_else(|| below.hsts.clone()),
             standby: standby.or_else(|| below.standby.clone()),

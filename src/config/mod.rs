@@ -13,16 +13,19 @@ mod acme;
 mod admin;
 mod alert;
 mod assembly;
+mod beneath;
 pub mod claimed;
 mod claims;
 mod client_ca;
 mod event;
+mod filters;
 mod global;
 mod instance;
 mod issue;
 mod lower;
 mod merge;
 pub mod model;
+mod no_route;
 mod pattern;
 mod policy;
 mod presets;
@@ -34,6 +37,7 @@ mod service;
 mod shown;
 pub mod tokens;
 mod units;
+pub mod variables;
 pub mod watch;
 
 pub use self::issue::{Issue, Level};
@@ -46,8 +50,9 @@ use self::assembly::{Assembled, Defaults, assemble};
 use self::global::{STOP_WITHIN, included};
 use self::issue::Source;
 use self::lower::{Issues, report, value_or};
-use self::model::NamesFromContainers;
-use self::raw::{RawFile, RawInstances};
+use self::model::Asked;
+use self::raw::{RawFile, RawInstance, RawInstances};
+use self::variables::Layer;
 use crate::fingerprint::Fingerprint;
 use crate::names::{Domain, InstanceName, StackName};
 
@@ -70,16 +75,13 @@ const WITHOUT_A_FILE: &str = "[acme]\n";
 /// Reads `path` and what it includes. `previous` supplies the last good form of instances that are
 /// wrong now, and what the command line said.
 pub fn load(path: &Path, previous: Option<&Config>) -> Loaded {
-    load_as(path, previous.and_then(|config| config.asked), previous)
+    let asked = previous.and_then(|config| config.asked.clone());
+    load_as(path, asked, previous)
 }
 
-/// As [`load`]. `asked` is what the command line says about names from containers: it holds where the
-/// file says nothing, and no file is needed then.
-pub fn load_as(
-    path: &Path,
-    asked: Option<NamesFromContainers>,
-    previous: Option<&Config>,
-) -> Loaded {
+/// As [`load`]. `asked` is what is said outside of every file: it holds where the file says nothing,
+/// and no file is needed then.
+pub fn load_as(path: &Path, asked: Option<Asked>, previous: Option<&Config>) -> Loaded {
     let issues = Issues::default();
     let mut seen = Fingerprint::default();
     // A file that was there and is not any more is a mistake.
@@ -104,6 +106,10 @@ pub fn load_as(
             seen,
         };
     };
+    let file = match &asked {
+        Some(asked) => file.over(below(&asked.variables, &issues)),
+        None => file,
+    };
     let mut config = lower_global(file, asked, &issues);
     config.without_file = without_file;
     let global_is_good = issues
@@ -126,6 +132,24 @@ pub fn load_as(
         kept,
         seen,
     }
+}
+
+/// What the variables of the process are called in messages.
+const ENVIRONMENT: &str = "the environment";
+
+/// The layer below the file.
+fn below(layer: &Layer, issues: &Issues) -> RawFile {
+    let source = Arc::new(Source::new(ENVIRONMENT.to_owned(), layer.globals.clone()));
+    let table = reader::parse(&source, issues).unwrap_or_else(|| unreachable!("it was made here"));
+    table.read(RawFile::read)
+}
+
+/// The layer below every instance.
+fn below_instances(layer: &Layer, issues: &Issues) -> RawInstance {
+    let text = layer.instances.clone();
+    let source = Arc::new(Source::new(ENVIRONMENT.to_owned(), text));
+    let table = reader::parse(&source, issues).unwrap_or_else(|| unreachable!("it was made here"));
+    table.read(RawInstance::read)
 }
 
 /// Where the control socket is unless the configuration says otherwise.
@@ -207,7 +231,7 @@ fn only_includes_failed(issues: &Issues, unreadable: &[String]) -> bool {
         .all(|issue| unreadable.contains(&issue.file))
 }
 
-fn lower_global(file: RawFile, asked: Option<NamesFromContainers>, issues: &Issues) -> Config {
+fn lower_global(file: RawFile, asked: Option<Asked>, issues: &Issues) -> Config {
     let RawFile {
         include: _,
         state_dir,
@@ -228,6 +252,9 @@ fn lower_global(file: RawFile, asked: Option<NamesFromContainers>, issues: &Issu
     let defaults = Defaults {
         limits: limits.clone(),
         scale: scale.clone(),
+        instances: asked
+            .as_ref()
+            .map(|asked| below_instances(&asked.variables, issues)),
     };
     let (limits, _, _) = limits.lower(issues);
     scale.lower(issues);
@@ -238,7 +265,9 @@ fn lower_global(file: RawFile, asked: Option<NamesFromContainers>, issues: &Issu
         listen: listen.lower(issues),
         admin: admin.lower(&certs.dir, issues),
         engine,
-        names_from_containers: names.or(asked).unwrap_or_default(),
+        names_from_containers: names
+            .or(asked.as_ref().map(|asked| asked.names))
+            .unwrap_or_default(),
         asked,
         without_file: false,
         certs,

@@ -15,8 +15,9 @@ use jiff::civil::Date;
 use super::assembly::Defaults;
 use super::claimed::Entry;
 use super::pattern::Pattern;
-use crate::names::{Domain, InstanceName, ServiceName, StackName};
-use crate::plan::{BasicAuth, Declared, Listing, Placement, Site};
+use super::variables::Layer;
+use crate::names::{Domain, Hostname, InstanceName, ServiceName, StackName};
+use crate::plan::{BasicAuth, Declared, Listing, Placement, ProxyProtocol, Site};
 
 /// The whole configuration. The global part applies whole or not at all; each instance alone.
 #[derive(Clone, Debug)]
@@ -26,8 +27,8 @@ pub struct Config {
     pub admin: Admin,
     pub engine: EngineChoice,
     pub names_from_containers: NamesFromContainers,
-    /// What the command line says about them, for files that say nothing.
-    pub asked: Option<NamesFromContainers>,
+    /// What holds where the files say nothing.
+    pub asked: Option<Asked>,
     /// Whether there is no file, and everything is as it is without one.
     pub without_file: bool,
     pub certs: Certs,
@@ -47,6 +48,15 @@ pub struct Config {
     /// What those instances were made of that containers may add to.
     pub entries: BTreeMap<InstanceName, Entry>,
     pub(super) defaults: Arc<Defaults>,
+}
+
+/// What is said outside of every file.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// By the command line.
+    pub names: NamesFromContainers,
+    /// By the variables of the process.
+    pub variables: Arc<Layer>,
 }
 
 /// Whether the variables of a container may claim a name.
@@ -81,8 +91,11 @@ pub struct Listen {
     pub https: Vec<SocketAddr>,
     pub max_connections: u32,
     pub trusted_proxies: Vec<IpNet>,
-    /// Whether connections of trusted proxies begin with a PROXY header.
-    pub proxy_protocol: bool,
+    pub proxy_protocol: ProxyProtocol,
+    /// Whether HTTP/2 is offered in handshakes.
+    pub http2: bool,
+    /// Whoever asks for a name that nobody has is answered as if asking for this one.
+    pub default_host: Option<Hostname>,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -105,6 +118,10 @@ pub enum EngineChoice {
         /// `None`: `DOCKER_HOST`, else the usual sockets.
         endpoint: Option<String>,
         networks: Networks,
+        /// Only containers that fit all of them are listed: key and value, as `docker ps` has them.
+        filters: Vec<(String, String)>,
+        /// Which address is taken of a container that has both.
+        prefer_ipv6: bool,
     },
     /// Nobody: only fixed addresses are served.
     None,
@@ -199,7 +216,15 @@ impl ChallengeKind {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ExternalAccount {
     pub kid: String,
-    pub key_file: PathBuf,
+    pub key: ExternalKey,
+}
+
+/// Where the key of an external account is, in base64url.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum ExternalKey {
+    File(PathBuf),
+    /// Of the environment.
+    Variable(String),
 }
 
 /// Somebody who is told when the status changes.
@@ -247,6 +272,8 @@ pub struct Log {
     pub addresses: Addresses,
     /// Whether the access log has what stands behind the `?`, where tokens travel.
     pub queries: bool,
+    /// Of a line of the access log, in JSON.
+    pub access_keys: AccessKeys,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -254,6 +281,15 @@ pub enum LogFormat {
     #[default]
     Json,
     Text,
+}
+
+/// What the keys of a line of the access log are called.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum AccessKeys {
+    /// The twelve of nginx-proxy's `LOG_JSON`, whatever the format.
+    NginxProxy,
+    #[default]
+    Usher,
 }
 
 /// How much of a client's address the access log tells.

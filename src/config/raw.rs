@@ -47,7 +47,23 @@ pub(super) struct RawListen {
     pub(super) https: Leaf<Vec<String>>,
     pub(super) max_connections: Leaf<u32>,
     pub(super) trusted_proxies: Leaf<Vec<String>>,
-    pub(super) proxy_protocol: Leaf<bool>,
+    pub(super) proxy_protocol: Leaf<RawProxyProtocol>,
+    pub(super) http2: Leaf<bool>,
+    pub(super) default_host: Leaf<String>,
+}
+
+/// Whose connections begin with a PROXY header.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(untagged)]
+pub(super) enum RawProxyProtocol {
+    OfTrusted(bool),
+    OfAll(RawAll),
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawAll {
+    All,
 }
 
 #[derive(Default)]
@@ -66,6 +82,8 @@ pub(super) struct RawEngine {
     pub(super) endpoint: Leaf<String>,
     pub(super) networks: Leaf<RawNetworks>,
     pub(super) names_from_containers: Leaf<String>,
+    pub(super) container_filters: Leaf<Vec<String>>,
+    pub(super) prefer_ipv6: Leaf<bool>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -135,7 +153,9 @@ pub(super) struct RawDirectory {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct RawExternalAccount {
     pub(super) kid: String,
-    pub(super) key_file: PathBuf,
+    pub(super) key_file: Option<PathBuf>,
+    /// The variable of the environment that holds the key.
+    pub(super) key_variable: Option<String>,
 }
 
 pub(super) struct RawAlert {
@@ -166,6 +186,14 @@ pub(super) struct RawLog {
     pub(super) access: Leaf<bool>,
     pub(super) addresses: Leaf<RawAddresses>,
     pub(super) queries: Leaf<bool>,
+    pub(super) access_keys: Leaf<RawAccessKeys>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum RawAccessKeys {
+    NginxProxy,
+    Usher,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -260,6 +288,8 @@ impl RawListen {
             max_connections: table.leaf("max-connections"),
             trusted_proxies: table.leaf("trusted-proxies"),
             proxy_protocol: table.leaf("proxy-protocol"),
+            http2: table.leaf("http2"),
+            default_host: table.leaf("default-host"),
         }
     }
 }
@@ -284,6 +314,8 @@ impl RawEngine {
             endpoint: table.leaf("endpoint"),
             networks: table.leaf("networks"),
             names_from_containers: table.leaf("names-from-containers"),
+            container_filters: table.leaf("container-filters"),
+            prefer_ipv6: table.leaf("prefer-ipv6"),
         }
     }
 }
@@ -348,6 +380,7 @@ impl RawLog {
             access: table.leaf("access"),
             addresses: table.leaf("addresses"),
             queries: table.leaf("queries"),
+            access_keys: table.leaf("access-keys"),
         }
     }
 }

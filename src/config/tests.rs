@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use super::model::{AlertTarget, FileSource, MinStatus, Probe, RouteTarget, ScaleMode};
 use super::*;
-use crate::plan::Https;
+use crate::plan::{Https, ProxyProtocol};
 
 mod routes;
 
@@ -275,7 +275,14 @@ fn a_stack_may_rest_when_nobody_comes_and_outside_its_rental() {
 #[test]
 fn the_proxy_protocol_is_for_proxies_that_are_named() {
     let named = "[listen]\ntrusted-proxies = [\"10.0.0.0/8\"]\nproxy-protocol = true";
-    assert!(good(named).listen.proxy_protocol);
+    assert_eq!(good(named).listen.proxy_protocol, ProxyProtocol::Trusted);
+    let all = good("[listen]\nproxy-protocol = \"all\"");
+    assert_eq!(all.listen.proxy_protocol, ProxyProtocol::All);
+    assert!(
+        issues("[listen]\nproxy-protocol = \"some\"")
+            .join("")
+            .contains("proxy-protocol")
+    );
 }
 
 #[test]
@@ -751,7 +758,7 @@ fn an_alert_that_could_reach_nobody_is_refused() {
 
 #[test]
 fn the_command_line_says_who_names_containers_where_the_file_is_silent() {
-    use super::model::NamesFromContainers::{Listed, Off, Open};
+    use model::NamesFromContainers::{Listed, Off, Open};
     let files = Files::new(SMALL);
     let path = files.path("usher.toml");
     let names = |loaded: &Loaded| {
@@ -759,7 +766,7 @@ fn the_command_line_says_who_names_containers_where_the_file_is_silent() {
         config.names_from_containers
     };
     assert_eq!(names(&load(&path, None)), Off);
-    let first = load_as(&path, Some(Open), None);
+    let first = load_as(&path, Some(asked(Open, &[])), None);
     assert_eq!(names(&first), Open);
     files.write(
         "usher.toml",
@@ -779,12 +786,12 @@ fn the_command_line_says_who_names_containers_where_the_file_is_silent() {
 
 #[test]
 fn containers_that_name_themselves_need_no_file_until_there_is_one() {
-    use super::model::NamesFromContainers::Open;
+    use model::NamesFromContainers::Open;
     let files = Files::new(SMALL);
     let path = files.path("usher.toml");
     fs::remove_file(&path).expect("removed");
     assert!(load(&path, None).config.is_none());
-    let loaded = load_as(&path, Some(Open), None);
+    let loaded = load_as(&path, Some(asked(Open, &[])), None);
     assert_eq!(loaded.issues, []);
     let config = loaded.config.expect("the defaults");
     assert!(config.instances.is_empty());
@@ -799,4 +806,119 @@ fn containers_that_name_themselves_need_no_file_until_there_is_one() {
         (1, Open)
     );
     assert!(read.acme.is_none(), "a file says everything else");
+}
+
+/// As a process with these variables is started.
+fn asked(names: model::NamesFromContainers, set: &[(&str, &str)]) -> Asked {
+    let (variables, _) = variables::read(|name| {
+        let found = set.iter().find(|(key, _)| *key == name)?;
+        Some(found.1.to_owned())
+    });
+    Asked {
+        names,
+        variables: Arc::new(variables),
+    }
+}
+
+#[test]
+fn variables_are_a_layer_of_which_a_file_changes_what_it_says() {
+    use model::NamesFromContainers::Open;
+    let set = [
+        ("HTTP_PORT", "8080"),
+        ("ENABLE_IPV6", "true"),
+        ("DEFAULT_EMAIL", "ops@example.org"),
+        ("ACME_CA_URI", "https://ca.test/dir"),
+        ("HTTPS_METHOD", "noredirect"),
+        ("HSTS", "max-age=5"),
+        ("LETSENCRYPT_TEST", "true"),
+        ("LOG_JSON", "true"),
+        ("DISABLE_ACCESS_LOGS", "true"),
+        ("DOCKER_CONTAINER_FILTERS", "label=a"),
+    ];
+    let files = Files::new("");
+    let path = files.path("usher.toml");
+    fs::remove_file(&path).expect("removed");
+    let loaded = load_as(&path, Some(asked(Open, &set)), None);
+    assert_eq!(loaded.issues, []);
+    let config = loaded.config.expect("the defaults");
+    let http: Vec<String> = config.listen.http.iter().map(ToString::to_string).collect();
+    assert_eq!(http, ["0.0.0.0:8080", "[::]:8080"]);
+    let acme = config.acme.as_ref().expect("ordered");
+    assert_eq!(acme.email.as_deref(), Some("ops@example.org"));
+    assert_eq!(acme.directories[0].url, "https://ca.test/dir");
+    assert!(!config.log.access);
+
+    // What the file says counts, and the rest stays; a reload remembers all of it.
+    files.write(
+        "usher.toml",
+        &format!(
+            "[listen]\nhttp = [\"127.0.0.1:80\"]\n[log]\naccess = true\n\
+             [acme]\nemail = \"other@example.org\"\n{SMALL}\n{}",
+            SMALL.replace("congress", "assembly").replacen(
+                "domains",
+                "https = \"redirect\"\nhsts = \"max-age=9\"\nstaging = false\ndomains",
+                1
+            )
+        ),
+    );
+    let config = files.load(Some(&config)).config.expect("good");
+    assert_eq!(
+        config.listen.http,
+        ["127.0.0.1:80".parse().expect("address")]
+    );
+    assert_eq!(config.listen.https.len(), 2, "of the variables");
+    let acme = config.acme.as_ref().expect("ordered");
+    assert_eq!(acme.email.as_deref(), Some("other@example.org"));
+    assert_eq!(acme.directories[0].url, "https://ca.test/dir");
+    assert!(config.log.access);
+    assert_eq!(config.log.access_keys, model::AccessKeys::NginxProxy);
+    let congress = instance(&config, "congress");
+    assert_eq!(congress.site.https, Https::Both);
+    assert_eq!(
+        congress.site.hsts, None,
+        "noredirect tells nobody to come by TLS only"
+    );
+    assert!(congress.staging);
+    let assembly = instance(&config, "assembly");
+    assert_eq!(assembly.site.https, Https::Redirect);
+    assert_eq!(assembly.site.hsts.as_deref(), Some("max-age=9"));
+    assert!(!assembly.staging);
+
+    // Off by the command line is no way of running in nginx-proxy's place.
+    let off = Asked {
+        names: model::NamesFromContainers::Off,
+        variables: Arc::default(),
+    };
+    let config = load_as(&path, Some(off), None).config.expect("good");
+    assert_eq!(config.listen.https[0].port(), 443);
+    assert!(config.log.access_keys == model::AccessKeys::Usher);
+}
+
+#[test]
+fn a_key_of_an_authority_is_in_a_file_or_in_a_variable() {
+    let directory = |eab: &str| {
+        format!("[acme.directory.own]\nurl = \"https://ca.test/\"\neab = {{ kid = \"k\"{eab} }}\n")
+    };
+    let config = good(&directory(", key-variable = \"EAB_KEY\""));
+    assert!(config.acme.is_some());
+    for wrong in ["", ", key-file = \"/dev/null\", key-variable = \"EAB_KEY\""] {
+        let told = issues(&directory(wrong)).join("");
+        assert!(
+            told.contains("either `key-file` or `key-variable`"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn filters_and_answers_without_a_route_are_checked() {
+    let filters =
+        "[engine]\ncontainer-filters = [\"label=a=b\", \"status=running\", \"health=good\", \"x\"]";
+    let told = issues(filters).join("\n");
+    for bad in ["`health=good` is no filter", "`x` is no filter"] {
+        assert!(told.contains(bad), "{told}");
+    }
+    assert!(!told.contains("`label"), "{told}");
+    let told = issues(&SMALL.replacen("domains", "no-route = \"teapot\"\ndomains", 1)).join("");
+    assert!(told.contains("`teapot` is neither a status"), "{told}");
 }

@@ -200,6 +200,7 @@ fn changes(before: &Config, after: &Config) -> Vec<String> {
     let fixed = [
         ("listen.http", before.listen.http != after.listen.http),
         ("listen.https", before.listen.https != after.listen.https),
+        ("listen.http2", before.listen.http2 != after.listen.http2),
         (
             "listen.max-connections",
             before.listen.max_connections != after.listen.max_connections,
@@ -229,6 +230,10 @@ fn changes(before: &Config, after: &Config) -> Vec<String> {
         (
             "listen.proxy-protocol",
             before.listen.proxy_protocol != after.listen.proxy_protocol,
+        ),
+        (
+            "listen.default-host",
+            before.listen.default_host != after.listen.default_host,
         ),
         ("acme", before.acme != after.acme),
         ("status", before.thresholds != after.thresholds),

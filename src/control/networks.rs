@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::event::Now;
 use super::step::Controller;
 use crate::engine::Action;
-use crate::inventory::Reach;
+use crate::inventory::{Attached, Reach, Stack};
+use crate::names::InstanceName;
+use crate::plan::Door;
 
 /// After a network could not be joined or left.
 pub(super) const NETWORK_BACKOFF: Duration = Duration::from_secs(10);
@@ -14,6 +16,39 @@ pub(super) const NETWORK_BACKOFF: Duration = Duration::from_secs(10);
 pub(super) const JOIN_SHOWS_WITHIN: Duration = Duration::from_secs(2);
 
 impl Controller {
+    /// The networks of stacks, and whose names may be asked for over each: those of the stacks that are
+    /// on it.
+    ///
+    /// One that usher joined is never anybody else's. One that it was given belongs to a stack that is
+    /// served and on it; without such a stack it is a way in like any other, of a load balancer or of
+    /// whoever measures.
+    pub(super) fn doors(&self) -> Vec<Door> {
+        let Some(inventory) = self.listing.inventory.as_deref() else {
+            return Vec::new();
+        };
+        let is_on = |stack: &Stack, network: &str| {
+            let mut units = stack.services.values().flatten();
+            units.any(|unit| unit.networks.iter().any(|id| id == network))
+        };
+        let door = |attached: &Attached| {
+            let network = attached.network.id.as_str();
+            let tenants = self.tenants.iter().filter(|(_, tenant)| {
+                let stack = inventory.stacks.get(&tenant.instance.stack);
+                stack.is_some_and(|stack| is_on(stack, network))
+            });
+            let instances: BTreeSet<InstanceName> = tenants.map(|(name, _)| name.clone()).collect();
+            let theirs = attached.joined || (attached.of_a_stack && !instances.is_empty());
+            theirs.then(|| Door {
+                network: network.into(),
+                addresses: attached.addresses.clone(),
+                subnets: attached.subnets.clone(),
+                gateways: attached.gateways.clone(),
+                instances,
+            })
+        };
+        inventory.attached.iter().filter_map(door).collect()
+    }
+
     pub(super) fn settle_networks(&mut self, now: Now, actions: &mut Vec<Action>) {
         let Some(inventory) = self.listing.inventory.clone() else {
             return;

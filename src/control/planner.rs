@@ -26,7 +26,9 @@ impl Controller {
         let edge = EdgePolicy {
             trusted_proxies: config.listen.trusted_proxies.clone(),
             proxy_protocol: config.listen.proxy_protocol,
+            default_host: config.listen.default_host.clone(),
             header_timeout: config.header_timeout,
+            doors: self.doors(),
         };
         let edge = if *self.plan.edge == edge {
             Arc::clone(&self.plan.edge)

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,20 +15,18 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
+use super::attached::{self, JOINED};
 use super::containers::{
-    Paths, another_name, endpoints, own_mounts, place, place_alone, printers, started_at, unit,
-    visible,
+    Family, Paths, another_name, endpoints, own_mounts, place, place_alone, printers, started_at,
+    unit, visible,
 };
 use super::docker::{self, PROJECT};
 use super::lease::Leases;
-use super::memory::Memory;
+use super::memory::{Memory, Wanted};
 use super::swarm::{NAMESPACE, Swarm};
 use super::{Action, Engine, EngineError, Line, Printer, Span, here};
 use crate::inventory::{Inventory, Network, Stack};
 use crate::names::StackName;
-
-/// Marks an attachment of usher to a network as its own doing.
-const JOINED: &str = "usher-joined";
 
 /// How often a Swarm is looked at while something changes that no event tells.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -37,14 +36,18 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub struct Compose {
     pub(super) engine: docker::Engine,
     networks: NetworkPolicy,
+    family: Family,
     /// The container usher runs in.
     own: Option<String>,
+    filters: Vec<(String, String)>,
     memory: Memory,
     /// Whether what containers claim is listed, and those of no project that claim something.
     reads_claims: bool,
     leases: Leases,
     acted: Arc<Notify>,
     swarm: Arc<Swarm>,
+    /// Whether it was said that usher's container is a way between networks.
+    told_forwarding: AtomicBool,
 }
 
 /// How containers may be reached.
@@ -63,18 +66,38 @@ impl Compose {
         Self {
             engine: docker::Engine::new(endpoints),
             networks,
+            family: Family::default(),
             own: here::container_id(),
+            filters: Vec::new(),
             memory: Memory::default(),
             reads_claims: false,
             leases: Leases::default(),
             acted: Arc::default(),
             swarm: Arc::default(),
+            told_forwarding: AtomicBool::new(false),
         }
     }
 
     /// As if usher ran in this container of the engine.
     pub fn inside(mut self, container: &str) -> Self {
         self.own = Some(container.to_owned());
+        self
+    }
+
+    /// Of containers with both, the address of IPv6 is taken.
+    #[must_use]
+    pub fn preferring_ipv6(mut self, prefers: bool) -> Self {
+        self.family = match prefers {
+            true => Family::V6,
+            false => Family::V4,
+        };
+        self
+    }
+
+    /// Lists only containers that fit all of these, by key and value as `docker ps` filters them.
+    #[must_use]
+    pub fn filtered(mut self, filters: Vec<(String, String)>) -> Self {
+        self.filters = filters;
         self
     }
 
@@ -100,7 +123,11 @@ impl Compose {
         }))
     }
 
-    fn paths(&self, own: Option<&ContainerInspectResponse>) -> Paths {
+    fn paths(
+        &self,
+        own: Option<&ContainerInspectResponse>,
+        networks: &[bollard::models::Network],
+    ) -> Paths {
         let ids = || {
             endpoints(own)
                 .into_values()
@@ -113,10 +140,12 @@ impl Compose {
             (NetworkPolicy::Auto | NetworkPolicy::Join, Some(_)) => Paths::Attached {
                 ids: ids(),
                 join: true,
+                host: attached::host(own, networks),
             },
             (NetworkPolicy::Reach, Some(_)) => Paths::Attached {
                 ids: ids(),
                 join: false,
+                host: attached::host(own, networks),
             },
         }
     }
@@ -180,12 +209,13 @@ impl Engine for Compose {
     }
 
     async fn list(&self) -> Result<Inventory, EngineError> {
-        let seen = self
-            .memory
-            .refreshed(&self.engine, self.reads_claims, now())
-            .await?;
+        let wanted = Wanted {
+            claims: self.reads_claims,
+            filters: &self.filters,
+        };
+        let seen = self.memory.refreshed(&self.engine, &wanted, now()).await?;
         let own = self.own_container().await?;
-        let paths = self.paths(own.as_ref());
+        let paths = self.paths(own.as_ref(), &seen.networks);
         let mounts = own_mounts(own.as_ref());
         let mut inventory = Inventory::default();
         let mut alone = Vec::new();
@@ -203,7 +233,8 @@ impl Engine for Compose {
                 .as_deref()
                 .is_some_and(|id| self.engine.is_leaving(id, started_at(container)));
             let is_own = own.as_ref().is_some_and(|own| own.id == container.id);
-            let Some(mut unit) = unit(container, leaving, &paths, mounts.as_deref()) else {
+            let found = unit(container, leaving, &paths, self.family, mounts.as_deref());
+            let Some(mut unit) = found else {
                 continue;
             };
             unit.claims = claimed;
@@ -275,19 +306,19 @@ impl Engine for Compose {
                 }
             }
         }
-        inventory.joined = endpoints(own.as_ref())
-            .into_values()
-            .filter(|settings| {
-                let aliases = settings.aliases.as_deref().unwrap_or_default();
-                aliases.iter().any(|alias| alias == JOINED)
-            })
-            .filter_map(|settings| settings.network_id)
-            .map(|id| Network {
-                name: seen.networks.get(&id).cloned().unwrap_or_default(),
-                id,
-            })
-            .collect();
-        inventory.joined.sort();
+        inventory.attached = attached::attached(own.as_ref(), &seen.networks);
+        let joined = inventory.attached.iter().filter(|one| one.joined);
+        inventory.joined = joined.map(|one| one.network.clone()).collect();
+        if !inventory.joined.is_empty()
+            && here::forwards()
+            && !self.told_forwarding.swap(true, Ordering::Relaxed)
+        {
+            warn!(
+                reason = "net.ipv4.ip_forward is 1",
+                instead = "docker run --sysctl net.ipv4.ip_forward=0",
+                "usher's container passes packets on between the networks of the stacks"
+            );
+        }
         Ok(inventory)
     }
 
@@ -303,7 +334,7 @@ impl Engine for Compose {
         if self.swarm.has(stack) {
             return Ok(self.swarm.printers(stack));
         }
-        let listed = self.engine.containers().await?;
+        let listed = self.engine.containers(&[]).await?;
         Ok(printers(&listed, stack))
     }
 

@@ -29,8 +29,18 @@ pub(super) enum Paths {
     Attached {
         ids: Vec<String>,
         join: bool,
+        /// The host, as it is reached from there.
+        host: Option<IpAddr>,
     },
     Nowhere,
+}
+
+/// Which address is taken of a container that has both.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum Family {
+    #[default]
+    V4,
+    V6,
 }
 
 pub(super) fn summary_label<'a>(container: &'a ContainerSummary, key: &str) -> Option<&'a str> {
@@ -153,6 +163,7 @@ pub(super) fn unit(
     container: &ContainerInspectResponse,
     leaving: bool,
     paths: &Paths,
+    family: Family,
     own: Option<&[(PathBuf, PathBuf)]>,
 ) -> Option<Unit> {
     let id = container.id.as_deref()?;
@@ -184,7 +195,7 @@ pub(super) fn unit(
         since: UNIX_EPOCH
             .checked_add(Duration::from_nanos(started))
             .unwrap_or(SystemTime::UNIX_EPOCH),
-        reach: reach(container, paths),
+        reach: reach(container, paths, family),
         networks: endpoints(Some(container))
             .into_values()
             .filter_map(|settings| settings.network_id)
@@ -276,7 +287,7 @@ pub(super) fn health(container: &ContainerInspectResponse) -> Option<bool> {
     }
 }
 
-pub(super) fn reach(container: &ContainerInspectResponse, paths: &Paths) -> Reach {
+pub(super) fn reach(container: &ContainerInspectResponse, paths: &Paths, family: Family) -> Reach {
     let mode = container
         .host_config
         .as_ref()
@@ -289,7 +300,13 @@ pub(super) fn reach(container: &ContainerInspectResponse, paths: &Paths) -> Reac
     if mode == "host" {
         return match paths {
             Paths::Host => Reach::At(IpAddr::from([127, 0, 0, 1])),
-            _ => unreachable("it uses the host's network, and usher has one of its own"),
+            Paths::Attached {
+                host: Some(host), ..
+            } => Reach::At(*host),
+            Paths::Attached { host: None, .. } => unreachable(
+                "it uses the host's network, and usher is on no network from which the host is reached",
+            ),
+            Paths::Nowhere => unreachable("`[engine] networks` is \"none\""),
         };
     }
     // Sorted by name, so that every listing chooses the same one.
@@ -306,7 +323,7 @@ pub(super) fn reach(container: &ContainerInspectResponse, paths: &Paths) -> Reac
         .iter()
         // The routing mesh of Swarm is not how one task is reached.
         .filter(|(name, settings)| name.as_str() != "ingress" && usable(settings))
-        .find_map(|(_, settings)| address_of(settings));
+        .find_map(|(_, settings)| address_of(settings, family));
     if let Some(address) = address {
         return Reach::At(address);
     }
@@ -336,9 +353,18 @@ pub(super) fn reach(container: &ContainerInspectResponse, paths: &Paths) -> Reac
     }
 }
 
-pub(super) fn address_of(settings: &EndpointSettings) -> Option<IpAddr> {
-    let parse = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
-    parse(&settings.ip_address).or_else(|| parse(&settings.global_ipv6_address))
+pub(super) fn address_of(settings: &EndpointSettings, family: Family) -> Option<IpAddr> {
+    let v4 = ip(settings.ip_address.as_deref());
+    let v6 = ip(settings.global_ipv6_address.as_deref());
+    match family {
+        Family::V4 => v4.or(v6),
+        Family::V6 => v6.or(v4),
+    }
+}
+
+/// What the engine gives as an address; an empty text is none.
+pub(super) fn ip(text: Option<&str>) -> Option<IpAddr> {
+    text?.parse().ok()
 }
 
 /// What is mounted into a container, where usher sees it too.

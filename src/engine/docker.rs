@@ -198,15 +198,21 @@ impl Engine {
         )
     }
 
-    /// Those of Compose projects.
-    pub(super) async fn containers(&self) -> Result<Vec<ContainerSummary>, EngineError> {
-        self.containers_with(&HashMap::from([("label", vec![PROJECT])]))
+    /// Those of Compose projects that fit all of these, by key and value.
+    pub(super) async fn containers(
+        &self,
+        filters: &[(String, String)],
+    ) -> Result<Vec<ContainerSummary>, EngineError> {
+        self.containers_with(&by_key(filters, Some(("label", PROJECT))))
             .await
     }
 
     /// Those of nobody too.
-    pub(super) async fn all_containers(&self) -> Result<Vec<ContainerSummary>, EngineError> {
-        self.containers_with(&HashMap::new()).await
+    pub(super) async fn all_containers(
+        &self,
+        filters: &[(String, String)],
+    ) -> Result<Vec<ContainerSummary>, EngineError> {
+        self.containers_with(&by_key(filters, None)).await
     }
 
     async fn containers_with(
@@ -542,6 +548,21 @@ fn line(piece: &LogOutput) -> Line {
         stream,
         text: text.to_owned(),
     }
+}
+
+/// Filters as the engine takes them.
+fn by_key<'f>(
+    filters: &'f [(String, String)],
+    more: Option<(&'f str, &'f str)>,
+) -> HashMap<&'f str, Vec<&'f str>> {
+    let told = filters
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()));
+    let mut by_key: HashMap<&str, Vec<&str>> = HashMap::new();
+    for (key, value) in told.chain(more) {
+        by_key.entry(key).or_default().push(value);
+    }
+    by_key
 }
 
 fn status_of(error: &bollard::errors::Error) -> Option<u16> {

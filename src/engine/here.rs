@@ -10,6 +10,12 @@ pub(super) fn container_id() -> Option<String> {
     from_mounts(&fs::read_to_string("/proc/self/mountinfo").ok()?)
 }
 
+/// Whether packets that come in by one network may leave by another.
+pub(super) fn forwards() -> bool {
+    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_forward");
+    text.is_ok_and(|text| text.trim() == "1")
+}
+
 fn from_mounts(table: &str) -> Option<String> {
     table.lines().find_map(|line| {
         // proc(5): the fourth field is the root of the mount, the fifth where it appears.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bollard::models::{
     ContainerInspectResponse, ContainerSummary, ContainerSummaryNetworkSettings,
-    ContainerSummaryStateEnum, ImageInspect, Volume,
+    ContainerSummaryStateEnum, ImageInspect, Network, Volume,
 };
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tokio::time::Instant;
@@ -33,13 +33,20 @@ pub(super) struct Memory {
     images: Mutex<HashMap<String, Arc<ImageInspect>>>,
 }
 
+/// Which containers are asked about.
+pub(super) struct Wanted<'w> {
+    /// Those of no project too, and what all of them claim.
+    pub(super) claims: bool,
+    /// By key and value, as the engine takes them.
+    pub(super) filters: &'w [(String, String)],
+}
+
 /// Everything, as it was at one moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
     /// By their ids.
     pub(super) containers: HashMap<String, Inspected>,
-    /// Names by ids.
-    pub(super) networks: Arc<HashMap<String, String>>,
+    pub(super) networks: Arc<Vec<Network>>,
     pub(super) volumes: Arc<Vec<Volume>>,
     /// When everything was listed.
     listed_at: Option<Instant>,
@@ -70,11 +77,11 @@ impl Memory {
         *lock(&self.known) = Arc::default();
     }
 
-    /// Everything as it is now. With `claims`, containers of no project too, and what all claim.
+    /// Everything as it is now.
     pub(super) async fn refreshed(
         &self,
         engine: &Engine,
-        with_claims: bool,
+        wanted: &Wanted<'_>,
         now: Instant,
     ) -> Result<Arc<Known>, EngineError> {
         let touched = engine.take_touched();
@@ -84,12 +91,14 @@ impl Memory {
         let is_recent = known
             .listed_at
             .is_some_and(|at| now.duration_since(at) < GOOD_FOR);
-        if is_recent && touched.is_something() && !touched.others {
-            retouched(engine, known, &touched, with_claims, now).await?;
+        // Only the engine knows what fits a filter.
+        let by_one = wanted.filters.is_empty() && !touched.others;
+        if is_recent && touched.is_something() && by_one {
+            retouched(engine, known, &touched, wanted, now).await?;
         } else {
-            relisted(engine, known, &touched, with_claims, now).await?;
+            relisted(engine, known, &touched, wanted, now).await?;
         }
-        if with_claims {
+        if wanted.claims {
             self.find_claims(engine, known).await;
         }
         *lock(&self.known) = Arc::clone(&shared);
@@ -151,7 +160,7 @@ async fn retouched(
     engine: &Engine,
     known: &mut Known,
     touched: &Touched,
-    with_claims: bool,
+    wanted: &Wanted<'_>,
     now: Instant,
 ) -> Result<(), EngineError> {
     let found: Vec<_> = stream::iter(touched.containers.clone())
@@ -163,8 +172,9 @@ async fn retouched(
         .try_collect()
         .await?;
     for (id, container) in found {
-        let wanted = container.filter(|one| (with_claims || is_composed(one)) && !ran_once(one));
-        match wanted {
+        let container =
+            container.filter(|one| (wanted.claims || is_composed(one)) && !ran_once(one));
+        match container {
             Some(container) => {
                 let inspected = Inspected {
                     container: Arc::new(container),
@@ -178,7 +188,7 @@ async fn retouched(
         }
     }
     if touched.networks {
-        known.networks = networks(engine).await?;
+        known.networks = Arc::new(engine.networks().await?);
     }
     if touched.volumes {
         known.volumes = Arc::new(engine.volumes().await?);
@@ -192,14 +202,14 @@ async fn relisted(
     engine: &Engine,
     known: &mut Known,
     touched: &Touched,
-    with_claims: bool,
+    wanted: &Wanted<'_>,
     now: Instant,
 ) -> Result<(), EngineError> {
-    let listed = match with_claims {
-        true => engine.all_containers().await?,
-        false => engine.containers().await?,
+    let listed = match wanted.claims {
+        true => engine.all_containers(wanted.filters).await?,
+        false => engine.containers(wanted.filters).await?,
     };
-    known.networks = networks(engine).await?;
+    known.networks = Arc::new(engine.networks().await?);
     known.volumes = Arc::new(engine.volumes().await?);
     let before = std::mem::take(&mut known.containers);
     let believed = |id: &String, listed: &Listed| {
@@ -247,12 +257,6 @@ fn summarised(summary: ContainerSummary) -> Option<(String, Listed)> {
         networks: summary.network_settings,
     };
     Some((summary.id?, listed))
-}
-
-async fn networks(engine: &Engine) -> Result<Arc<HashMap<String, String>>, EngineError> {
-    let listed = engine.networks().await?.into_iter();
-    let named = listed.filter_map(|network| Some((network.id?, network.name?)));
-    Ok(Arc::new(named.collect()))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

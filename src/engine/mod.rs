@@ -15,6 +15,7 @@ use crate::inventory::{Inventory, Network};
 use crate::names::{ReplicaId, ServiceName, StackName};
 
 pub mod act;
+mod attached;
 #[cfg(test)]
 mod chatty;
 mod claims;
@@ -26,6 +27,7 @@ mod here;
 mod lease;
 mod memory;
 mod output;
+mod pools;
 mod processes;
 pub mod setup;
 mod siblings;

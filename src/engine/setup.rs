@@ -40,7 +40,7 @@ impl Compose {
         // Connects; what changes from now on is of no interest.
         let _hints = self.subscribe().await?;
         let mut all = Vec::new();
-        for listed in self.engine.containers().await? {
+        for listed in self.engine.containers(&[]).await? {
             let (false, Some(id)) = (is_one_off(&listed), &listed.id) else {
                 continue;
             };

@@ -37,7 +37,7 @@ impl Compose {
             // Listed anew each time: whoever took the name is in there.
             let siblings: Vec<_> = self
                 .engine
-                .containers()
+                .containers(&[])
                 .await?
                 .into_iter()
                 .filter(|container| belongs(container, stack, service))

@@ -21,6 +21,8 @@ pub struct Connection {
     pub client_ca: Option<Arc<ClientAuthorities>>,
     /// Whether every client believes the certificate it was shown; nothing was shown on plain HTTP.
     pub is_believed: bool,
+    /// The network of a stack that it came over, which leads to that stack alone.
+    pub door: Option<Arc<str>>,
     counted: OnceLock<Counted>,
 }
 
@@ -41,8 +43,14 @@ impl Connection {
             server_name,
             client_ca,
             is_believed,
+            door: None,
             counted: OnceLock::new(),
         }
+    }
+
+    /// That came over this network of a stack.
+    pub fn over(self, door: Option<Arc<str>>) -> Self {
+        Self { door, ..self }
     }
 
     pub fn is_tls(&self) -> bool {

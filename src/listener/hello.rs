@@ -19,10 +19,9 @@ use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 use super::arrival::Ends;
 use super::challenge;
 use super::counters::EdgeCounters;
-use super::settings::{Settings, SettingsError, builder};
+use super::settings::{Offered, Settings, SettingsError, builder};
 use super::turnstile::{Place, Turnstile};
 use crate::certs::{Challenges, Store};
-use crate::config::model::TlsVersion;
 use crate::names::Hostname;
 use crate::plan::{ClientAuthorities, Handshake};
 use crate::shutdown::Shutdown;
@@ -43,7 +42,7 @@ const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 pub struct Tls {
     store: Arc<Store>,
     challenges: Challenges,
-    least: TlsVersion,
+    offered: Offered,
     settings: Settings,
     turnstile: Arc<Turnstile>,
 }
@@ -89,6 +88,10 @@ pub(super) struct Visitor<'a> {
     pub(super) counters: &'a EdgeCounters,
     /// Who has to vouch for the clients of a host.
     pub(super) client_ca: &'a (dyn Fn(&Hostname) -> Option<Arc<ClientAuthorities>> + Sync),
+    /// Whether it may ask for a host where it came in.
+    pub(super) may_ask: &'a (dyn Fn(&Hostname) -> bool + Sync),
+    /// The host that stands for those nobody has.
+    pub(super) default_host: Option<Hostname>,
 }
 
 impl Tls {
@@ -97,13 +100,13 @@ impl Tls {
     pub fn new(
         store: Arc<Store>,
         challenges: Challenges,
-        least: TlsVersion,
+        offered: Offered,
     ) -> Result<Self, TlsError> {
         Ok(Self {
-            settings: Settings::new(Arc::clone(&store), least)?,
+            settings: Settings::new(Arc::clone(&store), offered)?,
             store,
             challenges,
-            least,
+            offered,
             turnstile: Turnstile::new(),
         })
     }
@@ -150,10 +153,12 @@ impl Tls {
             return Err(self.answer_challenge(start, host, digest).await);
         }
         let found = match named {
-            Some(Ok(name)) if self.store.has(&name) => Some((name, None)),
-            Some(_) => None,
+            Some(Ok(name)) if self.store.covers(&name) => Some((name, None)),
+            Some(Ok(name)) => self.in_place_of(name, visitor.default_host.as_ref()),
+            Some(Err(_)) => None,
             None => self.by_address(visitor.ends),
         };
+        let found = found.filter(|(name, _)| (visitor.may_ask)(name));
         let Some((server_name, pair)) = found else {
             // An error means that the peer did not wait for the answer.
             let _ = start.io.write_all(&UNRECOGNIZED_NAME).await;
@@ -183,6 +188,20 @@ impl Tls {
             },
             kind,
         })
+    }
+
+    /// A name without a certificate of its own: that of the host which stands for it, or the default.
+    fn in_place_of(
+        &self,
+        name: Hostname,
+        default_host: Option<&Hostname>,
+    ) -> Option<(Hostname, Option<Arc<CertifiedKey>>)> {
+        let known = self.store.knows(&name);
+        let pair = default_host.filter(|_| !known);
+        match pair.and_then(|host| self.store.found(host)) {
+            Some(pair) => Some((name, Some(pair))),
+            None => self.store.has(&name).then_some((name, None)),
+        }
     }
 
     /// Addresses are not asked for by name (RFC 6066 §3): who asks for none means the one they came
@@ -228,7 +247,7 @@ impl Tls {
         host: &Hostname,
         digest: [u8; 32],
     ) -> Handshake {
-        let builder = builder(self.least).map_err(challenge::Unanswered::Tls);
+        let builder = builder(self.offered.least).map_err(challenge::Unanswered::Tls);
         let answered = match builder {
             Ok(builder) => challenge::answer(start, builder, host, digest).await,
             Err(error) => Err(error),

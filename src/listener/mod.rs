@@ -44,6 +44,7 @@ pub use self::guard::Chunks;
 pub use self::head::{is_framing_alias, is_token};
 pub use self::hello::{Secured, Tls, TlsError};
 pub use self::pressure::{Measured, Pressure};
+pub use self::settings::Offered;
 pub use self::socket::Io;
 pub use self::stream::Handshake as WebsocketRequest;
 
@@ -70,6 +71,15 @@ pub trait Admission: Send + Sync + 'static {
 
     /// Who has to vouch for the clients of this host; `None`: they show no certificate.
     fn client_ca(&self, host: &Hostname) -> Option<Arc<ClientAuthorities>>;
+
+    /// The network of a stack that a connection came over, by its own ends; `None`: from anywhere.
+    fn door(&self, local: IpAddr, peer: IpAddr) -> Option<Arc<str>>;
+
+    /// Whether a connection that came over this network may be for this host.
+    fn leads_to(&self, network: &str, host: &Hostname) -> bool;
+
+    /// The host that stands for those nobody has.
+    fn default_host(&self) -> Option<Hostname>;
 
     /// Whether a connection from this address must begin with a PROXY header, and is believed.
     fn expects_proxy_header(&self, peer: IpAddr) -> bool;
@@ -307,6 +317,8 @@ where
         if let Err(error) = prepare(&tcp) {
             debug!(%peer, %error, "socket options");
         }
+        // Of the socket: what a header says of itself opens no door.
+        let door = self.gate.door(ends.local.ip(), ends.peer.ip());
         if self.gate.expects_proxy_header(ends.peer.ip()) {
             let within = self.gate.header_timeout(None);
             ends = match arrival::announced(&mut tcp, ends, within).await {
@@ -326,6 +338,11 @@ where
                 ends: &ends,
                 counters: &self.counters,
                 client_ca: &|host: &Hostname| self.gate.client_ca(host),
+                may_ask: &|host: &Hostname| {
+                    let leads = |door: &Arc<str>| self.gate.leads_to(door, host);
+                    door.as_ref().is_none_or(leads)
+                },
+                default_host: self.gate.default_host(),
             };
             match self.tls.greet(tcp, visitor).await {
                 Ok(greeted) => {
@@ -340,7 +357,8 @@ where
         } else {
             (Io::Plain(tcp), None)
         };
-        let connection = Arc::new(Connection::new(ends.peer, ends.local, secured));
+        let connection = Connection::new(ends.peer, ends.local, secured).over(door.clone());
+        let connection = Arc::new(connection);
         let header_timeout = self.gate.header_timeout(connection.server_name.as_ref());
         self.http(io, connection, header_timeout, stop).await
     }

@@ -15,6 +15,14 @@ use crate::certs::Store;
 use crate::config::model::TlsVersion;
 use crate::plan::ClientAuthorities;
 
+/// What every handshake offers.
+#[derive(Clone, Copy, Debug)]
+pub struct Offered {
+    /// The oldest version.
+    pub least: TlsVersion,
+    pub http2: bool,
+}
+
 /// Makes the settings of handshakes, and remembers them.
 ///
 /// Tickets of one instance's clients are worth nothing elsewhere: rustls resumes a session only
@@ -22,7 +30,7 @@ use crate::plan::ClientAuthorities;
 /// each set of client authorities the tickets are sealed with keys of their own.
 #[derive(Debug)]
 pub(super) struct Settings {
-    least: TlsVersion,
+    offered: Offered,
     store: Arc<Store>,
     /// For everybody who needs no certificate.
     open: Arsenal,
@@ -48,11 +56,11 @@ pub(super) enum SettingsError {
 impl Settings {
     /// # Errors
     /// When the random source of the ticket keys fails.
-    pub(super) fn new(store: Arc<Store>, least: TlsVersion) -> Result<Self, SettingsError> {
-        let open = config(least, None, Arc::clone(&store) as _)?;
+    pub(super) fn new(store: Arc<Store>, offered: Offered) -> Result<Self, SettingsError> {
+        let open = config(offered, None, Arc::clone(&store) as _)?;
         let open = Arsenal::new(open)?;
         Ok(Self {
-            least,
+            offered,
             store,
             open,
             vouched: Mutex::default(),
@@ -77,7 +85,7 @@ impl Settings {
             return Ok(Arc::clone(&arsenal.config));
         }
         let resolver = Arc::clone(&self.store) as _;
-        let arsenal = Arsenal::new(config(self.least, Some(authorities), resolver)?)?;
+        let arsenal = Arsenal::new(config(self.offered, Some(authorities), resolver)?)?;
         let config = Arc::clone(&arsenal.config);
         // Only this list still knows those that were replaced.
         vouched.retain(|(known, _)| Arc::strong_count(known) > 1);
@@ -96,7 +104,7 @@ impl Settings {
         pair: Arc<CertifiedKey>,
     ) -> Result<Arc<ServerConfig>, SettingsError> {
         let resolver = SingleCertAndKey::from((*pair).clone());
-        config(self.least, authorities, Arc::new(resolver)).map(Arc::new)
+        config(self.offered, authorities, Arc::new(resolver)).map(Arc::new)
     }
 
     /// Lets go of ticket keys whose time has come.
@@ -124,11 +132,11 @@ impl Arsenal {
 
 /// Settings without tickets.
 fn config(
-    least: TlsVersion,
+    offered: Offered,
     authorities: Option<&ClientAuthorities>,
     resolver: Arc<dyn ResolvesServerCert>,
 ) -> Result<ServerConfig, SettingsError> {
-    let builder = builder(least)?;
+    let builder = builder(offered.least)?;
     let builder = match authorities {
         None => builder.with_no_client_auth(),
         Some(authorities) => {
@@ -143,7 +151,8 @@ fn config(
         }
     };
     let mut config = builder.with_cert_resolver(resolver);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let http2 = offered.http2.then(|| b"h2".to_vec());
+    config.alpn_protocols = http2.into_iter().chain([b"http/1.1".to_vec()]).collect();
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     // Every suite is a good one; that the server's order counts is what auditors look for.

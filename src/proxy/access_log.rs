@@ -5,7 +5,7 @@
 
 use std::io::Write;
 use std::mem;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -13,7 +13,9 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use crate::config::model::{Addresses, Log, LogFormat};
+mod nginx_proxy;
+
+use crate::config::model::{AccessKeys, Addresses, Log, LogFormat};
 use crate::moment::text;
 
 /// More than this many bytes do not wait to be written.
@@ -29,6 +31,7 @@ pub struct AccessLog {
     format: LogFormat,
     addresses: Addresses,
     queries: bool,
+    keys: AccessKeys,
     writer: Option<thread::JoinHandle<()>>,
 }
 
@@ -83,6 +86,20 @@ pub(super) struct Line<'a> {
     /// The id that the replica was given as well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) trace: Option<&'a str>,
+    // What only the keys of nginx-proxy tell.
+    #[serde(skip)]
+    pub(super) peer: Option<IpAddr>,
+    #[serde(skip)]
+    pub(super) forwarded_for: Option<&'a str>,
+    #[serde(skip)]
+    pub(super) referrer: Option<&'a str>,
+    #[serde(skip)]
+    pub(super) agent: Option<&'a str>,
+    #[serde(skip)]
+    pub(super) upstream: Option<SocketAddr>,
+    /// From when the replica was asked.
+    #[serde(skip)]
+    pub(super) upstream_ms: Option<u64>,
 }
 
 impl Line<'_> {
@@ -104,6 +121,12 @@ impl Line<'_> {
         reason: None,
         signal: None,
         trace: None,
+        peer: None,
+        forwarded_for: None,
+        referrer: None,
+        agent: None,
+        upstream: None,
+        upstream_ms: None,
     };
 }
 
@@ -121,6 +144,7 @@ impl AccessLog {
             format: log.format,
             addresses: log.addresses,
             queries: log.queries,
+            keys: log.access_keys,
             writer,
         }
     }
@@ -141,7 +165,8 @@ impl AccessLog {
     }
 
     pub(super) fn write(&self, wall: SystemTime, line: &Line<'_>) {
-        if !self.enabled {
+        let as_nginx_proxy = self.keys == AccessKeys::NginxProxy;
+        if !self.enabled || (as_nginx_proxy && !nginx_proxy::tells(line)) {
             return;
         }
         let time = text(wall);
@@ -152,6 +177,9 @@ impl AccessLog {
         };
         let mut bytes = Vec::with_capacity(256);
         let written = match self.format {
+            _ if as_nginx_proxy => {
+                nginx_proxy::write(&mut bytes, &line, self.addresses, self.queries).is_ok()
+            }
             // JSON escapes whatever a client put into its path, line breaks included.
             LogFormat::Json => serde_json::to_writer(&mut bytes, &line).is_ok(),
             LogFormat::Text => write_text(&mut bytes, &line).is_ok(),

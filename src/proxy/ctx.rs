@@ -57,6 +57,7 @@ pub struct Ctx {
 #[derive(Debug)]
 pub(super) struct With {
     pub(super) endpoint: Arc<Endpoint>,
+    pub(super) asked: Instant,
     pub(super) watched: Watched,
     pub(super) work: Work,
     /// Last, so that nothing outlives the place it holds.

@@ -12,7 +12,7 @@ use crate::certs::Store;
 use crate::certs::challenge::{Challenges, PREFIX};
 use crate::listener::Connection;
 use crate::names::Hostname;
-use crate::plan::{Condition, Https, Route};
+use crate::plan::{Condition, Https, NoRoute, Route};
 use crate::routing::{InstanceTable, Table, decode};
 
 const LONGEST_TARGET: usize = 8 * 1024;
@@ -28,6 +28,17 @@ pub(super) struct Asked<'a> {
     pub(super) query: Option<&'a str>,
     pub(super) fields: &'a HeaderMap,
     pub(super) connection: &'a Connection,
+}
+
+/// What a host was found to be.
+#[derive(Clone, Copy, Debug)]
+struct Place<'a> {
+    host: &'a Hostname,
+    port: Option<u16>,
+    /// The host itself, or the one that stands for it.
+    known_as: &'a Hostname,
+    instance: &'a Arc<InstanceTable>,
+    redirect_to: Option<&'a Hostname>,
 }
 
 /// What becomes of it.
@@ -108,7 +119,14 @@ impl Known<'_> {
                 instance: None,
             };
         }
-        let Some(found) = self.table.find(&host) else {
+        let edge = self.table.edge();
+        let found = self.table.find_or_default(&host).filter(|found| {
+            let name = found.instance.name();
+            let door = asked.connection.door.as_deref();
+            // A network of a stack leads to that stack, and says nothing of the others.
+            door.is_none_or(|door| edge.leads_to(door, name))
+        });
+        let Some(found) = found else {
             let foreign = asked
                 .connection
                 .server_name
@@ -121,7 +139,17 @@ impl Known<'_> {
             });
         };
         let instance = &found.instance;
-        match self.place(asked, &host, port, instance, found.redirect_to.as_ref()) {
+        let place = Place {
+            host: &host,
+            port,
+            known_as: match edge.default_host.as_ref() {
+                Some(default) if self.table.find(&host).is_none() => default,
+                _ => &host,
+            },
+            instance,
+            redirect_to: found.redirect_to.as_ref(),
+        };
+        match self.place(asked, place) {
             Ok(served) => Decision::Serve(Box::new(served)),
             Err(answer) => Decision::Answer {
                 answer: Box::new(answer),
@@ -137,14 +165,14 @@ impl Known<'_> {
         }
     }
 
-    fn place(
-        &self,
-        asked: &Asked<'_>,
-        host: &Hostname,
-        port: Option<u16>,
-        instance: &Arc<InstanceTable>,
-        redirect_to: Option<&Hostname>,
-    ) -> Result<Served, Answer> {
+    fn place(&self, asked: &Asked<'_>, place: Place<'_>) -> Result<Served, Answer> {
+        let Place {
+            host,
+            port,
+            known_as,
+            instance,
+            redirect_to,
+        } = place;
         let site = &instance.plan().site;
         let reader = Reader::new(Some(instance.name().as_str()), asked.fields);
         let fail = |failure| Err(Answer::failure(failure, reader));
@@ -152,7 +180,8 @@ impl Known<'_> {
             && name != host
         {
             // The connection was made for one instance; another's requests do not belong on it.
-            let own = self.table.find(name).map(|found| found.instance.name());
+            let own = self.table.find_or_default(name);
+            let own = own.map(|found| found.instance.name());
             if own != Some(instance.name()) {
                 return fail(Failure::HostDiffersFromSni);
             }
@@ -185,11 +214,17 @@ impl Known<'_> {
             return Err(Answer::redirect(asked.method, location));
         }
         match site.https {
-            Https::Redirect if !client.secure && self.store.is_believed(host) => {
+            Https::Redirect
+                if !client.secure
+                    && (self.store.is_believed(known_as) || !site.http_without_certificate) =>
+            {
                 let location = format!("https://{}{}", self.https_authority(host), target());
                 return Err(Answer::redirect(asked.method, location));
             }
-            Https::Only if !client.secure && self.store.covers(host) => {
+            Https::Only
+                if !client.secure
+                    && (self.store.covers(known_as) || !site.http_without_certificate) =>
+            {
                 return fail(Failure::OnlyHttps);
             }
             Https::Both | Https::Off | Https::Only | Https::Redirect => {}
@@ -219,7 +254,19 @@ impl Known<'_> {
             return fail(Failure::NotFound);
         }
         let Some(route) = instance.route(&path) else {
-            return fail(Failure::NoRoute);
+            return Err(match &site.no_route {
+                NoRoute::Status(404) => Answer::failure(Failure::NoRoute, reader),
+                NoRoute::Status(status) => Answer::bare(*status),
+                NoRoute::Redirect { status, to } => {
+                    let scheme = if client.secure { "https" } else { "http" };
+                    let to = to
+                        .replace("$scheme", scheme)
+                        .replace("$host", host.as_str())
+                        // Last: what is in there is the visitor's, and fills in nothing.
+                        .replace("$request_uri", &target());
+                    Answer::to(*status, to)
+                }
+            });
         };
         if !route.allow.is_empty() && !route.allow.iter().any(|net| net.contains(&client.ip)) {
             return fail(Failure::Denied);

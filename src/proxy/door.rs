@@ -243,6 +243,7 @@ impl ProxyHttp for Door {
         };
         ctx.with = Some(With {
             endpoint,
+            asked: now(),
             watched,
             work: if whole {
                 Work::Begun { _counted: working }

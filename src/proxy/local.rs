@@ -74,6 +74,30 @@ impl Answer {
         }
     }
 
+    /// A redirect of the operator's, of any kind.
+    pub(super) fn to(status: u16, location: String) -> Self {
+        Self {
+            fields: vec![("location", location)],
+            body: Bytes::new(),
+            ..Self::bare(status)
+        }
+    }
+
+    /// A status that the operator chose where no route fits, and nothing but its name.
+    pub(super) fn bare(status: u16) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_FOUND);
+        let body = match status {
+            // RFC 9110 §15.3.5, §15.3.6: there is no content.
+            StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT => String::new(),
+            _ => format!("{status}\n"),
+        };
+        Self {
+            status,
+            reason: Some(Failure::NoRoute),
+            ..Self::text(body)
+        }
+    }
+
     pub(super) fn text(body: String) -> Self {
         Self {
             status: StatusCode::OK,

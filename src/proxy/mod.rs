@@ -4,7 +4,7 @@
 //! in the order pingora calls them; websockets never enter pingora and are relayed by `tunnel`.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::{StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -197,6 +197,7 @@ impl Gateway {
         });
         let host = served.map(|served| served.host.as_str());
         let took = ctx.began.elapsed();
+        let text = |name: &str| request.headers.get(name)?.to_str().ok();
         self.tell(&Line {
             kind,
             instance: ctx
@@ -211,12 +212,21 @@ impl Gateway {
             query: self.log.shown_query(request.uri.query()),
             protocol: Some(protocol(request.version)),
             status: Some(status.as_u16()),
-            duration_ms: Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+            duration_ms: Some(millis(took)),
             bytes_in: Some(ctx.body_in),
             bytes_out: Some(ctx.body_out),
             reason: ctx.failure.map(Failure::word).or(ending),
             signal: ctx.signal.map(Signal::word),
             trace: ctx.trace.as_ref().map(Trace::id),
+            peer: ctx
+                .connection
+                .as_ref()
+                .map(|connection| connection.peer.ip()),
+            forwarded_for: text("x-forwarded-for"),
+            referrer: text("referer"),
+            agent: text("user-agent"),
+            upstream: ctx.with.as_ref().map(|with| with.endpoint.address),
+            upstream_ms: ctx.with.as_ref().map(|with| millis(with.asked.elapsed())),
             ..Line::EMPTY
         });
     }
@@ -230,6 +240,10 @@ fn wall() -> SystemTime {
 #[expect(clippy::disallowed_methods, reason = "the clock of request durations")]
 fn now() -> Instant {
     Instant::now()
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What the field writes for a client that left before the answer: 499.
@@ -297,6 +311,8 @@ fn additions(site: &Site, strict: bool) -> impl Iterator<Item = (&str, &str)> {
 impl Gateway {
     fn instance_of(&self, host: &crate::names::Hostname) -> Option<Arc<InstanceTable>> {
         let table = self.routes.load();
-        table.find(host).map(|host| Arc::clone(&host.instance))
+        table
+            .find_or_default(host)
+            .map(|host| Arc::clone(&host.instance))
     }
 }

@@ -17,10 +17,10 @@ use super::pushback::in_close;
 use super::trace::Trace;
 use super::tunnel::{Relay, Relayed};
 use super::upgrade::{Request, refusal};
-use super::{Gateway, additions, client_left, now};
+use super::{Gateway, additions, client_left, millis, now};
 use crate::listener::{Admission, Connection, Io, WebsocketRequest};
 use crate::names::{Hostname, InstanceName};
-use crate::plan::{ClientAuthorities, Ending, Signal};
+use crate::plan::{ClientAuthorities, Ending, ProxyProtocol, Signal};
 use crate::routing::{Counters, Endpoint, Inside, SessionKind};
 use crate::sessions::Session;
 
@@ -42,9 +42,28 @@ impl Admission for Gateway {
         self.instance_of(host)?.plan().site.client_ca.clone()
     }
 
+    fn door(&self, local: IpAddr, peer: IpAddr) -> Option<Arc<str>> {
+        self.routes.load().edge().door(local, peer)
+    }
+
+    fn leads_to(&self, network: &str, host: &Hostname) -> bool {
+        let table = self.routes.load();
+        let found = table.find_or_default(host);
+        found.is_some_and(|found| table.edge().leads_to(network, found.instance.name()))
+    }
+
+    fn default_host(&self) -> Option<Hostname> {
+        self.routes.load().edge().default_host.clone()
+    }
+
     fn expects_proxy_header(&self, peer: IpAddr) -> bool {
         let table = self.routes.load();
-        table.edge().proxy_protocol && table.edge().trusts(peer)
+        let edge = table.edge();
+        match edge.proxy_protocol {
+            ProxyProtocol::All => true,
+            ProxyProtocol::Off => false,
+            ProxyProtocol::Trusted => edge.trusts(peer),
+        }
     }
 
     async fn websocket(self: &Arc<Self>, request: WebsocketRequest) {
@@ -108,6 +127,7 @@ struct Told {
     instance: Option<InstanceName>,
     replica: Option<Arc<Endpoint>>,
     client: IpAddr,
+    peer: IpAddr,
     host: Option<String>,
     path: String,
     query: Option<String>,
@@ -124,6 +144,7 @@ impl Visit {
         Told {
             instance: served.map(|served| served.instance.name().clone()),
             replica: self.replica.clone(),
+            peer: self.connection.peer.ip(),
             client: served.map_or_else(|| self.connection.peer.ip(), |served| served.client.ip),
             host: served.map_or_else(asked, |served| Some(served.host.to_string())),
             path: self.request.path().to_owned(),
@@ -287,6 +308,8 @@ impl Gateway {
             query: told.query.as_deref(),
             protocol: Some("websocket"),
             trace: Some(told.trace.id()),
+            peer: Some(told.peer),
+            upstream: told.replica.as_ref().map(|replica| replica.address),
             ..Line::EMPTY
         }));
     }
@@ -314,8 +337,4 @@ async fn send_last(io: &mut Io, answer: &[u8]) {
     };
     // An error means that the client did not wait for the answer.
     let _ = timeout(FAREWELL, sent).await;
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

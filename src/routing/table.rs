@@ -134,6 +134,12 @@ impl Table {
         self.patterns.iter().find(fits).map(|(_, host)| host)
     }
 
+    /// As [`Self::find`], with the host that stands for those nobody has.
+    pub fn find_or_default(&self, host: &Hostname) -> Option<&Host> {
+        let other = || self.find(self.edge.default_host.as_ref()?);
+        self.find(host).or_else(other)
+    }
+
     /// So much time has passed: windows are judged, and those who wait are told.
     pub(super) fn pass(&self, time: Duration) {
         for instance in self.instances.values() {

@@ -438,3 +438,30 @@ async fn the_mode_of_the_command_line_holds_where_the_file_says_nothing() {
     let without = installed.command(&[&mode[..], &["open"]].concat()).await;
     assert_eq!(without.code, 2, "{without:?}");
 }
+
+#[tokio::test]
+async fn check_says_when_the_engine_has_too_few_addresses_for_the_stacks() {
+    let api = DockerApi::start();
+    let tables: Vec<String> = ["one", "two"]
+        .iter()
+        .map(|name| {
+            format!(
+                "[[instance]]\nname = \"{name}\"\ndomains = [\"{name}.test\"]\n\
+                 [instance.service.web]\nrole = \"fixed\"\n"
+            )
+        })
+        .collect();
+    let installed = Installed::new(&format!(
+        "[engine]\nkind = \"docker\"\nendpoint = \"unix://{}\"\n{}",
+        api.socket().display(),
+        tables.concat()
+    ));
+    api.room_for(2);
+    let checked = installed.command(&["check"]).await;
+    assert!(!checked.out.contains("addresses for"), "{checked:?}");
+    api.room_for(1);
+    let checked = installed.command(&["check"]).await;
+    let words = "addresses for 1 more networks, and 2 of the stacks";
+    assert!(checked.out.contains(words), "{checked:?}");
+    assert_eq!(checked.code, 0, "a warning: {checked:?}");
+}

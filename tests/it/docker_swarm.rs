@@ -1,7 +1,9 @@
 //! A stack of a real Swarm of one node, with usher in a container on its overlay network.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::harness::client::{Front, Socket};
@@ -231,4 +233,68 @@ async fn an_overlay_that_is_not_attachable_is_told_with_the_remedy() {
         .flatten()
         .any(|node| node["swarm"]["role"] == "manager" && node["swarm"]["state"] == "ready");
     assert!(manager, "{nodes}");
+}
+
+/// Asks one after the other until told to stop. How many were answered, and every other answer.
+async fn ask_on(usher: &Contained, stop: &AtomicBool) -> (usize, Vec<String>) {
+    let (mut good, mut bad) = (0, Vec::new());
+    while !stop.load(Ordering::Relaxed) {
+        match usher.ask("https://congress.example.org/").try_send().await {
+            Ok(answer) if answer.status == 200 => good += 1,
+            Ok(answer) => bad.push(answer.status.to_string()),
+            Err(error) => bad.push(error.to_string()),
+        }
+    }
+    (good, bad)
+}
+
+#[tokio::test]
+#[ignore = "needs docker"]
+async fn tasks_that_are_replaced_under_load_cost_no_request() {
+    let swarm = Swarm::init("replaced");
+    swarm.deploy(2, true);
+    let usher = Contained::start(&swarm.stack, &swarm.tables());
+    served(&usher).await;
+    all_ready(&usher, 2).await;
+    let before = swarm.tasks();
+    let stop = AtomicBool::new(false);
+    let replace = async {
+        let service = swarm.service();
+        // Ends when the last of them has been replaced and the new ones have run for a while.
+        let update = [
+            "service",
+            "update",
+            "--force",
+            "--quiet",
+            "--update-monitor",
+            "1s",
+        ];
+        let arguments: Vec<String> = [&update[..], &[service.as_str()]]
+            .concat()
+            .into_iter()
+            .map(ToOwned::to_owned)
+            .collect();
+        let updated = tokio::task::spawn_blocking(move || {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            must(&arguments)
+        });
+        updated.await.expect("updated");
+        eventually("both were replaced", async || {
+            let tasks = swarm.tasks();
+            let kept = tasks
+                .values()
+                .any(|id| before.values().any(|old| old == id));
+            check(tasks.len() == 2 && !kept, (tasks, usher.log()))
+        })
+        .await;
+        all_ready(&usher, 2).await;
+        stop.store(true, Ordering::Relaxed);
+    };
+    let asked = join_all((0..4).map(|_| ask_on(&usher, &stop)));
+    let ((), asked) = tokio::join!(replace, asked);
+    let good: usize = asked.iter().map(|(good, _)| good).sum();
+    let bad: Vec<&String> = asked.iter().flat_map(|(_, bad)| bad).collect();
+    println!("{good} requests were answered while both tasks were replaced");
+    assert!(bad.is_empty(), "{bad:?} {}", usher.log());
+    assert!(good > 100, "there was a load: {good}");
 }

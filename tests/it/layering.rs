@@ -116,6 +116,7 @@ const CRATES: &[(&str, &[&str])] = &[
         "bollard",
         &[
             "engine/docker.rs",
+            "engine/attached.rs",
             "engine/compose.rs",
             "engine/containers.rs",
             "engine/containers/tests.rs",
@@ -126,7 +127,15 @@ const CRATES: &[(&str, &[&str])] = &[
     ("instant_acme", &["certs/orders"]),
     ("pingora", &["app", "listener", "proxy"]),
     ("regex", &["names/pattern.rs"]),
-    ("toml", &["config/reader.rs"]),
+    (
+        "toml",
+        &[
+            "config/reader.rs",
+            // Writes the layer that the environment is.
+            "config/variables.rs",
+            "config/variables/tests.rs",
+        ],
+    ),
     ("tokio_tungstenite", &["cli/demo"]),
 ];
 

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use usher::certs::{Challenges, Store};
 use usher::config::model::TlsVersion;
-use usher::listener::{Acceptors, Admission, EdgeCounters, Tls, WebsocketRequest};
+use usher::listener::{Acceptors, Admission, EdgeCounters, Offered, Tls, WebsocketRequest};
 use usher::names::Hostname;
 use usher::plan::ClientAuthorities;
 
@@ -55,6 +55,18 @@ impl Admission for Open {
         None
     }
 
+    fn door(&self, _local: IpAddr, _peer: IpAddr) -> Option<Arc<str>> {
+        None
+    }
+
+    fn leads_to(&self, _network: &str, _host: &Hostname) -> bool {
+        true
+    }
+
+    fn default_host(&self) -> Option<Hostname> {
+        None
+    }
+
     fn expects_proxy_header(&self, _peer: IpAddr) -> bool {
         false
     }
@@ -77,7 +89,11 @@ async fn a_panic_costs_its_connection_and_is_counted() {
     usher::app::count_panics(&PANICS);
     let counters: Arc<EdgeCounters> = Arc::default();
     let store = Arc::new(Store::new(false));
-    let tls = Tls::new(store, Challenges::default(), TlsVersion::Tls12);
+    let offered = Offered {
+        least: TlsVersion::Tls12,
+        http2: true,
+    };
+    let tls = Tls::new(store, Challenges::default(), offered);
     let acceptors = Acceptors::new(
         Arc::new(Moody),
         Arc::new(Open),

@@ -3,7 +3,10 @@
 //! `ORIGIN_NAME` is what it calls itself, `PORT` where it listens, `START_AFTER_MS` how long it
 //! takes to start. `ROLE=idle` listens nowhere, as a worker does. With `REDIS` it has a channel layer
 //! there: every answer is one of a worker, which is another with `ROLE=worker` and is busy for
-//! `WORK_MS` with each.
+//! `WORK_MS` with each. `LISTEN` is the address it listens at, `0.0.0.0` unless said otherwise.
+//!
+//! With `ask ADDRESS HOST PATH` it is no server: it asks once, over plain HTTP, and prints the first line
+//! of the answer, or why there is none.
 
 #![allow(
     clippy::disallowed_methods,
@@ -26,15 +29,40 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn variable(name: &str, default: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| default.to_owned())
 }
 
+/// The first line of the answer, or why there is none.
+async fn ask(address: &str, host: &str, path: &str) -> String {
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await?;
+        let head = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        Ok::<_, std::io::Error>(String::from_utf8_lossy(&answer).into_owned())
+    };
+    match tokio::time::timeout(Duration::from_secs(2), exchange).await {
+        Ok(Ok(answer)) => answer.lines().next().unwrap_or("closed").to_owned(),
+        Ok(Err(error)) => format!("unreachable: {error}"),
+        Err(_) => "unreachable: no answer".to_owned(),
+    }
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [what, address, host, path] = &arguments[..]
+        && what == "ask"
+    {
+        println!("{}", ask(address, host, path).await);
+        return;
+    }
     let mut terminate = signal(SignalKind::terminate()).expect("signals");
     let name = variable("ORIGIN_NAME", &format!("origin {}", std::process::id()));
     let wait = variable("START_AFTER_MS", "0").parse().unwrap_or(0);
@@ -52,7 +80,8 @@ async fn main() {
             seen.channel = Some(channel.expect("a channel layer"));
         }
         let port: u16 = variable("PORT", "8000").parse().expect("PORT");
-        let listener = TcpListener::bind(("0.0.0.0", port)).await.expect("bound");
+        let at = variable("LISTEN", "0.0.0.0");
+        let listener = TcpListener::bind((at.as_str(), port)).await.expect("bound");
         println!("{name} listens on {port}");
         origin::serve(listener, name, Arc::new(seen)).await;
     };

@@ -27,7 +27,7 @@ use tracing::{info, warn};
 use super::refusal::{Why, is_problem};
 use super::retried;
 use super::wire::Wire;
-use crate::config::model::{Directory, ExternalAccount};
+use crate::config::model::{Directory, ExternalAccount, ExternalKey};
 use crate::durable::{keep, kept, set_aside};
 
 /// Whose account: one for each directory's URL and contact.
@@ -192,13 +192,22 @@ impl Contact<'_> {
 
     /// Registers under an account that the operator has outside of ACME (RFC 8555 §7.3.4).
     async fn bind(&self, external: &ExternalAccount) -> Result<(Account, AccountCredentials), Why> {
+        // What messages call the place of the key.
+        let place = match &external.key {
+            ExternalKey::File(path) => path.clone(),
+            ExternalKey::Variable(name) => PathBuf::from(format!("the variable {name}")),
+        };
         let unusable = |reason: String| Why::File {
-            path: external.key_file.clone(),
+            path: place.clone(),
             reason: format!("{reason}; it holds the key that the authority gave, in base64url"),
         };
-        let text = kept(&external.key_file)
-            .map_err(|error| unusable(format!("cannot be read ({error})")))?
-            .ok_or_else(|| unusable("is gone".to_owned()))?;
+        let text = match &external.key {
+            ExternalKey::File(path) => {
+                kept(path).map_err(|error| unusable(format!("cannot be read ({error})")))?
+            }
+            ExternalKey::Variable(name) => std::env::var(name).ok(),
+        };
+        let text = text.ok_or_else(|| unusable("is gone".to_owned()))?;
         let value = URL_SAFE_NO_PAD
             .decode(text.trim().trim_end_matches('='))
             .map_err(|error| unusable(format!("is no such key ({error})")))?;

@@ -28,7 +28,7 @@ use crate::app::{self, Ports, Running, StateDir};
 use crate::cause::chain;
 use crate::certs;
 use crate::config;
-use crate::config::model::{Addresses, Log, LogFormat};
+use crate::config::model::{AccessKeys, Addresses, Log, LogFormat};
 use crate::control::Status;
 use crate::engine::Processes;
 use crate::listener::Inherited;
@@ -124,6 +124,7 @@ impl Drop for Folder {
 pub(super) async fn run(arguments: Arguments, panics: &'static AtomicU64) -> Exit {
     log_to_stderr(
         &Log {
+            access_keys: AccessKeys::default(),
             format: LogFormat::Text,
             access: false,
             addresses: Addresses::Full,

@@ -31,12 +31,13 @@ fn attached(ids: &[&str], join: bool) -> Paths {
     Paths::Attached {
         ids: ids.iter().map(ToString::to_string).collect(),
         join,
+        host: None,
     }
 }
 
 #[test]
 fn a_container_is_told_with_its_facts() {
-    let unit = unit(&inspected(|_| {}), false, &Paths::Host, None).expect("a unit");
+    let unit = unit(&inspected(|_| {}), false, &Paths::Host, Family::V4, None).expect("a unit");
     assert_eq!(unit.name, "congress_web_2");
     assert_eq!(unit.id.started(), 1_795_161_605_000_000_007);
     assert_eq!(
@@ -57,7 +58,7 @@ fn what_is_mounted_into_a_container_is_told_where_usher_sees_it() {
         ]);
     });
     let mounts = |own: Option<&[(PathBuf, PathBuf)]>| {
-        let unit = unit(&container, false, &Paths::Host, own).expect("a unit");
+        let unit = unit(&container, false, &Paths::Host, Family::V4, own).expect("a unit");
         unit.mounts
     };
     let all = ["/srv/usher/certs", "/var/lib/docker/volumes/x/_data"].map(PathBuf::from);
@@ -69,13 +70,13 @@ fn what_is_mounted_into_a_container_is_told_where_usher_sees_it() {
 #[test]
 fn what_usher_made_says_so() {
     let clone = inspected(|value| value["Config"]["Labels"]["usher.clone-of"] = json!("x"));
-    let unit = unit(&clone, false, &Paths::Host, None).expect("a unit");
+    let unit = unit(&clone, false, &Paths::Host, Family::V4, None).expect("a unit");
     assert_eq!(unit.origin, Origin::Added { number: 2 });
 }
 
 #[test]
 fn the_address_is_the_one_on_a_shared_network() {
-    let reach = |paths: &Paths| reach(&inspected(|_| {}), paths);
+    let reach = |paths: &Paths| reach(&inspected(|_| {}), paths, Family::V4);
     assert_eq!(
         reach(&attached(&["n-front"], true)),
         Reach::At(IpAddr::from([172, 19, 0, 5]))
@@ -91,7 +92,7 @@ fn the_address_is_the_one_on_a_shared_network() {
 #[test]
 fn without_a_shared_network_it_says_what_could_be_joined() {
     let Reach::Unreachable { joinable, .. } =
-        reach(&inspected(|_| {}), &attached(&["other"], true))
+        reach(&inspected(|_| {}), &attached(&["other"], true), Family::V4)
     else {
         panic!("reachable");
     };
@@ -100,13 +101,14 @@ fn without_a_shared_network_it_says_what_could_be_joined() {
         .map(|network| network.name.as_str())
         .collect();
     assert_eq!(names, ["congress_back", "congress_front"]);
-    let Reach::Unreachable { joinable, .. } = reach(&inspected(|_| {}), &attached(&[], false))
+    let Reach::Unreachable { joinable, .. } =
+        reach(&inspected(|_| {}), &attached(&[], false), Family::V4)
     else {
         panic!("reachable");
     };
     assert!(joinable.is_empty(), "reach only");
     assert!(matches!(
-        reach(&inspected(|_| {}), &Paths::Nowhere),
+        reach(&inspected(|_| {}), &Paths::Nowhere, Family::V4),
         Reach::Unreachable { .. }
     ));
 }
@@ -118,22 +120,42 @@ fn the_routing_mesh_is_no_way_to_a_container() {
             json!({ "ingress": { "NetworkID": "i", "IPAddress": "10.0.0.3" } });
     });
     assert!(matches!(
-        reach(&meshed, &Paths::Host),
+        reach(&meshed, &Paths::Host, Family::V4),
         Reach::Unreachable { .. }
     ));
 }
 
 #[test]
-fn the_hosts_network_is_reached_from_the_host_alone() {
+fn the_hosts_network_is_reached_on_the_host_and_by_a_gateway() {
     let host = inspected(|value| value["HostConfig"]["NetworkMode"] = json!("host"));
     assert_eq!(
-        reach(&host, &Paths::Host),
+        reach(&host, &Paths::Host, Family::V4),
         Reach::At(IpAddr::from([127, 0, 0, 1]))
     );
     assert!(matches!(
-        reach(&host, &attached(&[], true)),
+        reach(&host, &attached(&[], true), Family::V4),
         Reach::Unreachable { .. }
     ));
+    let gateway = IpAddr::from([172, 17, 0, 1]);
+    let by_gateway = Paths::Attached {
+        ids: Vec::new(),
+        join: true,
+        host: Some(gateway),
+    };
+    assert_eq!(reach(&host, &by_gateway, Family::V4), Reach::At(gateway));
+}
+
+#[test]
+fn ipv6_is_used_first_where_that_is_preferred() {
+    let both = inspected(|value| {
+        value["NetworkSettings"]["Networks"] = json!({ "both": {
+            "NetworkID": "n", "IPAddress": "172.18.0.5", "GlobalIPv6Address": "fd00::5",
+        } });
+    });
+    let v6 = reach(&both, &Paths::Host, Family::V6);
+    assert_eq!(v6, Reach::At("fd00::5".parse().expect("address")));
+    let four = reach(&inspected(|_| {}), &Paths::Host, Family::V6);
+    assert_eq!(four, Reach::At(IpAddr::from([172, 18, 0, 5])));
 }
 
 #[test]
@@ -143,7 +165,7 @@ fn ipv6_is_used_where_there_is_nothing_else() {
             json!({ "six": { "NetworkID": "n", "IPAddress": "", "GlobalIPv6Address": "fd00::5" } });
     });
     assert_eq!(
-        reach(&six, &Paths::Host),
+        reach(&six, &Paths::Host, Family::V4),
         Reach::At("fd00::5".parse().expect("address"))
     );
 }

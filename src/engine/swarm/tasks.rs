@@ -211,7 +211,7 @@ fn reach(attached: &[Attachment], node: Option<&wire::Node>, paths: &Paths) -> R
         .map(|attachment| attachment.network.spec.name.as_str())
         .collect();
     let names = names.join(", ");
-    let Paths::Attached { ids, join } = paths else {
+    let Paths::Attached { ids, join, host: _ } = paths else {
         let why = format!(
             "usher runs on the host, from where the overlay network {names} cannot be reached; \
              run usher as a container"

@@ -14,6 +14,7 @@ use x509_parser::oid_registry::asn1_rs::oid;
 use super::*;
 use crate::certs::{Challenges, Store};
 use crate::config::model::TlsVersion;
+use crate::listener::Offered;
 use crate::listener::arrival::Ends;
 use crate::listener::hello::Visitor;
 use crate::listener::{EdgeCounters, Tls};
@@ -69,7 +70,11 @@ async fn ask(
     version: &'static SupportedProtocolVersion,
 ) -> (io::Result<TlsStream<TcpStream>>, Option<Handshake>) {
     let store = Arc::new(Store::new(false));
-    let tls = Tls::new(store, challenges.clone(), TlsVersion::Tls12).expect("TLS");
+    let offered = Offered {
+        least: TlsVersion::Tls12,
+        http2: true,
+    };
+    let tls = Tls::new(store, challenges.clone(), offered).expect("TLS");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let address = listener.local_addr().expect("address");
     let mut config = ClientConfig::builder_with_protocol_versions(&[version])
@@ -90,6 +95,8 @@ async fn ask(
             ends: &ends,
             counters: &EdgeCounters::default(),
             client_ca: &|_| None,
+            may_ask: &|_| true,
+            default_host: None,
         };
         tls.greet(tcp, visitor).await.err()
     };

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::listener::Secured;
 use crate::names::{Generation, InstanceName, ReplicaId};
-use crate::plan::{EdgePolicy, InstancePlan, Plan, Site, Target};
+use crate::plan::{Door, EdgePolicy, InstancePlan, Plan, Site, Target};
 use crate::routing::{Farewell, Routes};
 
 struct Nobody;
@@ -44,16 +44,24 @@ struct World {
     routes: Routes,
     store: Store,
     challenges: Challenges,
+    /// The network that connections come over.
+    door: Option<Arc<str>>,
 }
 
 impl World {
     fn new(instances: Vec<Arc<InstancePlan>>) -> Self {
+        Self::with(instances, |_| {})
+    }
+
+    fn with(instances: Vec<Arc<InstancePlan>>, change: impl FnOnce(&mut EdgePolicy)) -> Self {
+        let mut edge = EdgePolicy {
+            trusted_proxies: vec!["10.0.0.0/8".parse().expect("net")],
+            ..EdgePolicy::default()
+        };
+        change(&mut edge);
         let plan = Plan {
             generation: Generation(1),
-            edge: Arc::new(EdgePolicy {
-                trusted_proxies: vec!["10.0.0.0/8".parse().expect("net")],
-                ..EdgePolicy::default()
-            }),
+            edge: Arc::new(edge),
             instances: instances
                 .into_iter()
                 .map(|plan| (plan.name.clone(), plan))
@@ -65,6 +73,7 @@ impl World {
             routes,
             store: Store::new(false),
             challenges: Challenges::default(),
+            door: None,
         }
     }
 
@@ -103,7 +112,8 @@ impl World {
             Secured::to(name.parse().expect("sni"))
         });
         let peer = format!("{peer}:4000").parse().expect("peer");
-        let connection = Connection::new(peer, ([192, 0, 2, 1], 80).into(), sni);
+        let connection =
+            Connection::new(peer, ([192, 0, 2, 1], 80).into(), sni).over(self.door.clone());
         let fields = fields
             .iter()
             .map(|(name, value)| {
@@ -361,4 +371,84 @@ fn more_fields_than_a_browser_sends_are_too_many() {
         connection: &connection,
     });
     assert!(matches!(decision, Decision::Answer { answer, .. } if answer.status.as_u16() == 431));
+}
+
+#[test]
+fn a_network_of_a_stack_leads_to_that_stack_and_to_nobody_else() {
+    let both = vec![instance("a", |_, _| {}), instance("b", |_, _| {})];
+    let mut world = World::with(both, |edge| {
+        edge.doors = vec![Door {
+            network: "n1".into(),
+            addresses: vec!["172.18.0.5".parse().expect("address")],
+            subnets: vec!["172.18.0.0/16".parse().expect("net")],
+            gateways: vec!["172.18.0.1".parse().expect("address")],
+            instances: ["a".parse().expect("name")].into(),
+        }];
+    });
+    assert_eq!(world.ask("http://b.example/app").0, 0, "from anywhere");
+    world.door = Some("n1".into());
+    assert_eq!(world.ask("http://a.example/app").0, 0);
+    let other = world.ask("http://b.example/app");
+    assert_eq!(
+        other,
+        world.ask("http://nobody.example/app"),
+        "as a name of nobody"
+    );
+    assert_eq!(other.0, 503);
+    // usher is not on it any more.
+    world.door = Some("n2".into());
+    assert_eq!(world.ask("http://a.example/app").0, 503);
+}
+
+#[test]
+fn a_host_that_stands_for_those_nobody_has_answers_for_them() {
+    let both = vec![instance("a", |_, _| {}), instance("b", |_, _| {})];
+    let world = World::with(both, |edge| {
+        edge.default_host = Some("a.example".parse().expect("host"));
+    });
+    assert_eq!(world.ask("http://nobody.example/app").0, 0);
+    assert_eq!(world.ask("http://nobody.example/other").0, 404);
+    assert_eq!(world.ask("http://192.0.2.1/app").0, 0);
+    let world = world.with_certificate(&["a.example"]);
+    let to = Some("https://nobody.example/app".to_owned());
+    assert_eq!(
+        world.ask("http://nobody.example/app"),
+        (301, to),
+        "as a itself"
+    );
+    assert_eq!(world.ask("https://nobody.example/app").0, 0);
+    assert_eq!(world.ask("https://nobody.example@b.example/app").0, 421);
+}
+
+#[test]
+fn where_no_route_fits_the_operators_answer_is_given() {
+    let with = |no_route: NoRoute| {
+        World::new(vec![instance("a", |_, site| {
+            site.no_route = no_route.clone()
+        })])
+    };
+    assert_eq!(
+        with(NoRoute::Status(418)).ask("http://a.example/other").0,
+        418
+    );
+    let to = "$scheme://www.$host/x$request_uri".to_owned();
+    let world = with(NoRoute::Redirect { status: 302, to });
+    let led = Some("http://www.a.example/x/other?y=$host".to_owned());
+    let (status, location) = world.ask("http://a.example/other?y=$host");
+    assert_eq!(status, 302);
+    // What a visitor writes is not filled in.
+    assert_eq!(location, led);
+}
+
+#[test]
+fn before_there_is_a_certificate_plain_http_can_be_kept_shut() {
+    let with = |https| {
+        World::new(vec![instance("a", |_, site| {
+            site.https = https;
+            site.http_without_certificate = false;
+        })])
+    };
+    assert_eq!(with(Https::Redirect).ask("http://a.example/app").0, 301);
+    assert_eq!(with(Https::Only).ask("http://a.example/app").0, 503);
+    assert_eq!(with(Https::Both).ask("http://a.example/app").0, 0);
 }

@@ -1,8 +1,9 @@
 //! usher in a container, as most will run it.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -16,53 +17,86 @@ pub struct Contained {
     pub name: String,
     folder: tempfile::TempDir,
     pki: Pki,
+    /// On the engine's own bridge.
+    bridged: OnceLock<IpAddr>,
 }
 
 impl Contained {
     /// With these tables, of which one is the instance `congress`. `owner` begins its name.
     pub fn start(owner: &str, tables: &str) -> Self {
-        prepare_process();
-        let folder = tempfile::tempdir().expect("a folder");
-        let pki = Pki::new();
-        pki.write_pair(&folder.path().join("certs"), &["congress.example.org"]);
+        Self::start_with(owner, tables, &[])
+    }
+
+    /// As [`Contained::start`], with further files beside the configuration.
+    pub fn start_with(owner: &str, tables: &str, files: &[(&str, &str)]) -> Self {
+        let contained = Self::prepare(owner);
+        let folder = contained.folder.path();
+        let certs = folder.join("certs");
+        contained.pki.write_pair(&certs, &["congress.example.org"]);
         let tables = format!(
             "[listen]\nhttp = [\"0.0.0.0:80\"]\nhttps = [\"0.0.0.0:443\"]\n\
              [engine]\nkind = \"docker\"\n{tables}"
         );
         let inside = Path::new("/etc/usher");
-        fs::write(
-            folder.path().join("usher.toml"),
-            configuration_at(inside, [0; 3], &tables),
-        )
-        .expect("written");
+        let text = configuration_at(inside, [0; 3], &tables);
+        for (name, text) in [("usher.toml", text.as_str())].iter().chain(files) {
+            fs::write(folder.join(name), text).expect("written");
+        }
+        contained.run(&[], &["run", "--config", "/etc/usher/usher.toml"]);
+        contained
+    }
+
+    /// As the image is run without a file: containers name themselves. Only those with the label
+    /// `usher.test=OWNER` are there for it, and `arguments` are further ones of `docker run`.
+    pub fn open(owner: &str, arguments: &[&str]) -> Self {
+        let contained = Self::prepare(owner);
+        let filter = format!("DOCKER_CONTAINER_FILTERS=label=usher.test={owner}");
+        let arguments = [&["-e", &filter], arguments].concat();
+        contained.run(&arguments, &["run", "--names-from-containers", "open"]);
+        contained
+    }
+
+    fn prepare(owner: &str) -> Self {
+        prepare_process();
         let name = format!("{owner}usher");
-        let mount = format!("{}:/etc/usher", folder.path().display());
-        let label = format!("com.docker.compose.project={name}");
         let _ = docker(&["rm", "-f", &name]);
-        must(&[
-            "run",
-            "-d",
-            "--name",
-            &name,
-            "--label",
-            &label,
-            "-v",
-            "/var/run/docker.sock:/var/run/docker.sock",
-            "-v",
-            &mount,
-            &usher_image(),
-            "run",
-            "--config",
-            "/etc/usher/usher.toml",
-        ]);
-        Self { name, folder, pki }
+        Self {
+            name,
+            folder: tempfile::tempdir().expect("a folder"),
+            pki: Pki::new(),
+            bridged: OnceLock::new(),
+        }
+    }
+
+    fn run(&self, arguments: &[&str], command: &[&str]) {
+        let name = &self.name;
+        let mount = format!("{}:/etc/usher", self.folder.path().display());
+        let label = format!("com.docker.compose.project={name}");
+        let socket = "/var/run/docker.sock:/var/run/docker.sock";
+        let usual = ["run", "-d", "--name", name, "--label", &label];
+        // As every way to deploy it has it.
+        let apart = ["--sysctl", "net.ipv4.ip_forward=0"];
+        let apart = match arguments.contains(&"host") {
+            // The network's own settings are the host's.
+            true => &[][..],
+            false => &apart[..],
+        };
+        let mounts = ["-v", socket, "-v", &mount];
+        let image = usher_image();
+        must(&[&usual[..], apart, &mounts, arguments, &[&image], command].concat());
     }
 
     pub fn address(&self, port: u16) -> SocketAddr {
+        let ip = self.bridged.get_or_init(|| self.ip("bridge", "IPAddress"));
+        SocketAddr::new(*ip, port)
+    }
+
+    /// Its address on a network: `IPAddress`, or `GlobalIPv6Address`.
+    pub fn ip(&self, network: &str, kind: &str) -> IpAddr {
         let container = inspect(&self.name);
-        let address = container["NetworkSettings"]["Networks"]["bridge"]["IPAddress"].clone();
+        let address = container["NetworkSettings"]["Networks"][network][kind].clone();
         let address = address.as_str().and_then(|address| address.parse().ok());
-        SocketAddr::new(address.expect("an address"), port)
+        address.expect("an address")
     }
 
     pub fn networks(&self) -> Vec<String> {
@@ -105,7 +139,11 @@ impl Contained {
     pub fn stats(&self) -> Value {
         let control = ["exec", &self.name, "/usher", "status", "--format", "json"];
         let config = ["--config", "/etc/usher/usher.toml"];
-        let output = docker(&[&control[..], &config[..]].concat());
+        let config = match self.folder.path().join("usher.toml").exists() {
+            true => &config[..],
+            false => &[][..],
+        };
+        let output = docker(&[&control[..], config].concat());
         serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
     }
 }

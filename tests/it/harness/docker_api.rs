@@ -81,6 +81,8 @@ pub(super) struct State {
     /// Containers that were stopped while somebody was connected.
     pub(super) cut: Mutex<Vec<String>>,
     mute: AtomicBool,
+    /// `DefaultAddressPools`, as the engine tells them.
+    pools: Mutex<Value>,
     events: broadcast::Sender<Value>,
     pub(super) cluster: Mutex<Option<Cluster>>,
 }
@@ -115,6 +117,7 @@ impl DockerApi {
             calls: Mutex::default(),
             cut: Mutex::default(),
             mute: AtomicBool::new(false),
+            pools: Mutex::default(),
             events: broadcast::channel(1024).0,
             cluster: Mutex::default(),
         });
@@ -184,6 +187,13 @@ impl DockerApi {
         let name = format!("{project}_{service}_{number}");
         let id = create(&self.state, &name, body).expect("created");
         start(&self.state, &id, None).await;
+    }
+
+    /// Has addresses for so many networks.
+    pub fn room_for(&self, networks: u8) {
+        let pools =
+            (0..networks).map(|at| json!({ "Base": format!("10.{at}.0.0/24"), "Size": 24 }));
+        *self.state.pools.lock().expect("lock") = pools.collect();
     }
 
     /// A container of a Compose project that says something to a proxy. It runs.
@@ -487,7 +497,12 @@ async fn route(
             "Version": "20.10.24", "ApiVersion": "1.41", "MinAPIVersion": "1.12",
         })),
         ("GET", ["info"]) => {
-            ok(&json!({ "ID": state.id, "Swarm": { "LocalNodeState": "inactive" } }))
+            let pools = state.pools.lock().expect("lock").clone();
+            ok(&json!({
+                "ID": state.id,
+                "Swarm": { "LocalNodeState": "inactive" },
+                "DefaultAddressPools": pools,
+            }))
         }
         ("GET", ["events"]) => events(state),
         ("GET", ["networks"]) => ok(&json!([])),

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::Notify;
 use usher::engine::{Action, Engine, EngineError, Line, Printer, Span};
-use usher::inventory::{Inventory, Origin, Phase, Reach, Stack, Unit};
+use usher::inventory::{Attached, Inventory, Origin, Phase, Reach, Stack, Unit};
 use usher::names::{ReplicaId, StackName};
 
 #[derive(Debug, Default)]
@@ -61,19 +61,25 @@ impl FakeEngine {
                 .or_default(),
         );
         drop(inventory);
-        self.changed.notify_waiters();
+        self.changed.notify_one();
+    }
+
+    /// Puts usher on these networks.
+    pub fn attach(&self, networks: Vec<Attached>) {
+        self.inventory.lock().expect("lock").attached = networks;
+        self.changed.notify_one();
     }
 
     /// As after `docker-compose down`.
     pub fn down(&self, stack: &str) {
         self.inventory.lock().expect("lock").stacks.remove(stack);
-        self.changed.notify_waiters();
+        self.changed.notify_one();
     }
 
     /// As if the daemon had gone, or come back.
     pub fn go_away(&self, away: bool) {
         *self.away.lock().expect("lock") = away;
-        self.changed.notify_waiters();
+        self.changed.notify_one();
     }
 
     fn here(&self) -> Result<(), EngineError> {

@@ -65,6 +65,7 @@ fn inside(ids: &[&str]) -> Paths {
     Paths::Attached {
         ids: ids.iter().map(|id| format!("id of {id}")).collect(),
         join: true,
+        host: None,
     }
 }
 

@@ -1,0 +1,224 @@
+//! Variables of nginx-proxy, as the process is started with them.
+
+use std::ffi::OsStr;
+
+use serde_json::Value;
+
+use crate::harness::docker_api::DockerApi;
+use crate::harness::eventually::{check, eventually};
+use crate::harness::program::{Program, run_with};
+use crate::harness::{Front, Installed, client};
+
+/// The keys of nginx-proxy's `LOG_JSON`, in its order.
+const KEYS: [&str; 12] = [
+    "time_local",
+    "client_ip",
+    "remote_addr",
+    "request",
+    "status",
+    "body_bytes_sent",
+    "request_time",
+    "upstream_response_time",
+    "upstream_addr",
+    "http_referrer",
+    "http_user_agent",
+    "request_id",
+];
+
+fn tables(api: &DockerApi) -> String {
+    format!(
+        "[engine]\nkind = \"docker\"\nendpoint = \"unix://{}\"\n\
+         [[instance]]\nname = \"congress\"\ndomains = [\"congress.example.org\"]\n\
+         [instance.service.web]\nrole = \"fixed\"\nport = 8000\n",
+        api.socket().display()
+    )
+}
+
+/// As the image runs, beside a file that was mounted.
+fn start(installed: &Installed, variables: &[(&str, &str)]) -> Program {
+    let arguments = ["run", "--names-from-containers", "open"];
+    let arguments = [&arguments[..], &["--config", "usher.toml"]].concat();
+    let variables: Vec<(&str, &OsStr)> = variables
+        .iter()
+        .map(|(name, value)| (*name, OsStr::new(*value)))
+        .collect();
+    Program::start_with(installed.folder.path(), &arguments, &variables)
+}
+
+#[tokio::test]
+async fn what_is_said_for_the_proxy_as_a_whole_holds_where_the_file_is_silent() {
+    let api = DockerApi::start();
+    let claim = ["VIRTUAL_HOST=blog.example.org", "VIRTUAL_PATH=/app"];
+    api.compose_with("blog", "web", 1, &claim).await;
+    api.compose("congress", "web", 1).await;
+    let installed = Installed::new(&tables(&api));
+    let set = [
+        ("DEFAULT_HOST", "blog.example.org"),
+        ("DEFAULT_ROOT", "418"),
+        ("ENABLE_HTTP2", "false"),
+        ("HSTS", "max-age=77"),
+        ("HTTPS_METHOD", "nohttp"),
+        ("LOG_JSON", "true"),
+        ("LOG_FORMAT", "$host"),
+        ("SSL_POLICY", "Mozilla-Old"),
+    ];
+    let mut usher = start(&installed, &set);
+    usher.says("Watching docker events").await;
+
+    let secure = "https://congress.example.org/page";
+    installed.answers(secure, 200).await;
+    let answer = installed.ask(secure).send().await;
+    assert_eq!(answer.field("strict-transport-security"), "max-age=77");
+    assert!(installed.ask(secure).http2().try_send().await.is_err());
+    // `nohttp`, and there is a certificate.
+    installed.answers("http://congress.example.org/", 503).await;
+    installed.answers("http://blog.example.org/app", 200).await;
+    installed
+        .answers("http://nobody.example.org/app", 200)
+        .await;
+    installed
+        .answers("http://blog.example.org/other", 418)
+        .await;
+
+    let errors = usher.err();
+    for words in ["SSL_POLICY", "Mozilla-Intermediate holds", "LOG_FORMAT"] {
+        assert!(errors.contains(words), "{words}: {errors}");
+    }
+    assert!(!errors.contains("DEFAULT_ROOT"), "it is followed: {errors}");
+}
+
+#[tokio::test]
+async fn the_log_of_nginx_proxy_has_its_twelve_keys_and_one_line_for_a_websocket() {
+    let api = DockerApi::start();
+    api.compose("congress", "web", 1).await;
+    let installed = Installed::new(&tables(&api));
+    let usher = start(&installed, &[("LOG_JSON", "1")]);
+    installed
+        .answers("https://congress.example.org/", 200)
+        .await;
+    installed
+        .ask("https://congress.example.org/page?token=secret")
+        .field("user-agent", "a \"browser\"")
+        .field("referer", "https://congress.example.org/from?token=secret")
+        .field("x-forwarded-for", "198.51.100.7")
+        .send()
+        .await;
+    let mut socket = installed
+        .ask("wss://congress.example.org/ws/")
+        .websocket()
+        .await
+        .expect("open");
+    socket.echo("hello").await;
+    socket.close().await;
+
+    let lines = eventually("the lines are written", async || {
+        let out = usher.out();
+        let wanted = out.contains("GET /page") && out.contains("GET /ws/");
+        check(wanted, out.clone()).map(|()| out)
+    })
+    .await;
+    assert!(!lines.contains("secret"), "{lines}");
+    let line = |part: &str| -> (String, Value) {
+        let mut found = lines.lines().filter(|line| line.contains(part));
+        let line = found.next().expect("a line").to_owned();
+        assert_eq!(found.count(), 0, "{lines}");
+        let value = serde_json::from_str(&line).expect("JSON");
+        (line, value)
+    };
+    let (text, page) = line("GET /page");
+    let mut at = 0;
+    for key in KEYS {
+        let place = text.find(&format!("\"{key}\":")).expect(key);
+        assert!(place >= at, "{key}: {text}");
+        at = place;
+        assert!(page[key].is_string(), "{key}: {text}");
+    }
+    assert_eq!(
+        page.as_object().map(serde_json::Map::len),
+        Some(12),
+        "{text}"
+    );
+    assert_eq!(page["request"], "GET /page HTTP/1.1");
+    assert_eq!(page["status"], "200");
+    assert_eq!(page["client_ip"], "198.51.100.7");
+    assert_eq!(page["remote_addr"], "127.0.0.1");
+    assert_eq!(page["http_user_agent"], "a \"browser\"");
+    assert_eq!(page["http_referrer"], "https://congress.example.org/from");
+    assert!(
+        page["upstream_addr"].as_str().unwrap().ends_with(":8000"),
+        "{text}"
+    );
+    assert_eq!(
+        page["request_id"].as_str().map(str::len),
+        Some(32),
+        "{text}"
+    );
+    let seconds: f64 = page["upstream_response_time"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(seconds < 20.0, "{text}");
+    let (_, socket) = line("GET /ws/");
+    assert_eq!(socket["status"], "101");
+}
+
+#[tokio::test]
+async fn with_a_proxy_header_on_every_connection_nobody_names_himself_without_one() {
+    let api = DockerApi::start();
+    api.compose("congress", "web", 1).await;
+    let installed = Installed::new(&tables(&api));
+    let set = [
+        ("ENABLE_PROXY_PROTOCOL", "true"),
+        ("HTTPS_METHOD", "noredirect"),
+    ];
+    let mut usher = start(&installed, &set);
+    usher.says("Watching docker events").await;
+    let ask = async |before: &str| {
+        let stream = tokio::net::TcpStream::connect(installed.http())
+            .await
+            .unwrap();
+        let request = "GET /headers HTTP/1.1\r\nhost: congress.example.org\r\n\
+                       x-forwarded-for: 192.0.2.66\r\nconnection: close\r\n\r\n";
+        client::raw(stream, format!("{before}{request}").as_bytes()).await
+    };
+    let header = "PROXY TCP4 203.0.113.9 192.0.2.1 4000 80\r\n";
+    eventually("served behind a header", async || {
+        let answer = ask(header).await;
+        check(answer.contains("200 OK"), answer)
+    })
+    .await;
+    let answer = ask(header).await;
+    assert!(answer.contains("203.0.113.9"), "{answer}");
+    assert!(!answer.contains("192.0.2.66"), "its own word: {answer}");
+    assert_eq!(ask("").await, "", "closed without a header");
+}
+
+#[tokio::test]
+async fn check_says_what_of_the_variables_is_not_followed() {
+    let api = DockerApi::start();
+    let installed = Installed::new(&tables(&api));
+    let set = [
+        ("HTTP_PORT", "http"),
+        ("HSTS", "off"),
+        ("RESOLVERS", "192.0.2.1"),
+    ];
+    let set = set.map(|(name, value)| (name, OsStr::new(value)));
+    let mode = ["--names-from-containers", "open"];
+    let check = ["check", "--offline", "--config", "usher.toml"];
+    let folder = installed.folder.path();
+    let checked = run_with(folder, &[&check[..], &mode].concat(), &set).await;
+    assert_eq!(checked.code, 0, "{checked:?}");
+    for words in [
+        "HTTP_PORT: `http` is ignored",
+        "RESOLVERS is set and has no effect",
+    ] {
+        assert!(checked.out.contains(words), "{words}: {checked:?}");
+    }
+    assert!(!checked.out.contains("HSTS"), "it is followed: {checked:?}");
+    let alone = run_with(folder, &check, &set).await;
+    assert!(
+        alone.out.contains("HSTS is set and has no effect"),
+        "{alone:?}"
+    );
+}
