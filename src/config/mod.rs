@@ -266,7 +266,7 @@ fn lower_global(file: RawFile, asked: Option<Asked>, issues: &Issues) -> Config 
         admin: admin.lower(&certs.dir, issues),
         engine,
         names_from_containers: names
-            .or(asked.as_ref().map(|asked| asked.names))
+            .or_else(|| asked.as_ref().map(|asked| asked.names))
             .unwrap_or_default(),
         asked,
         without_file: false,

@@ -215,3 +215,25 @@ async fn a_wildcard_pair_serves_the_names_below_it() {
         assert_eq!(answer.json()["fields"]["host"][0], name);
     }
 }
+
+#[tokio::test]
+async fn the_host_that_stands_for_those_nobody_has_shows_its_own_certificate() {
+    let origin = Origin::start("origin").await;
+    let listen = "[listen]\nhttp = [\"127.0.0.1:0\"]\nhttps = [\"127.0.0.1:0\"]\n\
+                  default-host = \"congress.example.org\"\n";
+    let text = format!("{listen}{}", instance("congress", &[origin.address]));
+    let edge = Edge::start(&text).await;
+    let other = "https://nobody.example.org/";
+    let refused = edge.ask(other).try_send().await.expect_err("another name");
+    assert!(
+        refused.to_string().contains("not valid for name"),
+        "{refused}"
+    );
+    // Whoever takes it all the same is served.
+    let answer = edge
+        .ask(other)
+        .server_name("congress.example.org")
+        .send()
+        .await;
+    assert_eq!(answer.status, 200);
+}
