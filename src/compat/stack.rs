@@ -61,6 +61,21 @@ fn facts(stack: &Stack) -> impl Iterator<Item = (&ServiceName, &Unit)> {
     services.flat_map(|(service, units)| units.iter().map(move |unit| (service, unit)))
 }
 
+/// Whether a replica serves a host that both claim, or failing such a host its first one, in another
+/// way than the one that speaks for all.
+fn serves_otherwise(said: &Claim, claim: &Claim) -> bool {
+    let mut common = said.hosts().filter(|host| !claim.places(host).is_empty());
+    match common.next() {
+        Some(first) => std::iter::once(first)
+            .chain(common)
+            .any(|host| said.places(host) != claim.places(host)),
+        None => {
+            let first = |claim: &Claim| claim.sites.first().map(|site| site.places.clone());
+            first(said) != first(claim)
+        }
+    }
+}
+
 impl Fact {
     fn is_of(&self, (service, unit): (&ServiceName, &Unit)) -> bool {
         self.service == *service
@@ -152,12 +167,12 @@ impl Reading {
                 first.name
             ));
             // It would be asked where it does not listen, or get what it does not expect.
-            if said.port != claim.port || said.path != claim.path || said.dest != claim.dest {
+            if serves_otherwise(&said, &claim) {
                 self.barred.insert(other.id.clone());
             }
         }
         let alive = first.phase.is_alive();
-        for host in &claim.hosts {
+        for host in claim.hosts() {
             self.hosts
                 .entry(host.to_string())
                 .and_modify(|known| known.alive |= alive)

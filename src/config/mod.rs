@@ -34,6 +34,7 @@ mod service;
 mod shown;
 pub mod tokens;
 mod units;
+mod upstream_tls;
 pub mod watch;
 
 pub use self::issue::{Issue, Level};
@@ -173,6 +174,7 @@ fn read_all(path: &Path, issues: &Issues, seen: &mut Fingerprint) -> Option<Read
     }
     for (raw, issues) in &mut instances {
         client_ca::read(raw, issues, seen);
+        upstream_tls::read(raw, issues, seen);
     }
     Some((main, instances, unreadable))
 }

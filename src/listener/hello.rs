@@ -19,7 +19,7 @@ use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 use super::arrival::Ends;
 use super::challenge;
 use super::counters::EdgeCounters;
-use super::settings::{Settings, SettingsError, builder};
+use super::settings::{self, Settings, SettingsError, builder};
 use super::turnstile::{Place, Turnstile};
 use crate::certs::{Challenges, Store};
 use crate::config::model::TlsVersion;
@@ -89,6 +89,8 @@ pub(super) struct Visitor<'a> {
     pub(super) counters: &'a EdgeCounters,
     /// Who has to vouch for the clients of a host.
     pub(super) client_ca: &'a (dyn Fn(&Hostname) -> Option<Arc<ClientAuthorities>> + Sync),
+    /// Whether HTTP/2 may be spoken with a host.
+    pub(super) http2: &'a (dyn Fn(&Hostname) -> bool + Sync),
 }
 
 impl Tls {
@@ -165,6 +167,10 @@ impl Tls {
             Some(pair) => self.settings.of_address(client_ca.as_deref(), pair),
             None => self.settings.of(client_ca.as_ref()),
         };
+        let config = config.map(|config| match (visitor.http2)(&server_name) {
+            true => config,
+            false => settings::without_http2(&config),
+        });
         let config = config.map_err(|error| {
             tracing::error!(%server_name, %error, "no TLS for a name");
             Handshake::Failed

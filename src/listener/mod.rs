@@ -71,6 +71,9 @@ pub trait Admission: Send + Sync + 'static {
     /// Who has to vouch for the clients of this host; `None`: they show no certificate.
     fn client_ca(&self, host: &Hostname) -> Option<Arc<ClientAuthorities>>;
 
+    /// Whether clients of this host may speak HTTP/2.
+    fn http2(&self, host: &Hostname) -> bool;
+
     /// Whether a connection from this address must begin with a PROXY header, and is believed.
     fn expects_proxy_header(&self, peer: IpAddr) -> bool;
 
@@ -326,6 +329,7 @@ where
                 ends: &ends,
                 counters: &self.counters,
                 client_ca: &|host: &Hostname| self.gate.client_ca(host),
+                http2: &|host: &Hostname| self.gate.http2(host),
             };
             match self.tls.greet(tcp, visitor).await {
                 Ok(greeted) => {

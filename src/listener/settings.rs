@@ -15,6 +15,9 @@ use crate::certs::Store;
 use crate::config::model::TlsVersion;
 use crate::plan::ClientAuthorities;
 
+/// RFC 7301 §6.
+const HTTP_1_1: &[u8] = b"http/1.1";
+
 /// Makes the settings of handshakes, and remembers them.
 ///
 /// Tickets of one instance's clients are worth nothing elsewhere: rustls resumes a session only
@@ -143,12 +146,19 @@ fn config(
         }
     };
     let mut config = builder.with_cert_resolver(resolver);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), HTTP_1_1.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     // Every suite is a good one; that the server's order counts is what auditors look for.
     config.ignore_client_order = true;
     Ok(config)
+}
+
+/// The same, tickets included, for a host that is not served over HTTP/2.
+pub(super) fn without_http2(config: &ServerConfig) -> Arc<ServerConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+    Arc::new(config)
 }
 
 /// Settings that are not complete yet, with the versions that may be spoken.

@@ -42,6 +42,11 @@ impl Admission for Gateway {
         self.instance_of(host)?.plan().site.client_ca.clone()
     }
 
+    fn http2(&self, host: &Hostname) -> bool {
+        let instance = self.instance_of(host);
+        instance.is_none_or(|instance| instance.plan().site.http2)
+    }
+
     fn expects_proxy_header(&self, peer: IpAddr) -> bool {
         let table = self.routes.load();
         table.edge().proxy_protocol && table.edge().trusts(peer)

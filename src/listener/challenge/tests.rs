@@ -90,6 +90,7 @@ async fn ask(
             ends: &ends,
             counters: &EdgeCounters::default(),
             client_ca: &|_| None,
+            http2: &|_| true,
         };
         tls.greet(tcp, visitor).await.err()
     };
