@@ -132,7 +132,7 @@ fn site(reading: &Reading, host: &Host) -> Site {
 
 impl Site {
     /// The places of a service, in the order of their paths.
-    fn places<'s>(&'s self, service: &'s ServiceName) -> impl Iterator<Item = &'s Place> {
+    fn places<'s>(&'s self, service: &'s ServiceName) -> impl Iterator<Item = &'s Place> + Clone {
         let all = self.routes.values().flatten();
         all.filter(move |serving| serving.service == *service)
             .map(|serving| &serving.place)
@@ -219,7 +219,7 @@ fn group(reading: &Reading, name: InstanceName, hosts: &[Host], site: &Site) -> 
                 said.by, other.by, said.by
             ));
         }
-        let (port, tls) = usual(site.places(&first.service).collect::<Vec<_>>().into_iter());
+        let (port, tls) = usual(site.places(&first.service));
         // Those that are joined have ports of their own.
         let port = port.filter(|_| fit.is_empty());
         services.insert(first.service.clone(), service(said, port, tls));
@@ -227,12 +227,7 @@ fn group(reading: &Reading, name: InstanceName, hosts: &[Host], site: &Site) -> 
             let all = std::iter::once(first).chain(fit.iter().copied());
             let members = all.map(|serving| Member {
                 service: serving.service.clone(),
-                port: usual(
-                    site.places(&serving.service)
-                        .collect::<Vec<_>>()
-                        .into_iter(),
-                )
-                .0,
+                port: usual(site.places(&serving.service)).0,
             });
             joined.insert(first.service.clone(), members.collect());
         }

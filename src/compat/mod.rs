@@ -25,7 +25,8 @@ use crate::config::{Config, Instance, Issue};
 use crate::inventory::{Inventory, Stack};
 use crate::names::{Domain, InstanceName, StackName};
 
-/// Patterns of all stacks together. Each is tried for a host that nobody names.
+/// Patterns of all stacks together, of hosts and of paths. Each of the former is tried for a host that
+/// nobody names, and each of both takes memory.
 const MOST_PATTERNS: usize = 256;
 
 /// What is remembered from listing to listing.
@@ -148,6 +149,7 @@ impl Compat {
             let mut has = BTreeSet::new();
             for (text, HostClaim { host, by, .. }) in &known.reading.hosts {
                 let shaped = usize::from(matches!(host, Host::Shaped(_)));
+                let shaped = shaped + known.reading.patterns(host);
                 let refused = match base {
                     Some(base) => not_granted(base, host, &declared_names),
                     None if names == NamesFromContainers::Listed => Err(format!(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::claim::{Claim, Host, read};
 use crate::config::model::NamesFromContainers;
 use crate::inventory::{Claims, Stack, Unit};
-use crate::names::{ReplicaId, ServiceName};
+use crate::names::{PathPattern, ReplicaId, ServiceName};
 
 /// Sentences about one stack.
 const MOST_TROUBLES: usize = 24;
@@ -102,6 +102,15 @@ impl Reading {
                 .iter()
                 .all(|fact| now.next().is_some_and(|now| fact.is_of(now)))
             && now.next().is_none()
+    }
+
+    /// How many patterns of paths are claimed for a host.
+    pub(super) fn patterns(&self, host: &Host) -> usize {
+        let claims = self.claims.values();
+        let places = claims.flat_map(|said| said.claim.places(host));
+        places
+            .filter(|place| PathPattern::is_meant(&place.path))
+            .count()
     }
 
     pub(super) fn new(stack: &Stack, names: NamesFromContainers) -> Self {

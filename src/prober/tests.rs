@@ -78,7 +78,9 @@ async fn nonsense_and_silence_are_told_apart_from_a_refusal() {
         .expect("bound")
         .local_addr()
         .expect("address");
-    let error = ask(&target(nobody, http())).await.expect_err("refused");
+    let error = ask(&target(nobody, http()), &Sealer::default())
+        .await
+        .expect_err("refused");
     assert!(error.contains("cannot connect to 127.0.0.1"), "{error}");
     assert!(
         ask(&target(nobody, Question::Tcp), &Sealer::default())

@@ -110,3 +110,41 @@ async fn what_an_image_says_claims_nothing_and_a_project_shares_one_name() {
             .is_null()
     );
 }
+
+#[tokio::test]
+#[ignore = "needs docker"]
+async fn containers_of_no_project_share_a_name_by_the_labels_that_the_conflict_names() {
+    let image = origin_image();
+    let name = format!("ushertest{}lone", std::process::id());
+    let (one, two) = (format!("{name}-one"), format!("{name}-two"));
+    let _made = Made(vec![("container", one.clone()), ("container", two.clone())]);
+    let edge = Setup::new(OPEN).start().await;
+    connected(&edge).await;
+    let host = format!("{name}.example.org");
+    let claim = format!("VIRTUAL_HOST={host}");
+    let run = |container: &str, labels: &[&str]| {
+        let first = [
+            "run", "-d", "--name", container, "--expose", "8000", "-e", &claim,
+        ];
+        must(&[&first[..], labels, &[&image]].concat());
+    };
+    run(&one, &[]);
+    answers(&edge, &format!("http://{host}/"), 200).await;
+    run(&two, &[]);
+    let remedy = format!("com.docker.compose.project={one}");
+    eventually("the conflict is told with its remedy", async || {
+        let reasons = edge.stats().await["reasons"].to_string();
+        check(reasons.contains(&remedy), reasons)
+    })
+    .await;
+    must(&["rm", "-f", &one, &two]);
+    let project = format!("com.docker.compose.project={one}");
+    let labels = ["-l", &project, "-l", "com.docker.compose.service=web"];
+    run(&one, &labels);
+    run(&two, &labels);
+    eventually("both are replicas of one site", async || {
+        let instance = edge.instance(&one).await;
+        check(instance["services"][0]["ready"] == 2, instance)
+    })
+    .await;
+}
