@@ -7,7 +7,7 @@ use http::Method;
 
 use crate::harness::claiming::{Container, answers, at, says, start};
 use crate::harness::eventually::{check, eventually};
-use crate::harness::{Edge, Front, Origin, Setup};
+use crate::harness::{Edge, Front, Origin, Pki};
 
 #[tokio::test]
 async fn a_container_that_speaks_https_is_asked_so_whatever_its_certificate() {
@@ -54,24 +54,32 @@ async fn a_container_that_speaks_https_is_asked_so_whatever_its_certificate() {
 }
 
 #[tokio::test]
-async fn a_container_that_says_https_and_speaks_none_is_not_ready_and_the_status_says_why() {
+async fn a_container_that_says_https_and_speaks_none_is_a_502_and_the_status_says_why() {
     let (engine, edge) = start("open", "").await;
-    let values = [
-        ("VIRTUAL_HOST", "a.example.org"),
-        ("VIRTUAL_PROTO", "https"),
-    ];
-    let plain = Container::new("plain", 1, &values).await;
+    let host = ("VIRTUAL_HOST", "a.example.org");
+    let mut plain = Container::new("plain", 1, &[host]).await;
     engine.set("plain", "web", vec![plain.unit.clone()]);
-    eventually("its probe fails for want of TLS", async || {
-        let instance = edge.instance("plain").await;
-        let ready = instance["services"][0]["ready"] == 0;
-        check(
-            ready && instance.to_string().contains("no TLS with 127.0.0.1"),
-            instance,
-        )
-    })
+    answers(&edge, "http://a.example.org/", 200).await;
+    plain.say(&[host, ("VIRTUAL_PROTO", "https")]);
+    engine.set("plain", "web", vec![plain.unit.clone()]);
+    says(
+        &edge,
+        &["plain does not answer its probe: no TLS with 127.0.0.1"],
+    )
     .await;
-    assert_eq!(plain.origin.requests(), Vec::<String>::new());
+    let before = plain.origin.requests().len();
+    assert_eq!(edge.get("http://a.example.org/").await.status, 502);
+    assert!(
+        edge.ask("ws://a.example.org/ws/")
+            .websocket()
+            .await
+            .is_err()
+    );
+    assert_eq!(
+        plain.origin.requests().len(),
+        before,
+        "nothing goes there in the clear"
+    );
 }
 
 #[tokio::test]
@@ -93,49 +101,43 @@ async fn protocols_that_are_not_spoken_keep_that_container_out_and_say_what_to_d
     }
 }
 
-/// An edge in front of one replica that shows a certificate for `web.internal`.
-async fn verifying(name: &str, of_another: bool) -> (Origin, Edge) {
-    let setup = Setup::new("");
-    let other = crate::harness::Pki::new();
-    let pki = crate::harness::Pki::new();
-    let origin = Origin::start_tls("sealed", at(1), pki.server(&["web.internal"])).await;
-    let trusted = if of_another {
-        other.root_pem()
-    } else {
-        pki.root_pem()
-    };
-    let file = setup.path("replicas.pem");
-    std::fs::write(&file, trusted).expect("written");
-    let mut setup = setup;
-    setup.text(&format!(
-        "[[instance]]\nname = \"a\"\ndomains = [\"a.example.org\"]\nhttps = \"both\"\n\
-         [instance.service.web]\nrole = \"sessions\"\nprobe = \"/\"\naddresses = [\"{}\"]\n\
-         tls = {{ ca = \"{}\", name = \"{name}\" }}\n",
-        origin.address,
-        file.display(),
-    ));
-    (origin, setup.start().await)
-}
-
 #[tokio::test]
 async fn a_replica_is_verified_where_the_operator_says_how() {
-    let (_origin, edge) = verifying("web.internal", false).await;
-    answers(&edge, "https://a.example.org/", 200).await;
-    let socket = edge.ask("wss://a.example.org/ws/").websocket().await;
-    assert_eq!(socket.expect("open").echo("hello").await, "sealed: hello");
-    for (name, of_another) in [("other.internal", false), ("web.internal", true)] {
-        let (origin, edge) = verifying(name, of_another).await;
-        eventually("its probe says that it is another", async || {
-            let instance = edge.instance("a").await;
-            check(
-                instance.to_string().contains("no TLS with 127.0.0.1"),
-                instance,
-            )
-        })
-        .await;
-        assert!(edge.get("https://a.example.org/").await.status >= 500);
-        assert_eq!(origin.requests(), Vec::<String>::new());
+    let (pki, other) = (Pki::new(), Pki::new());
+    let origin = Origin::start_tls("sealed", at(1), pki.server(&["web.internal"])).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, pem: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, pem).expect("written");
+        path.display().to_string()
+    };
+    let own = file("own.pem", pki.root_pem());
+    let foreign = file("foreign.pem", other.root_pem());
+    let text = |ca: &str, name: &str| {
+        format!(
+            "[[instance]]\nname = \"a\"\ndomains = [\"a.example.org\"]\nhttps = \"both\"\n\
+             [instance.service.web]\nrole = \"sessions\"\nprobe = \"/\"\naddresses = [\"{}\"]\n\
+             tls = {{ ca = \"{ca}\", name = \"{name}\" }}\n",
+            origin.address,
+        )
+    };
+    let good = text(&own, "web.internal");
+    let edge = Edge::start(&good).await;
+    for bad in [text(&own, "other.internal"), text(&foreign, "web.internal")] {
+        answers(&edge, "https://a.example.org/", 200).await;
+        let socket = edge.ask("wss://a.example.org/ws/").websocket().await;
+        assert_eq!(socket.expect("open").echo("hello").await, "sealed: hello");
+        edge.reload(&bad).await;
+        says(&edge, &["does not answer its probe: no TLS with 127.0.0.1"]).await;
+        let before = origin.requests().len();
+        assert_eq!(edge.get("https://a.example.org/").await.status, 502);
+        assert_eq!(origin.requests().len(), before);
+        edge.reload(&good).await;
     }
+    // What cannot be read is said with its place, and what served before goes on serving.
+    edge.reload(&text("/nowhere.pem", "web.internal")).await;
+    says(&edge, &["/nowhere.pem", "the replicas' certificates"]).await;
+    answers(&edge, "https://a.example.org/", 200).await;
 }
 
 #[tokio::test]
