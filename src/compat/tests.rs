@@ -250,6 +250,27 @@ fn services_that_serve_a_path_in_different_ways_are_not_mixed() {
 }
 
 #[test]
+fn patterns_of_all_containers_together_are_bounded_and_a_prefix_is_still_had() {
+    let mut room = Room::new("open", "");
+    for number in 0..33 {
+        let paths: String = (0..8)
+            .map(|path| format!("  '~^/{path}$': {{}}\n"))
+            .collect();
+        let text = format!("s{number:02}.example.org:\n{paths}");
+        room.web(
+            &format!("s{number:02}"),
+            &[("VIRTUAL_HOST_MULTIPORTS", &text)],
+        );
+    }
+    room.web("plain", &host("plain.example.org"));
+    assert_eq!(room.names().len(), 33, "{:?}", room.names());
+    let refused: Vec<_> = room.ruling.refused.values().flatten().collect();
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert!(refused[0].contains("256 patterns already"), "{refused:?}");
+    assert_eq!(room.domains("plain"), ["plain.example.org"]);
+}
+
+#[test]
 fn a_containers_pattern_never_comes_before_what_an_operator_wrote() {
     let entry = "[[instance]]\nname = \"blog\"\ndomains = [\"blog.example.org\"]\n\
         [instance.service.web]\nrole = \"fixed\"\n";
