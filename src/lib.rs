@@ -81,6 +81,7 @@ pub mod control;
 pub mod engine;
 pub mod logs;
 pub mod prober;
+pub mod sealed;
 pub mod simulate;
 
 pub mod certs;

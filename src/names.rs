@@ -5,7 +5,7 @@
 
 mod pattern;
 
-pub use self::pattern::HostPattern;
+pub use self::pattern::{HostPattern, PathPattern};
 
 use std::borrow::Borrow;
 use std::fmt;

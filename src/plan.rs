@@ -21,7 +21,7 @@ pub use self::report::{
 };
 
 use crate::names::{
-    Domain, Generation, HostPattern, Hostname, InstanceName, ReplicaId, ServiceName,
+    Domain, Generation, HostPattern, Hostname, InstanceName, PathPattern, ReplicaId, ServiceName,
 };
 
 /// What should be served. Numbered and immutable; an unchanged instance keeps its `Arc`.
@@ -191,6 +191,11 @@ pub struct Site {
     pub http_without_certificate: bool,
     /// Where no route fits.
     pub no_route: NoRoute,
+    /// Under which the site is reached from outside.
+    pub external_ports: ExternalPorts,
+    pub non_get_redirect: NonGetRedirect,
+    /// Whether clients may speak HTTP/2.
+    pub http2: bool,
     /// With it, only clients that show a certificate are served.
     pub client_ca: Option<Arc<ClientAuthorities>>,
     /// Whether a websocket has to say which page opened it.
@@ -218,6 +223,9 @@ impl Default for Site {
             https: Https::default(),
             http_without_certificate: true,
             no_route: NoRoute::default(),
+            external_ports: ExternalPorts::default(),
+            non_get_redirect: NonGetRedirect::default(),
+            http2: true,
             client_ca: None,
             strict_origin: false,
             hsts: None,
@@ -282,6 +290,41 @@ impl Default for NoRoute {
     }
 }
 
+/// Ports that visitors write, where those are not the ones that usher listens on: somebody in front
+/// maps them.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct ExternalPorts {
+    pub http: Option<u16>,
+    pub https: Option<u16>,
+}
+
+/// The status of a redirect whose request is neither GET nor HEAD: it keeps its method and its body
+/// (RFC 9110 §15.4.8, §15.4.9).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum NonGetRedirect {
+    #[default]
+    Permanent,
+    Temporary,
+}
+
+impl NonGetRedirect {
+    /// By its status code.
+    pub fn of(code: u16) -> Option<Self> {
+        match code {
+            307 => Some(Self::Temporary),
+            308 => Some(Self::Permanent),
+            _ => None,
+        }
+    }
+
+    pub fn code(self) -> u16 {
+        match self {
+            Self::Permanent => 308,
+            Self::Temporary => 307,
+        }
+    }
+}
+
 /// Ceilings and deadlines of one instance.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Limits {
@@ -329,7 +372,10 @@ pub enum Condition {
 /// Which requests go where.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Route {
+    /// As it was written; with a pattern, that.
     pub prefix: String,
+    /// The paths meant, where that is not said by the prefix.
+    pub pattern: Option<PathPattern>,
     /// Any case, and the prefix need not end at a path segment.
     pub loose: bool,
     /// When not empty, only these may ask.
@@ -338,7 +384,53 @@ pub struct Route {
     pub cache_control: Option<String>,
     /// What a replica is asked for in the place of the prefix.
     pub replace_prefix: Option<String>,
+    pub upstream: Upstream,
     pub target: Target,
+}
+
+/// How the replicas that a route leads to are spoken to.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Upstream {
+    /// In the place of their service's.
+    pub port: Option<u16>,
+    /// `None`: plain HTTP.
+    pub tls: Option<UpstreamTls>,
+    /// Whether a connection serves one request after the other.
+    pub keep_alive: bool,
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Self {
+            port: None,
+            tls: None,
+            keep_alive: true,
+        }
+    }
+}
+
+impl Upstream {
+    /// Where a replica is asked that listens here.
+    pub fn at(&self, replica: SocketAddr) -> SocketAddr {
+        let port = self.port.unwrap_or_else(|| replica.port());
+        SocketAddr::new(replica.ip(), port)
+    }
+}
+
+/// What TLS has to prove about a replica.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum UpstreamTls {
+    /// Nothing: any certificate will do.
+    Unverified,
+    Verified(Arc<Verified>),
+}
+
+/// A replica's certificate has to be for this name, and of one of these authorities.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Verified {
+    pub name: Hostname,
+    /// In DER, each fit to be a trust anchor.
+    pub authorities: Vec<Vec<u8>>,
 }
 
 impl Route {
@@ -541,11 +633,13 @@ mod tests {
     fn a_prefix_is_replaced_and_the_rest_arrives_as_it_was_written() {
         let route = |prefix: &str, with: &str| Route {
             prefix: prefix.to_owned(),
+            pattern: None,
             loose: false,
             auth: None,
             allow: Vec::new(),
             cache_control: None,
             replace_prefix: Some(with.to_owned()),
+            upstream: Upstream::default(),
             target: Target::StubStatus,
         };
         for (prefix, with, target, path, expected) in [

@@ -12,6 +12,8 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::names::{InstanceName, ReplicaId, ServiceName};
+use crate::plan::UpstreamTls;
+use crate::sealed::{Sealer, Wire};
 use crate::shutdown::Shutdown;
 
 /// A whole probe, connecting included.
@@ -41,6 +43,8 @@ pub struct Subject {
 pub struct Target {
     pub subject: Subject,
     pub address: SocketAddr,
+    /// What comes before the question.
+    pub tls: Option<UpstreamTls>,
     pub question: Question,
 }
 
@@ -68,6 +72,7 @@ pub async fn run(
 ) {
     let mut running: HashMap<Subject, (Target, AbortHandle)> = HashMap::new();
     let mut set = JoinSet::new();
+    let sealer = Arc::new(Sealer::default());
     loop {
         let wanted = Arc::clone(&targets.borrow_and_update());
         running.retain(|_, (target, task)| {
@@ -79,7 +84,11 @@ pub async fn run(
         });
         for target in wanted.iter() {
             if !running.contains_key(&target.subject) {
-                let task = set.spawn(probe_for_ever(target.clone(), outcomes.clone()));
+                let task = set.spawn(probe_for_ever(
+                    target.clone(),
+                    Arc::clone(&sealer),
+                    outcomes.clone(),
+                ));
                 running.insert(target.subject.clone(), (target.clone(), task));
             }
         }
@@ -92,11 +101,11 @@ pub async fn run(
     }
 }
 
-async fn probe_for_ever(target: Target, outcomes: mpsc::Sender<Outcome>) {
+async fn probe_for_ever(target: Target, sealer: Arc<Sealer>, outcomes: mpsc::Sender<Outcome>) {
     let mut retry = FIRST_RETRY;
     let mut newcomer = NEWCOMER_TRIES;
     loop {
-        let result = match timeout(PROBE_WITHIN, ask(&target)).await {
+        let result = match timeout(PROBE_WITHIN, ask(&target, &sealer)).await {
             Ok(result) => result,
             Err(_) => Err(format!("no answer within {} s", PROBE_WITHIN.as_secs())),
         };
@@ -126,11 +135,18 @@ async fn probe_for_ever(target: Target, outcomes: mpsc::Sender<Outcome>) {
     }
 }
 
-async fn ask(target: &Target) -> Result<(), String> {
+async fn ask(target: &Target, sealer: &Sealer) -> Result<(), String> {
     let address = target.address;
-    let mut stream = TcpStream::connect(address)
+    let tcp = TcpStream::connect(address)
         .await
         .map_err(|error| format!("cannot connect to {address}: {error}"))?;
+    let mut stream = match &target.tls {
+        None => Wire::Plain(tcp),
+        Some(tls) => match sealer.seal(tcp, tls, address).await {
+            Ok(sealed) => Wire::Sealed(sealed),
+            Err(error) => return Err(format!("no TLS with {address}: {error}")),
+        },
+    };
     match &target.question {
         Question::Tcp => Ok(()),
         Question::Http { host, path } => {
@@ -147,7 +163,7 @@ async fn ask(target: &Target) -> Result<(), String> {
 }
 
 async fn http_status(
-    stream: &mut TcpStream,
+    stream: &mut Wire,
     host: &str,
     path: &str,
 ) -> Result<u16, Box<dyn std::error::Error + Send + Sync>> {
@@ -155,6 +171,7 @@ async fn http_status(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: usher-probe\r\nAccept: */*\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await?;
+    stream.flush().await?;
     let mut head = Vec::with_capacity(1024);
     loop {
         if stream.read_buf(&mut head).await? == 0 {

@@ -5,10 +5,16 @@
 
 use std::fmt;
 
+mod multiports;
+mod paths;
+
+use self::multiports::KEY as MULTIPORTS;
+pub(super) use self::paths::{Place, Site};
+use self::paths::{Words, port};
 use crate::config::model::NamesFromContainers;
 use crate::inventory::Claims;
 use crate::names::{Domain, HostPattern, Hostname};
-use crate::plan::{Https, Placement};
+use crate::plan::{ExternalPorts, Https, NonGetRedirect, Placement};
 
 /// Names in one list of one container.
 const MOST_HOSTS: usize = 16;
@@ -38,23 +44,51 @@ impl fmt::Display for Host {
 /// What one container asks for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Claim {
-    /// Never empty.
-    pub(super) hosts: Vec<Host>,
-    pub(super) port: Option<u16>,
-    pub(super) path: String,
-    pub(super) dest: Option<String>,
+    /// Never empty; each host once.
+    pub(super) sites: Vec<Site>,
     /// Only for clients of private networks.
     pub(super) internal: bool,
     pub(super) placement: Option<Placement>,
-    pub(super) wishes: Wishes,
+    pub(super) keep_alive: Option<bool>,
+    /// Of all hosts alike; what is about one of them is in its site.
+    wishes: Wishes,
     /// Names a certificate is asked for.
     pub(super) orders: Vec<Domain>,
+}
+
+impl Claim {
+    pub(super) fn hosts(&self) -> impl Iterator<Item = &Host> {
+        self.sites.iter().map(|site| &site.host)
+    }
+
+    /// What it serves of a host.
+    pub(super) fn places(&self, host: &Host) -> &[Place] {
+        let site = self.sites.iter().find(|site| site.host == *host);
+        site.map_or(&[], |site| &site.places)
+    }
+
+    /// The pair that it asks to be served with.
+    pub(super) fn certificate(&self) -> Option<&String> {
+        self.wishes.certificate.as_ref()
+    }
+
+    /// What it wishes for a host that it serves.
+    pub(super) fn wishes(&self, host: &Host) -> Wishes {
+        let site = self.sites.iter().find(|site| site.host == *host);
+        Wishes {
+            external_ports: site.map_or_else(ExternalPorts::default, |site| site.external),
+            ..self.wishes.clone()
+        }
+    }
 }
 
 /// What is about a host and not about a path of it. `None` is not said.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Wishes {
     pub(super) https: Option<Https>,
+    pub(super) external_ports: ExternalPorts,
+    pub(super) non_get_redirect: Option<NonGetRedirect>,
+    pub(super) http2: Option<bool>,
     pub(super) hsts: Option<String>,
     pub(super) certificate: Option<String>,
     pub(super) email: Option<String>,
@@ -67,6 +101,12 @@ impl Wishes {
     pub(super) fn or(self, other: &Self) -> Self {
         Self {
             https: self.https.or(other.https),
+            external_ports: ExternalPorts {
+                http: self.external_ports.http.or(other.external_ports.http),
+                https: self.external_ports.https.or(other.external_ports.https),
+            },
+            non_get_redirect: self.non_get_redirect.or(other.non_get_redirect),
+            http2: self.http2.or(other.http2),
             hsts: self.hsts.or_else(|| other.hsts.clone()),
             certificate: self.certificate.or_else(|| other.certificate.clone()),
             email: self.email.or_else(|| other.email.clone()),
@@ -101,6 +141,15 @@ pub(super) fn read(claims: &Claims, names: NamesFromContainers) -> (Option<Claim
     (claim, troubles)
 }
 
+/// What the labels ask for.
+#[derive(Debug, Default)]
+struct Labels {
+    placement: Option<Placement>,
+    keep_alive: Option<bool>,
+    non_get_redirect: Option<NonGetRedirect>,
+    http2: Option<bool>,
+}
+
 struct Reading<'c> {
     claims: &'c Claims,
     names: NamesFromContainers,
@@ -130,51 +179,17 @@ impl<'c> Reading<'c> {
 
     /// `Ok(None)`: it asks for nothing.
     fn claim(&mut self) -> Result<Option<Claim>, String> {
-        let refused = |key: &str, value: &str, why: &str| {
-            format!(
-                "{key} `{}` {why}; the container is not routed until that is mended",
-                shown(value)
-            )
+        let external = ExternalPorts {
+            http: self.external("EXTERNAL_HTTP_PORT"),
+            https: self.external("EXTERNAL_HTTPS_PORT"),
         };
-        if self.get("VIRTUAL_HOST_MULTIPORTS").is_some() {
-            return Err(
-                "VIRTUAL_HOST_MULTIPORTS is not followed, and the container is not routed; write \
-                 an [[instance]] for its stack, with a route for each path"
-                    .to_owned(),
-            );
-        }
-        let Some(list) = self.get("VIRTUAL_HOST") else {
+        let sites = if let Some(text) = self.get(MULTIPORTS) {
+            self.multiports(text, external)?
+        } else if let Some(list) = self.get("VIRTUAL_HOST") {
+            self.virtual_hosts(list, external)?
+        } else {
             return Ok(None);
         };
-        let hosts = self.hosts(list);
-        if hosts.is_empty() {
-            return Err(refused("VIRTUAL_HOST", list, "names no host"));
-        }
-        let port = match self.get("VIRTUAL_PORT") {
-            None => None,
-            Some(text) => match text.parse().ok().filter(|port: &u16| *port != 0) {
-                Some(port) => Some(port),
-                None => {
-                    let why = "is no port between 1 and 65535";
-                    return Err(refused("VIRTUAL_PORT", text, why));
-                }
-            },
-        };
-        if let Some(proto) = self.get("VIRTUAL_PROTO")
-            && proto != "http"
-        {
-            let why = "is nothing usher speaks with containers, which is http";
-            return Err(refused("VIRTUAL_PROTO", proto, why));
-        }
-        let path = self.get("VIRTUAL_PATH").unwrap_or("/");
-        let dest = self.get("VIRTUAL_DEST");
-        for (key, value) in [("VIRTUAL_PATH", Some(path)), ("VIRTUAL_DEST", dest)] {
-            if let Some(value) = value.filter(|value| !is_plain_path(value)) {
-                let why = "is no plain path that begins with `/` (regular expressions are not \
-                           followed here)";
-                return Err(refused(key, value, why));
-            }
-        }
         let internal = match self.get("NETWORK_ACCESS") {
             None | Some("external") => false,
             Some("internal") => true,
@@ -184,25 +199,64 @@ impl<'c> Reading<'c> {
                 return Err(refused("NETWORK_ACCESS", other, why));
             }
         };
+        let hosts: Vec<&Host> = sites.iter().map(|site| &site.host).collect();
         let orders = self.orders(&hosts);
         let wishes = self.wishes();
-        let placement = self.labels();
+        let Labels {
+            placement,
+            keep_alive,
+            non_get_redirect,
+            http2,
+        } = self.labels();
         self.unknown();
         Ok(Some(Claim {
-            hosts,
-            port,
-            path: path.to_owned(),
-            dest: dest.map(ToOwned::to_owned),
+            sites,
             internal,
             placement,
-            wishes,
+            keep_alive,
+            wishes: Wishes {
+                non_get_redirect: non_get_redirect.or(wishes.non_get_redirect),
+                http2,
+                ..wishes
+            },
             orders,
         }))
     }
 
-    fn hosts(&mut self, list: &str) -> Vec<Host> {
+    /// All hosts lead to the one place.
+    fn virtual_hosts(&mut self, list: &str, external: ExternalPorts) -> Result<Vec<Site>, String> {
+        let hosts = self.hosts(items(list), "VIRTUAL_HOST");
+        if hosts.is_empty() {
+            return Err(refused("VIRTUAL_HOST", list, "names no host"));
+        }
+        let words = Words {
+            path: self.get("VIRTUAL_PATH").unwrap_or("/"),
+            dest: self.get("VIRTUAL_DEST"),
+            port: self.get("VIRTUAL_PORT"),
+            proto: self.get("VIRTUAL_PROTO"),
+        };
+        let place = words.read(self.names);
+        let place = place.map_err(|one| refused(one.key, one.word, &one.why))?;
+        let sites = hosts.into_iter().map(|host| Site {
+            host,
+            external,
+            places: vec![place.clone()],
+        });
+        Ok(sites.collect())
+    }
+
+    fn external(&mut self, key: &str) -> Option<u16> {
+        let text = self.get(key)?;
+        let port = port(text);
+        if port.is_none() {
+            self.ignored(key, text, "it is no port between 1 and 65535");
+        }
+        port
+    }
+
+    fn hosts<'t>(&mut self, list: impl Iterator<Item = &'t str>, key: &str) -> Vec<Host> {
         let mut hosts: Vec<Host> = Vec::new();
-        for text in items(list) {
+        for text in list {
             let shaped = text.starts_with('~') || text.ends_with(".*");
             let host = if !shaped {
                 text.parse::<Domain>().map(Host::Named)
@@ -210,15 +264,15 @@ impl<'c> Reading<'c> {
                 HostPattern::parse(text).map(Host::Shaped)
             } else {
                 let why = "patterns count only where `names-from-containers` is \"open\"";
-                self.ignored("VIRTUAL_HOST", text, why);
+                self.ignored(key, text, why);
                 continue;
             };
             match host {
-                Err(why) => self.ignored("VIRTUAL_HOST", text, &format!("it {why}")),
+                Err(why) => self.ignored(key, text, &format!("it {why}")),
                 Ok(host) if hosts.contains(&host) => {}
                 Ok(_) if hosts.len() == MOST_HOSTS => {
                     let why = format!("it is one name more than {MOST_HOSTS}");
-                    self.ignored("VIRTUAL_HOST", text, &why);
+                    self.ignored(key, text, &why);
                 }
                 Ok(host) => hosts.push(host),
             }
@@ -227,7 +281,7 @@ impl<'c> Reading<'c> {
     }
 
     /// Names for a certificate: such as an authority can know, and that the container serves.
-    fn orders(&mut self, hosts: &[Host]) -> Vec<Domain> {
+    fn orders(&mut self, hosts: &[&Host]) -> Vec<Domain> {
         let Some((key, list)) = self.acme("HOST") else {
             return Vec::new();
         };
@@ -244,7 +298,7 @@ impl<'c> Reading<'c> {
             if !name.is_delegated() {
                 let why = "no authority can know it, and none is asked";
                 self.ignored(&key, text, why);
-            } else if !hosts.contains(&Host::Named(domain.clone())) {
+            } else if !hosts.contains(&&Host::Named(domain.clone())) {
                 let why = "it is not in VIRTUAL_HOST too";
                 self.ignored(&key, text, why);
             } else if !orders.contains(&domain) {
@@ -298,17 +352,15 @@ impl<'c> Reading<'c> {
         {
             self.ignored(&key, size, "keys are of the curve P-256 (ec-256)");
         }
-        if let Some(status) = self.get("NON_GET_REDIRECT")
-            && status != "308"
-        {
-            self.ignored(
-                "NON_GET_REDIRECT",
-                status,
-                "redirects that are no GET are 308",
-            );
-        }
+        let non_get_redirect = self
+            .get("NON_GET_REDIRECT")
+            .and_then(|status| self.non_get_redirect("NON_GET_REDIRECT", status));
         Wishes {
             https,
+            // Of a host and of labels: whoever asks puts them in.
+            external_ports: ExternalPorts::default(),
+            http2: None,
+            non_get_redirect,
             hsts: never.or(hsts),
             certificate,
             email,
@@ -317,26 +369,50 @@ impl<'c> Reading<'c> {
         }
     }
 
-    fn labels(&mut self) -> Option<Placement> {
-        let mut placement = None;
+    fn non_get_redirect(&mut self, key: &str, status: &str) -> Option<NonGetRedirect> {
+        let redirect = status.parse().ok().and_then(NonGetRedirect::of);
+        if redirect.is_none() {
+            self.ignored(
+                key,
+                status,
+                "it is neither 307 nor 308, which keep the method",
+            );
+        }
+        redirect
+    }
+
+    fn labels(&mut self) -> Labels {
+        let mut labels = Labels::default();
         for (key, value) in &self.claims.values {
             let Some(label) = key.strip_prefix(LABELS) else {
                 continue;
             };
             match (label, value.trim().trim_end_matches(';')) {
-                ("loadbalance", "least_conn") => placement = Some(Placement::Least),
+                ("loadbalance", "least_conn") => labels.placement = Some(Placement::Least),
                 ("loadbalance", "ip_hash" | "hash $remote_addr") => {
-                    placement = Some(Placement::Client);
+                    labels.placement = Some(Placement::Client);
                 }
                 ("loadbalance", other) => {
                     let why = "it is none of ip_hash, hash $remote_addr and least_conn";
                     self.ignored("the label loadbalance", other, why);
                 }
+                ("keepalive", "disabled") => labels.keep_alive = Some(false),
+                // A number is how many of them nginx keeps; usher lets go of them by their age.
+                ("keepalive", kept) if kept == "auto" || port(kept).is_some() => {
+                    labels.keep_alive = Some(true);
+                }
+                ("keepalive", other) => {
+                    let why = "it is none of auto, disabled and a number";
+                    self.ignored("the label keepalive", other, why);
+                }
+                ("http2.enable", "true") => labels.http2 = Some(true),
+                ("http2.enable", "false") => labels.http2 = Some(false),
+                ("non-get-redirect", status) => {
+                    let redirect = self.non_get_redirect("the label non-get-redirect", status);
+                    labels.non_get_redirect = redirect;
+                }
                 // As it is anyway.
-                ("keepalive", _)
-                | ("http2.enable", "true")
-                | ("http3.enable" | "debug-endpoint" | "trust-default-cert", "false") => {}
-                ("non-get-redirect", "308") => {}
+                ("http3.enable" | "debug-endpoint" | "trust-default-cert", "false") => {}
                 (_, value) => {
                     let key: String = label.chars().take(64).collect();
                     let key = format!("the label {}", key.escape_debug());
@@ -344,13 +420,15 @@ impl<'c> Reading<'c> {
                 }
             }
         }
-        placement
+        labels
     }
 
     /// Of the family, and nothing that is followed.
     fn unknown(&mut self) {
-        const KNOWN: [&str; 12] = [
+        const KNOWN: [&str; 14] = [
             "CERT_NAME",
+            "EXTERNAL_HTTPS_PORT",
+            "EXTERNAL_HTTP_PORT",
             "HSTS",
             "HTTPS_METHOD",
             "LETSENCRYPT_TEST",
@@ -387,14 +465,12 @@ fn items(list: &str) -> impl Iterator<Item = &str> {
         .filter(|item| !item.is_empty())
 }
 
-fn is_plain_path(path: &str) -> bool {
-    path.starts_with('/')
-        && path.len() <= LONGEST
-        && !path.contains("//")
-        && path.split('/').all(|part| !matches!(part, "." | ".."))
-        && path
-            .bytes()
-            .all(|b| b.is_ascii_graphic() && !b"?#%\\".contains(&b))
+/// What keeps a container out.
+fn refused(key: &str, value: &str, why: &str) -> String {
+    format!(
+        "{key} `{}` {why}; the container is not routed until that is mended",
+        shown(value)
+    )
 }
 
 /// A value as it may stand in a log line.

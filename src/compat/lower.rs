@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::claim::{Host, Wishes};
+use super::claim::{Host, Place, Wishes};
 use super::stack::{HostClaim, Reading, ServiceClaim};
 use crate::config::claimed::{Claimed, ClaimedRoute, ClaimedService};
 use crate::config::model::Orders;
 use crate::inventory::{Stack, Unit};
-use crate::names::{Domain, InstanceName, ServiceName, StackName};
+use crate::names::{Domain, InstanceName, PathPattern, ServiceName, StackName};
 
 /// The name of a stack's service that needs no mention in the instance's name.
 const WEB: &str = "web";
@@ -22,16 +22,32 @@ const WEB: &str = "web";
 pub(super) struct Group {
     pub(super) name: InstanceName,
     pub(super) claimed: Claimed,
-    /// Services whose replicas stand in for those of another one, by that one.
-    pub(super) joined: BTreeMap<ServiceName, Vec<ServiceName>>,
+    /// Services whose replicas stand in for each other, by the first of them, which is one of them.
+    pub(super) joined: BTreeMap<ServiceName, Vec<Member>>,
+    pub(super) troubles: Vec<String>,
+}
+
+/// One of several services that are served as one.
+#[derive(Debug)]
+pub(super) struct Member {
+    service: ServiceName,
+    /// Where its replicas listen, if it says so.
+    port: Option<u16>,
 }
 
 /// What a host leads to.
 #[derive(Debug, PartialEq)]
 struct Site {
-    /// By their paths; the first of the services takes the replicas of the others.
-    routes: BTreeMap<String, Vec<ServiceName>>,
+    /// By their paths.
+    routes: BTreeMap<String, Vec<Serving>>,
     wishes: Wishes,
+}
+
+/// A service that serves a path.
+#[derive(Clone, Debug, PartialEq)]
+struct Serving {
+    service: ServiceName,
+    place: Place,
 }
 
 /// The networks of `NETWORK_ACCESS=internal`.
@@ -77,7 +93,8 @@ pub(super) fn groups(
     let mut taken = BTreeSet::new();
     let mut groups = Vec::new();
     for (mut hosts, site) in sites {
-        let Some(service) = site.routes.values().next().and_then(|to| to.first()) else {
+        let mut serving = site.routes.values().flatten();
+        let Some(Serving { service, .. }) = serving.next() else {
             continue;
         };
         let first = hosts.first().map(ToString::to_string).unwrap_or_default();
@@ -86,7 +103,7 @@ pub(super) fn groups(
         };
         // As the container has them: the first is the one its certificate is named after.
         if let Some(said) = reading.claims.get(service) {
-            let place = |host: &Host| said.claim.hosts.iter().position(|known| known == host);
+            let place = |host: &Host| said.claim.hosts().position(|known| known == host);
             hosts.sort_by_key(|host| place(host).unwrap_or(usize::MAX));
         }
         groups.push(group(reading, name, &hosts, &site));
@@ -95,20 +112,54 @@ pub(super) fn groups(
 }
 
 fn site(reading: &Reading, host: &Host) -> Site {
-    let mut routes: BTreeMap<String, Vec<ServiceName>> = BTreeMap::new();
-    let claiming = |said: &&ServiceClaim| said.claim.hosts.contains(host);
+    let mut routes: BTreeMap<String, Vec<Serving>> = BTreeMap::new();
     for (service, said) in &reading.claims {
-        if claiming(&said) {
-            let path = said.claim.path.clone();
-            routes.entry(path).or_default().push(service.clone());
+        for place in said.claim.places(host) {
+            let serving = Serving {
+                service: service.clone(),
+                place: place.clone(),
+            };
+            routes.entry(place.path.clone()).or_default().push(serving);
         }
     }
-    let services = routes.values().flatten();
-    let wishes = services.filter_map(|service| reading.claims.get(service));
-    let wishes = wishes.fold(Wishes::default(), |wishes, said| {
-        wishes.or(&said.claim.wishes)
+    let claiming = reading.claims.values();
+    let claiming = claiming.filter(|said| !said.claim.places(host).is_empty());
+    let wishes = claiming.fold(Wishes::default(), |wishes, said| {
+        wishes.or(&said.claim.wishes(host))
     });
     Site { routes, wishes }
+}
+
+impl Site {
+    /// The places of a service, in the order of their paths.
+    fn places<'s>(&'s self, service: &'s ServiceName) -> impl Iterator<Item = &'s Place> + Clone {
+        let all = self.routes.values().flatten();
+        all.filter(move |serving| serving.service == *service)
+            .map(|serving| &serving.place)
+    }
+
+    /// Whether the replicas of two services that serve one path can stand in for each other: wherever
+    /// one of them is asked, so could be the other.
+    fn interchangeable(&self, one: &Serving, other: &Serving) -> bool {
+        let alone = |serving: &Serving| self.places(&serving.service).count() == 1;
+        if alone(one) && alone(other) {
+            // Each has the port it says; what else is said for the path counts for all of them.
+            return one.place.tls == other.place.tls;
+        }
+        self.places(&one.service).eq(self.places(&other.service))
+    }
+}
+
+/// What a service listens on, whatever its paths: what the first of them says, unless one of them means
+/// the port it would have if nothing were said.
+fn usual<'p>(places: impl Iterator<Item = &'p Place> + Clone) -> (Option<u16>, bool) {
+    let tls = places.clone().next().is_some_and(|place| place.tls);
+    let ports = places.map(|place| place.port);
+    let port = match ports.clone().any(|port| port.is_none()) {
+        true => None,
+        false => ports.flatten().next(),
+    };
+    (port, tls)
 }
 
 /// What the instance is called: as its stack where that is clear, and the same whatever else the stack
@@ -143,33 +194,57 @@ fn name(
 
 fn group(reading: &Reading, name: InstanceName, hosts: &[Host], site: &Site) -> Group {
     let mut services = BTreeMap::new();
-    let mut joined = BTreeMap::new();
+    let mut joined: BTreeMap<ServiceName, Vec<Member>> = BTreeMap::new();
     let mut routes = Vec::new();
     let mut asked: Vec<&Domain> = Vec::new();
-    let mut by = Vec::new();
-    for (path, of_path) in &site.routes {
-        let mut all = of_path.iter();
-        let Some((first, said)) = all
-            .next()
-            .and_then(|name| reading.claims.get_key_value(name))
-        else {
+    let mut by: Vec<&str> = Vec::new();
+    let mut troubles = Vec::new();
+    for (path, serving) in &site.routes {
+        let Some((first, others)) = serving.split_first() else {
             continue;
         };
-        let others: Vec<ServiceName> = all.cloned().collect();
-        let service = ClaimedService {
-            // Those that are joined have ports of their own.
-            port: said.claim.port.filter(|_| others.is_empty()),
-            placement: said.claim.placement,
-            checked: said.checked,
+        let Some(said) = reading.claims.get(&first.service) else {
+            continue;
         };
-        services.insert(first.clone(), service);
-        if !others.is_empty() {
-            joined.insert(first.clone(), others);
+        let (fit, unfit): (Vec<&Serving>, Vec<&Serving>) = others
+            .iter()
+            .partition(|other| site.interchangeable(first, other));
+        for other in unfit
+            .iter()
+            .filter_map(|other| reading.claims.get(&other.service))
+        {
+            troubles.push(format!(
+                "containers {} and {} claim the path {path} of one host and serve it in different \
+                 ways; {} has it",
+                said.by, other.by, said.by
+            ));
         }
-        routes.push(route(path, first, said));
-        for said in of_path.iter().filter_map(|name| reading.claims.get(name)) {
-            asked.extend(&said.claim.orders);
-            by.push(said.by.as_str());
+        let (port, tls) = usual(site.places(&first.service));
+        // Those that are joined have ports of their own.
+        let port = port.filter(|_| fit.is_empty());
+        services.insert(first.service.clone(), service(said, port, tls));
+        if !fit.is_empty() {
+            let all = std::iter::once(first).chain(fit.iter().copied());
+            let members = all.map(|serving| Member {
+                service: serving.service.clone(),
+                port: usual(site.places(&serving.service)).0,
+            });
+            joined.insert(first.service.clone(), members.collect());
+        }
+        // Joined replicas that each serve one path have the ports they say.
+        let own_ports = !fit.is_empty() && site.places(&first.service).count() == 1;
+        let place = Place {
+            port: first.place.port.filter(|_| !own_ports),
+            ..first.place.clone()
+        };
+        routes.push(route(&place, &first.service, said, (port, tls)));
+        for serving in std::iter::once(first).chain(fit) {
+            if let Some(said) = reading.claims.get(&serving.service) {
+                asked.extend(&said.claim.orders);
+                if !by.contains(&said.by.as_str()) {
+                    by.push(&said.by);
+                }
+            }
         }
     }
     let mut domains = Vec::new();
@@ -188,6 +263,9 @@ fn group(reading: &Reading, name: InstanceName, hosts: &[Host], site: &Site) -> 
     }
     let Wishes {
         https,
+        external_ports,
+        non_get_redirect,
+        http2,
         hsts,
         certificate,
         email,
@@ -199,6 +277,9 @@ fn group(reading: &Reading, name: InstanceName, hosts: &[Host], site: &Site) -> 
         domains,
         patterns,
         https,
+        external_ports,
+        non_get_redirect,
+        http2,
         hsts,
         certificate,
         orders: Orders::Asked {
@@ -214,14 +295,34 @@ fn group(reading: &Reading, name: InstanceName, hosts: &[Host], site: &Site) -> 
         name,
         claimed,
         joined,
+        troubles,
     }
 }
 
-fn route(path: &str, to: &ServiceName, said: &ServiceClaim) -> ClaimedRoute {
+fn service(said: &ServiceClaim, port: Option<u16>, tls: bool) -> ClaimedService {
+    ClaimedService {
+        port,
+        tls,
+        keep_alive: said.claim.keep_alive,
+        placement: said.claim.placement,
+        checked: said.checked,
+    }
+}
+
+/// `usual`: what its service listens on, and whether that speaks TLS.
+fn route(
+    place: &Place,
+    to: &ServiceName,
+    said: &ServiceClaim,
+    usual: (Option<u16>, bool),
+) -> ClaimedRoute {
+    let (port, tls) = usual;
     ClaimedRoute {
-        prefix: path.to_owned(),
+        prefix: place.path.clone(),
         to: to.clone(),
-        replace_prefix: said.claim.dest.clone(),
+        port: place.port.filter(|own| Some(*own) != port),
+        tls: Some(place.tls).filter(|own| *own != tls),
+        replace_prefix: place.dest.clone(),
         allow: match said.claim.internal {
             true => internal(),
             false => Vec::new(),
@@ -239,41 +340,61 @@ pub(super) fn addition(
     let mut claimed = Claimed::default();
     let mut wishes = Wishes::default();
     let mut by = Vec::new();
-    let mut paths: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut paths: BTreeMap<&str, (&str, &Place)> = BTreeMap::new();
     let mut hosts: Vec<Domain> = Vec::new();
-    let claims = reading.claims.iter();
-    for (service, said) in claims.filter(|(_, said)| said.claim.hosts.iter().any(&granted)) {
+    for (service_name, said) in &reading.claims {
         let claim = &said.claim;
-        by.push(said.by.as_str());
-        wishes = wishes.or(&claim.wishes);
-        for host in claim.hosts.iter().filter(|host| granted(host)) {
+        let mut places: Vec<&Place> = Vec::new();
+        for host in claim.hosts().filter(|host| granted(host)) {
             if let Host::Named(domain) = host
                 && !hosts.contains(domain)
             {
                 hosts.push(domain.clone());
             }
-        }
-        match paths.get(claim.path.as_str()) {
-            Some(first) => troubles.push(format!(
-                "containers {first} and {} claim the path {} of one instance; {first} has it",
-                said.by, claim.path
-            )),
-            None => {
-                paths.insert(&claim.path, &said.by);
-                claimed.routes.push(route(&claim.path, service, said));
-                let wish = ClaimedService {
-                    port: claim.port,
-                    placement: claim.placement,
-                    checked: said.checked,
-                };
-                claimed.services.insert(service.clone(), wish);
+            wishes = wishes.or(&claim.wishes(host));
+            for place in claim.places(host) {
+                if PathPattern::is_meant(&place.path) {
+                    // It would come before what the operator has written for its paths.
+                    troubles.push(format!(
+                        "container {}: the pattern {} is not followed where an [[instance]] is about \
+                         its stack; write it there as the `prefix` of a route",
+                        said.by, place.path
+                    ));
+                    continue;
+                }
+                match paths.get(place.path.as_str()) {
+                    Some((first, known)) if *first == said.by && *known == place => {}
+                    Some((first, _)) => troubles.push(format!(
+                        "containers {first} and {} claim the path {} of one instance; the first has \
+                         it",
+                        said.by, place.path
+                    )),
+                    None => {
+                        paths.insert(&place.path, (&said.by, place));
+                        places.push(place);
+                    }
+                }
             }
         }
+        if places.is_empty() {
+            continue;
+        }
+        by.push(said.by.as_str());
+        let usual = usual(places.iter().copied());
+        let routes = places
+            .iter()
+            .map(|place| route(place, service_name, said, usual));
+        claimed.routes.extend(routes);
+        let wish = service(said, usual.0, usual.1);
+        claimed.services.insert(service_name.clone(), wish);
     }
     Claimed {
         by: format!("container {}", by.join(", ")),
         domains: hosts,
         https: wishes.https,
+        external_ports: wishes.external_ports,
+        non_get_redirect: wishes.non_get_redirect,
+        http2: wishes.http2,
         hsts: wishes.hsts,
         certificate: wishes.certificate,
         email: wishes.email,
@@ -297,16 +418,17 @@ pub(super) fn view(stack: &Stack, reading: &Reading, group: &Group) -> Option<St
         counts: stack.counts.clone(),
     };
     for service in services() {
-        let others = group.joined.get(service);
         let mut units = Vec::new();
-        for name in std::iter::once(service).chain(others.into_iter().flatten()) {
-            let port = reading.claims.get(name).and_then(|said| said.claim.port);
-            for unit in of(name).filter(|unit| !barred(unit)) {
-                let mut unit = unit.clone();
-                if let (Some(port), Some(_)) = (port, others) {
-                    unit.ports = vec![port];
+        match group.joined.get(service) {
+            None => units.extend(of(service).filter(|unit| !barred(unit)).cloned()),
+            Some(members) => {
+                for Member { service, port } in members {
+                    for unit in of(service).filter(|unit| !barred(unit)) {
+                        let mut unit = unit.clone();
+                        unit.ports = port.map_or(unit.ports, |port| vec![port]);
+                        units.push(unit);
+                    }
                 }
-                units.push(unit);
             }
         }
         seen.services.insert(service.clone(), units);

@@ -25,7 +25,8 @@ use crate::config::{Config, Instance, Issue};
 use crate::inventory::{Inventory, Stack};
 use crate::names::{Domain, InstanceName, StackName};
 
-/// Patterns of all stacks together. Each is tried for a host that nobody names.
+/// Patterns of all stacks together, of hosts and of paths. Each of the former is tried for a host that
+/// nobody names, and each of both takes memory.
 const MOST_PATTERNS: usize = 256;
 
 /// What is remembered from listing to listing.
@@ -148,6 +149,7 @@ impl Compat {
             let mut has = BTreeSet::new();
             for (text, HostClaim { host, by, .. }) in &known.reading.hosts {
                 let shaped = usize::from(matches!(host, Host::Shaped(_)));
+                let shaped = shaped + known.reading.patterns(host);
                 let refused = match base {
                     Some(base) => not_granted(base, host, &declared_names),
                     None if names == NamesFromContainers::Listed => Err(format!(
@@ -300,7 +302,9 @@ fn lost(
     }
     match owners.of(text) {
         Some(owner) if owner != stack => Err(format!(
-            "the stack {owner} has it; take it out of one of them, or end that stack"
+            "the stack {owner} has it; take it out of one of them, or end that stack. If both are one \
+             site, let them be one stack: put them into one Compose project, or start both containers \
+             with the labels com.docker.compose.project={owner} and com.docker.compose.service"
         )),
         _ => Ok(true),
     }
@@ -314,7 +318,7 @@ fn foreign(
     declared: &Declared<'_>,
 ) -> BTreeSet<String> {
     let asked = reading.claims.values();
-    let asked = asked.filter_map(|said| said.claim.wishes.certificate.as_ref());
+    let asked = asked.filter_map(|said| said.claim.certificate());
     let own = declared.stacks.get(stack).map(|instance| &instance.name);
     let others = |name: &&String| {
         let by_entry = name.parse().ok().map(Domain::Exact);
@@ -375,6 +379,7 @@ fn made(
     };
     for mut group in groups(stack, reading, |text| has.contains(text)) {
         let own = group.claimed.domains.clone();
+        made.troubles.append(&mut group.troubles);
         check_certificate(&mut group.claimed, &own, foreign, &mut made.troubles);
         match config.instance_claimed(&group.name, stack, &group.claimed) {
             Ok(instance) => made.groups.push((group, Arc::new(instance))),

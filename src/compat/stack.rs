@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::claim::{Claim, Host, read};
 use crate::config::model::NamesFromContainers;
 use crate::inventory::{Claims, Stack, Unit};
-use crate::names::{ReplicaId, ServiceName};
+use crate::names::{PathPattern, ReplicaId, ServiceName};
 
 /// Sentences about one stack.
 const MOST_TROUBLES: usize = 24;
@@ -61,6 +61,21 @@ fn facts(stack: &Stack) -> impl Iterator<Item = (&ServiceName, &Unit)> {
     services.flat_map(|(service, units)| units.iter().map(move |unit| (service, unit)))
 }
 
+/// Whether a replica serves a host that both claim, or failing such a host its first one, in another
+/// way than the one that speaks for all.
+fn serves_otherwise(said: &Claim, claim: &Claim) -> bool {
+    let mut common = said.hosts().filter(|host| !claim.places(host).is_empty());
+    match common.next() {
+        Some(first) => std::iter::once(first)
+            .chain(common)
+            .any(|host| said.places(host) != claim.places(host)),
+        None => {
+            let first = |claim: &Claim| claim.sites.first().map(|site| site.places.clone());
+            first(said) != first(claim)
+        }
+    }
+}
+
 impl Fact {
     fn is_of(&self, (service, unit): (&ServiceName, &Unit)) -> bool {
         self.service == *service
@@ -87,6 +102,15 @@ impl Reading {
                 .iter()
                 .all(|fact| now.next().is_some_and(|now| fact.is_of(now)))
             && now.next().is_none()
+    }
+
+    /// How many patterns of paths are claimed for a host.
+    pub(super) fn patterns(&self, host: &Host) -> usize {
+        let claims = self.claims.values();
+        let places = claims.flat_map(|said| said.claim.places(host));
+        places
+            .filter(|place| PathPattern::is_meant(&place.path))
+            .count()
     }
 
     pub(super) fn new(stack: &Stack, names: NamesFromContainers) -> Self {
@@ -152,12 +176,12 @@ impl Reading {
                 first.name
             ));
             // It would be asked where it does not listen, or get what it does not expect.
-            if said.port != claim.port || said.path != claim.path || said.dest != claim.dest {
+            if serves_otherwise(&said, &claim) {
                 self.barred.insert(other.id.clone());
             }
         }
         let alive = first.phase.is_alive();
-        for host in &claim.hosts {
+        for host in claim.hosts() {
             self.hosts
                 .entry(host.to_string())
                 .and_modify(|known| known.alive |= alive)

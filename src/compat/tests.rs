@@ -160,9 +160,10 @@ fn open_serves_any_name_that_nobody_has() {
 #[test]
 fn what_is_said_means_the_same_as_in_the_file() {
     let entry = "[[instance]]\nname = \"blog\"\ndomains = [\"blog.example.org\"]\n\
-        https = \"both\"\nhsts = \"off\"\ncertificate = \"example.org\"\nacme-email = \"a@b\"\n\
+        https = \"both\"\nexternal-http-port = 8080\nexternal-https-port = 8448\n\
+        non-get-redirect = 307\nhttp2 = false\nhsts = \"off\"\ncertificate = \"example.org\"\nacme-email = \"a@b\"\n\
         [instance.service.web]\nrole = \"fixed\"\nprobe = \"tcp\"\nport = 9000\n\
-        placement = \"client\"\n\
+        placement = \"client\"\ntls = true\nkeep-alive = false\n\
         [[instance.route]]\nprefix = \"/app/\"\nto = \"web\"\nreplace-prefix = \"/\"\n";
     let written = Room::new("open", entry);
     let mut said = Room::new("open", "");
@@ -173,9 +174,15 @@ fn what_is_said_means_the_same_as_in_the_file() {
             ("VIRTUAL_PORT", "9000"),
             ("VIRTUAL_PATH", "/app/"),
             ("VIRTUAL_DEST", "/"),
+            ("VIRTUAL_PROTO", "https"),
+            ("EXTERNAL_HTTP_PORT", "8080"),
+            ("EXTERNAL_HTTPS_PORT", "8448"),
             ("HTTPS_METHOD", "noredirect"),
+            ("NON_GET_REDIRECT", "307"),
             ("CERT_NAME", "example.org"),
             ("LETSENCRYPT_EMAIL", "a@b"),
+            ("com.github.nginx-proxy.nginx-proxy.http2.enable", "false"),
+            ("com.github.nginx-proxy.nginx-proxy.keepalive", "disabled"),
             ("com.github.nginx-proxy.nginx-proxy.loadbalance", "ip_hash;"),
         ],
     );
@@ -190,6 +197,91 @@ fn what_is_said_means_the_same_as_in_the_file() {
         said.services["web"].placement,
         written.services["web"].placement
     );
+}
+
+#[test]
+fn several_ports_of_a_container_mean_the_same_as_routes_with_ports() {
+    let entry = "[[instance]]\nname = \"blog\"\ndomains = [\"blog.example.org\"]\n\
+        [instance.service.web]\nrole = \"fixed\"\nprobe = \"tcp\"\nport = 8000\n\
+        [[instance.route]]\nprefix = \"/\"\nto = \"web\"\n\
+        [[instance.route]]\nprefix = \"/admin\"\nto = \"web\"\nport = 9000\ntls = true\n\
+        replace-prefix = \"/\"\n\
+        [[instance.route]]\nprefix = \"~^/(a|b)/\"\nto = \"web\"\n";
+    let written = Room::new("open", entry);
+    let mut said = Room::new("open", "");
+    let text = "blog.example.org:\n  '/': { port: 8000 }\n  '/admin': { port: 9000, proto: https, \
+        dest: '/' }\n  '~^/(a|b)/': { port: 8000 }\n";
+    said.web("blog", &[("VIRTUAL_HOST_MULTIPORTS", text)]);
+    assert_eq!(said.told("blog"), "");
+    let (written, said) = (&written.config.instances["blog"], said.instance("blog"));
+    assert_eq!(said.site, written.site);
+    assert_eq!(said.routes, written.routes);
+    assert_eq!(said.services["web"].port, written.services["web"].port);
+}
+
+#[test]
+fn hosts_of_one_container_with_ports_of_their_own_become_instances_of_their_own() {
+    let mut room = Room::new("open", "");
+    let text = "a.example.org:\nb.example.org:\n  '/': { port: 9000 }\n";
+    room.web("shop", &[("VIRTUAL_HOST_MULTIPORTS", text)]);
+    let names = room.names();
+    assert_eq!(names.len(), 2, "{names:?}");
+    let ports: Vec<_> = names
+        .iter()
+        .map(|name| (room.domains(name), room.instance(name).services["web"].port))
+        .collect();
+    let expected = [
+        (vec!["a.example.org".to_owned()], None),
+        (vec!["b.example.org".to_owned()], Some(9000)),
+    ];
+    assert_eq!(ports, expected);
+}
+
+#[test]
+fn services_that_serve_a_path_in_different_ways_are_not_mixed() {
+    let mut room = Room::new("open", "");
+    let with = |proto| [("VIRTUAL_HOST", "a.example.org"), ("VIRTUAL_PROTO", proto)];
+    room.set("shop", "blue", vec![unit("b", &with("http"))]);
+    room.set("shop", "green", vec![unit("g", &with("https"))]);
+    assert_eq!(room.names(), ["shop-blue"]);
+    assert!(!room.ruling.views.contains_key("shop-blue"), "blue alone");
+    let told = room.told("shop-blue");
+    assert!(told.contains("in different ways; b has it"), "{told}");
+}
+
+#[test]
+fn patterns_of_all_containers_together_are_bounded_and_a_prefix_is_still_had() {
+    let mut room = Room::new("open", "");
+    for number in 0..33 {
+        let paths: String = (0..8)
+            .map(|path| format!("  '~^/{path}$': {{}}\n"))
+            .collect();
+        let text = format!("s{number:02}.example.org:\n{paths}");
+        room.web(
+            &format!("s{number:02}"),
+            &[("VIRTUAL_HOST_MULTIPORTS", &text)],
+        );
+    }
+    room.web("plain", &host("plain.example.org"));
+    assert_eq!(room.names().len(), 33, "{:?}", room.names());
+    let refused: Vec<_> = room.ruling.refused.values().flatten().collect();
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert!(refused[0].contains("256 patterns already"), "{refused:?}");
+    assert_eq!(room.domains("plain"), ["plain.example.org"]);
+}
+
+#[test]
+fn a_containers_pattern_never_comes_before_what_an_operator_wrote() {
+    let entry = "[[instance]]\nname = \"blog\"\ndomains = [\"blog.example.org\"]\n\
+        [instance.service.web]\nrole = \"fixed\"\n";
+    let mut room = Room::new("open", entry);
+    let values = [
+        ("VIRTUAL_HOST", "blog.example.org"),
+        ("VIRTUAL_PATH", "~.*"),
+    ];
+    room.web("blog", &values);
+    let told = room.told("blog");
+    assert!(told.contains("the pattern ~.* is not followed"), "{told}");
 }
 
 #[test]

@@ -14,9 +14,10 @@ use super::raw::{
     RawHttps, RawInstance, RawLimits, RawPlacement, RawRole, RawRoute, RawScale, RawService,
 };
 use super::reader::Field;
+use super::upstream_tls::RawTls;
 use super::{Config, instance};
 use crate::names::{Domain, HostPattern, InstanceName, ServiceName, StackName};
-use crate::plan::{Declared, Https, Placement};
+use crate::plan::{Declared, ExternalPorts, Https, NonGetRedirect, Placement};
 
 /// What the containers of a stack ask for, well formed.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,6 +27,9 @@ pub struct Claimed {
     pub domains: Vec<Domain>,
     pub patterns: Vec<HostPattern>,
     pub https: Option<Https>,
+    pub external_ports: ExternalPorts,
+    pub non_get_redirect: Option<NonGetRedirect>,
+    pub http2: Option<bool>,
     /// `off`, or the value of the field.
     pub hsts: Option<String>,
     pub certificate: Option<String>,
@@ -40,6 +44,9 @@ pub struct Claimed {
 pub struct ClaimedService {
     /// `None`: the only port that is exposed, else 80.
     pub port: Option<u16>,
+    /// Whether it speaks TLS. Nobody verifies with whom, as nobody has said how.
+    pub tls: bool,
+    pub keep_alive: Option<bool>,
     pub placement: Option<Placement>,
     /// Whether the engine says how it is; else a connection has to be accepted.
     pub checked: bool,
@@ -49,6 +56,10 @@ pub struct ClaimedService {
 pub struct ClaimedRoute {
     pub prefix: String,
     pub to: ServiceName,
+    /// In the place of the service's.
+    pub port: Option<u16>,
+    /// Where it is not as with the service.
+    pub tls: Option<bool>,
     pub replace_prefix: Option<String>,
     /// When not empty, only these may ask.
     pub allow: Vec<IpNet>,
@@ -116,6 +127,8 @@ impl Config {
                 let rest = ClaimedRoute {
                     prefix: "/".to_owned(),
                     to: to.clone(),
+                    port: None,
+                    tls: None,
                     replace_prefix: None,
                     allow: Vec::new(),
                 };
@@ -155,6 +168,7 @@ impl Claimed {
             offset: 0,
             key: format!("instance.{name}"),
         };
+        let of_port = |key: &str, port: Option<u16>| port.map(|port| field(&at, key, port));
         RawInstance {
             name: None,
             matching: None,
@@ -175,6 +189,12 @@ impl Claimed {
             }),
             http_without_certificate: None,
             no_route: None,
+            external_http_port: of_port("external-http-port", self.external_ports.http),
+            external_https_port: of_port("external-https-port", self.external_ports.https),
+            non_get_redirect: self
+                .non_get_redirect
+                .map(|redirect| field(&at, "non-get-redirect", redirect.code())),
+            http2: self.http2.map(|http2| field(&at, "http2", http2)),
             websocket_origin: None,
             hsts: self.hsts.clone().map(|hsts| field(&at, "hsts", hsts)),
             standby: None,
@@ -225,6 +245,8 @@ impl ClaimedService {
             min: None,
             max: None,
             port: self.port.map(|port| field(at, "port", port)),
+            tls: self.tls.then(|| field(at, "tls", RawTls::Whether(true))),
+            keep_alive: self.keep_alive.map(|keep| field(at, "keep-alive", keep)),
             probe: (!self.checked).then(|| field(at, "probe", "tcp".to_owned())),
             placement: self.placement.map(|placement| {
                 let placement = match placement {
@@ -248,6 +270,8 @@ impl ClaimedRoute {
             prefix: Some(field(&at, "prefix", self.prefix.clone())),
             loose: None,
             to: Some(field(&at, "to", self.to.to_string())),
+            port: self.port.map(|port| field(&at, "port", port)),
+            tls: self.tls.map(|tls| field(&at, "tls", RawTls::Whether(tls))),
             files: None,
             file: None,
             stub_status: None,

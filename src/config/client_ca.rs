@@ -1,7 +1,7 @@
 //! The authorities of an instance's clients, read from the file that the entry names.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::RootCertStore;
@@ -40,17 +40,21 @@ pub(super) fn read(raw: &mut RawInstance, issues: &mut Vec<Issue>, seen: &mut Fi
         return;
     };
     seen.note(&field.value.path);
-    match authorities(&field.value) {
-        Ok(found) => field.value.authorities = Some(Arc::new(found)),
+    match anchors(&field.value.path, "the clients' certificates") {
+        Ok(found) => field.value.authorities = Some(Arc::new(ClientAuthorities::new(found))),
         Err(why) => issues.push(field.at.error(why)),
     }
 }
 
-fn authorities(client_ca: &ClientCa) -> Result<ClientAuthorities, String> {
-    let path = client_ca.path.display();
-    let remedy = "put the PEM of the authorities there that sign the clients' certificates";
-    let bytes = fs::read(&client_ca.path)
-        .map_err(|error| format!("cannot read {path}: {error}; {remedy}"))?;
+/// The certificates of a file, in DER, each fit to be a trust anchor. `what` they sign, for the
+/// remedy.
+///
+/// # Errors
+/// What is wrong with the file, as a sentence.
+pub(super) fn anchors(file: &Path, what: &str) -> Result<Vec<Vec<u8>>, String> {
+    let path = file.display();
+    let remedy = format!("put the PEM of the authorities there that sign {what}");
+    let bytes = fs::read(file).map_err(|error| format!("cannot read {path}: {error}; {remedy}"))?;
     let found: Result<Vec<CertificateDer<'static>>, _> =
         CertificateDer::pem_slice_iter(&bytes).collect();
     let found = found.map_err(|error| format!("{path} is no PEM: {error}; {remedy}"))?;
@@ -64,6 +68,5 @@ fn authorities(client_ca: &ClientCa) -> Result<ClientAuthorities, String> {
             format!("certificate {number} of {path} cannot be used: {error}; {remedy}")
         })?;
     }
-    let found = found.into_iter().map(|der| der.to_vec()).collect();
-    Ok(ClientAuthorities::new(found))
+    Ok(found.into_iter().map(|der| der.to_vec()).collect())
 }

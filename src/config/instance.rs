@@ -10,7 +10,9 @@ use jiff::tz::TimeZone;
 
 use super::event::lower_events;
 use super::issue::At;
-use super::lower::{Issues, check_header_value, fill, networks, parse_list, report, value_or};
+use super::lower::{
+    Issues, check_header_value, fill, networks, parse_list, port, report, value_or,
+};
 use super::model::Instance;
 use super::no_route;
 use super::raw::{RawHttps, RawInstance, RawOrigin};
@@ -19,7 +21,7 @@ use super::rental::lower_rental;
 use super::route::lower_routes;
 use super::service::{lower_depends, lower_services};
 use crate::names::{Domain, Hostname, InstanceName, StackName};
-use crate::plan::{Declared, Https, Site};
+use crate::plan::{Declared, ExternalPorts, Https, NonGetRedirect, Site};
 
 /// Lowers a merged entry. Problems go to `issues`; with any error among them the result is not to
 /// be used.
@@ -44,6 +46,10 @@ pub(super) fn lower(
         https,
         http_without_certificate,
         no_route,
+        external_http_port,
+        external_https_port,
+        non_get_redirect,
+        http2,
         websocket_origin,
         hsts,
         standby,
@@ -109,6 +115,12 @@ pub(super) fn lower(
             "would be passed by over plain HTTP; it needs `https` as \"redirect\" or \"only\"";
         report(issues, client_ca.at.error(text));
     }
+    let non_get_redirect = non_get_redirect.map_or_else(NonGetRedirect::default, |field| {
+        NonGetRedirect::of(field.value).unwrap_or_else(|| {
+            report(issues, field.at.error("must be 307 or 308"));
+            NonGetRedirect::default()
+        })
+    });
     let hsts = match hsts {
         None => Some("max-age=31536000".to_owned()),
         Some(field) if field.value == "off" => None,
@@ -129,6 +141,12 @@ pub(super) fn lower(
             https,
             http_without_certificate: value_or(http_without_certificate, true),
             no_route: no_route::lower(no_route, issues),
+            external_ports: ExternalPorts {
+                http: external_http_port.and_then(|field| port(&field, issues)),
+                https: external_https_port.and_then(|field| port(&field, issues)),
+            },
+            non_get_redirect,
+            http2: value_or(http2, true),
             client_ca: client_ca.and_then(|field| field.value.authorities),
             strict_origin: websocket_origin.is_some_and(|field| field.value == RawOrigin::Strict),
             hsts,

@@ -24,6 +24,15 @@ pub(super) fn value_or<T>(field: Option<Field<T>>, default: T) -> T {
 }
 
 /// Parses each text of a list; what does not parse is an issue and left out.
+/// A port that one can connect to.
+pub(super) fn port(field: &Field<u16>, issues: &Issues) -> Option<u16> {
+    if field.value == 0 {
+        report(issues, field.at.error("must be between 1 and 65535"));
+        return None;
+    }
+    Some(field.value)
+}
+
 pub(super) fn parse_list<T>(
     field: &Field<Vec<String>>,
     issues: &Issues,

@@ -37,6 +37,7 @@ mod service;
 mod shown;
 pub mod tokens;
 mod units;
+mod upstream_tls;
 pub mod variables;
 pub mod watch;
 
@@ -197,6 +198,7 @@ fn read_all(path: &Path, issues: &Issues, seen: &mut Fingerprint) -> Option<Read
     }
     for (raw, issues) in &mut instances {
         client_ca::read(raw, issues, seen);
+        upstream_tls::read(raw, issues, seen);
     }
     Some((main, instances, unreadable))
 }

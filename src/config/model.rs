@@ -16,8 +16,10 @@ use super::assembly::Defaults;
 use super::claimed::Entry;
 use super::pattern::Pattern;
 use super::variables::Layer;
-use crate::names::{Domain, Hostname, InstanceName, ServiceName, StackName};
-use crate::plan::{BasicAuth, Declared, Listing, Placement, ProxyProtocol, Site};
+use crate::names::{Domain, Hostname, InstanceName, PathPattern, ServiceName, StackName};
+use crate::plan::{
+    BasicAuth, Declared, Listing, Placement, ProxyProtocol, Site, Upstream, UpstreamTls,
+};
 
 /// The whole configuration. The global part applies whole or not at all; each instance alone.
 #[derive(Clone, Debug)]
@@ -491,6 +493,10 @@ pub struct Service {
     pub role: Role,
     /// `None`: the only port the image exposes, else 80.
     pub port: Option<u16>,
+    /// `None`: its replicas speak plain HTTP.
+    pub tls: Option<UpstreamTls>,
+    /// Whether a connection to a replica serves one request after the other.
+    pub keep_alive: bool,
     /// `None`: running is ready.
     pub probe: Option<Probe>,
     /// Which replica takes whom.
@@ -558,12 +564,15 @@ pub enum Probe {
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Route {
+    /// As it is written; with a pattern, that.
     pub prefix: String,
+    pub pattern: Option<PathPattern>,
     pub loose: bool,
     pub allow: Vec<IpNet>,
     pub auth: Option<BasicAuth>,
     pub cache_control: Option<String>,
     pub replace_prefix: Option<String>,
+    pub upstream: Upstream,
     pub target: RouteTarget,
 }
 

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Component, PathBuf};
 
-use super::lower::{Issues, check_header_value, fill, networks, report, value_or};
+use super::lower::{Issues, check_header_value, fill, networks, port, report, value_or};
 
 use super::issue::At;
 use super::model::{FileSource, Role, Route, RouteTarget, Service};
 use super::raw::{RawAuth, RawFiles, RawRoute};
 use super::reader::Field;
-use crate::names::{ServiceName, StackName};
-use crate::plan::{BasicAuth, Listing};
+use super::upstream_tls::lower_tls;
+use crate::names::{PathPattern, ServiceName, StackName};
+use crate::plan::{BasicAuth, Listing, Upstream};
 
 pub(super) fn lower_routes(
     at: &At,
@@ -65,11 +66,15 @@ fn default_route(
     };
     Some(Route {
         prefix: "/".to_owned(),
+        pattern: None,
         loose: false,
         allow: Vec::new(),
         auth: None,
         cache_control: None,
         replace_prefix: None,
+        upstream: services
+            .get(service)
+            .map_or_else(Upstream::default, upstream_of),
         target: RouteTarget::Service(service.clone()),
     })
 }
@@ -77,6 +82,15 @@ fn default_route(
 fn sole<'a, T>(mut items: impl Iterator<Item = &'a T>) -> Option<&'a T> {
     let first = items.next();
     if items.next().is_some() { None } else { first }
+}
+
+/// How the replicas of a service are spoken to, where a route says nothing else.
+fn upstream_of(service: &Service) -> Upstream {
+    Upstream {
+        port: None,
+        tls: service.tls.clone(),
+        keep_alive: service.keep_alive,
+    }
 }
 
 impl RawRoute {
@@ -91,6 +105,8 @@ impl RawRoute {
             prefix,
             loose,
             to,
+            port: listens,
+            tls,
             files,
             file,
             stub_status,
@@ -105,10 +121,33 @@ impl RawRoute {
             return None;
         };
         let path = prefix.value.as_str();
-        if !path.starts_with('/') || path.contains("//") || path.contains(['?', '#', '%', '\\']) {
+        let mut pattern = None;
+        if PathPattern::is_meant(path) {
+            match PathPattern::parse(path) {
+                Ok(parsed) => pattern = Some(parsed),
+                Err(error) => report(issues, prefix.at.error(format!("`{path}` {error}"))),
+            }
+            // All of them are about what stands behind a prefix.
+            let misplaced = [
+                loose
+                    .as_ref()
+                    .filter(|field| field.value)
+                    .map(|field| &field.at),
+                replace_prefix.as_ref().map(|field| &field.at),
+                files.as_ref().map(|files| &files.at),
+            ];
+            for at in misplaced.into_iter().flatten() {
+                report(issues, at.error("does not go with a pattern in `prefix`"));
+            }
+        } else if !path.starts_with('/')
+            || path.contains("//")
+            || path.contains(['?', '#', '%', '\\'])
+        {
             report(
                 issues,
-                prefix.at.error("must be a plain path that begins with `/`"),
+                prefix.at.error(
+                    "must be a plain path that begins with `/`, or a pattern that begins with `~`",
+                ),
             );
         }
         if let Some(field) = replace_prefix.as_ref().filter(|to| !is_plain(&to.value)) {
@@ -121,6 +160,30 @@ impl RawRoute {
                 field.at.error("is for routes that lead to a service"),
             );
         }
+        let elsewhere = [
+            listens.as_ref().map(|field| &field.at),
+            tls.as_ref().map(|field| &field.at),
+        ];
+        for at in elsewhere.into_iter().flatten().filter(|_| to.is_none()) {
+            report(issues, at.error("is for routes that lead to a service"));
+        }
+        let service = to.as_ref().and_then(|to| services.get(to.value.as_str()));
+        if let (Some(field), Some(service)) = (&listens, service)
+            && !service.command.is_empty()
+        {
+            let text =
+                "has no meaning for a service with a `command`: each of its processes has one";
+            report(issues, field.at.error(text));
+        }
+        let usual = service.map_or_else(Upstream::default, upstream_of);
+        let upstream = Upstream {
+            port: listens.and_then(|field| port(&field, issues)),
+            tls: match tls {
+                Some(field) => lower_tls(field, issues),
+                None => usual.tls,
+            },
+            keep_alive: usual.keep_alive,
+        };
         if let Some(field) = &cache_control {
             check_header_value(&field.at, &field.value, issues);
         }
@@ -155,12 +218,14 @@ impl RawRoute {
         }
         Some(Route {
             prefix: prefix.value,
+            pattern,
             loose: value_or(loose, false),
             allow: networks(allow, issues),
             // One that is wrong is an error, and the entry is not applied: never an open door.
             auth: auth.and_then(|auth| auth.lower(stack, issues)),
             cache_control: cache_control.map(|field| field.value),
             replace_prefix: replace_prefix.map(|field| field.value),
+            upstream,
             target: targets.pop()?,
         })
     }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::issue::At;
-use super::lower::{Issues, parse_list, report, socket_address};
+use super::lower::{Issues, parse_list, port, report, socket_address, value_or};
 use super::model::{Bounds, Probe, Role, Service};
 use super::raw::{RawPlacement, RawRole, RawService};
 use super::reader::Field;
+use super::upstream_tls::lower_tls;
 use crate::names::ServiceName;
 use crate::plan::Placement;
 
@@ -80,7 +81,9 @@ impl RawService {
             ratio,
             min,
             max,
-            port,
+            port: listens,
+            tls,
+            keep_alive,
             probe,
             placement,
             addresses,
@@ -143,12 +146,11 @@ impl RawService {
                 );
             }
         }
-        if let Some(port) = port.as_ref().filter(|port| port.value == 0) {
-            report(issues, port.at.error("must be between 1 and 65535"));
-        }
         Some(Service {
             role,
-            port: port.map(|field| field.value),
+            port: listens.and_then(|field| port(&field, issues)),
+            tls: tls.and_then(|field| lower_tls(field, issues)),
+            keep_alive: value_or(keep_alive, true),
             probe: probe.and_then(|field| lower_probe(&field, issues)),
             placement: match placement.map(|field| field.value) {
                 None | Some(RawPlacement::Least) => Placement::Least,

@@ -38,6 +38,8 @@ pub struct Value {
 
 /// Tables of an instance that have headings of their own; whatever else is a table is one value.
 const PARTS: [&str; 5] = ["limits", "scale", "service", "route", "event"];
+/// Keys of a service that mean something where nobody has said them.
+const USUAL: [&str; 5] = ["keep-alive", "max", "min", "placement", "tls"];
 /// What the reference says as an example and not as a default.
 const EXAMPLES: [&str; 4] = ["name", "stack", "domains", "depends"];
 
@@ -248,7 +250,7 @@ fn services<'t>(layers: &[Layer<'t>], usual: Option<Layer<'t>>) -> Vec<Shown> {
             table: format!("[instance.service.{}]", key(name)),
             values: values(&own, |written| {
                 let key = written.key.as_str();
-                said.contains(key) || ["max", "min", "placement"].contains(&key)
+                said.contains(key) || USUAL.contains(&key)
             }),
         });
     }

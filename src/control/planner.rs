@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::reach::{address, question};
+use super::reach::{Asked, address, question};
 use super::replica::{Replica, State, Who};
 use super::service::ServiceState;
 use super::step::Controller;
@@ -84,7 +84,12 @@ impl Controller {
                         State::Stopping { .. } | State::Cutting { .. }
                     );
                     let question = question(service, &replica.unit, host);
-                    if let (true, Some((address, question))) = (asked, question) {
+                    if let (true, Some(question)) = (asked, question) {
+                        let Asked {
+                            address,
+                            tls,
+                            question,
+                        } = question;
                         targets.push(prober::Target {
                             subject: prober::Subject {
                                 instance: tenant.instance.name.clone(),
@@ -92,6 +97,7 @@ impl Controller {
                                 replica: replica.unit.id.clone(),
                             },
                             address,
+                            tls,
                             question,
                         });
                     }
@@ -357,11 +363,13 @@ fn lower_route(route: &model::Route, stack: Option<&Stack>) -> Route {
     };
     Route {
         prefix: route.prefix.clone(),
+        pattern: route.pattern.clone(),
         loose: route.loose,
         allow: route.allow.clone(),
         auth: route.auth.clone(),
         cache_control: route.cache_control.clone(),
         replace_prefix: route.replace_prefix.clone(),
+        upstream: route.upstream.clone(),
         target: match &route.target {
             RouteTarget::File(source) => Target::File(place(source)),
             RouteTarget::Files(source, listing) => Target::Files(place(source), *listing),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use crate::config::model::{Probe, Role, Service};
 use crate::inventory::{Reach, Unit};
+use crate::plan::UpstreamTls;
 use crate::prober::Question;
 
 /// What a container serves on when it declares no port.
@@ -33,21 +34,34 @@ pub(super) fn address(service: &Service, unit: &Unit) -> Option<SocketAddr> {
     }
 }
 
+/// What to ask a replica, and where.
+pub(super) struct Asked {
+    pub(super) address: SocketAddr,
+    pub(super) tls: Option<UpstreamTls>,
+    pub(super) question: Question,
+}
+
 /// What to ask a replica, or `None` where running is ready. An address on no shared network is
 /// never asked anything.
-pub(super) fn question(
-    service: &Service,
-    unit: &Unit,
-    host: &str,
-) -> Option<(SocketAddr, Question)> {
+pub(super) fn question(service: &Service, unit: &Unit, host: &str) -> Option<Asked> {
     let probe = probe(service, unit)?;
     let address = address(service, unit)?;
+    let asked = |question| Asked {
+        address,
+        tls: service.tls.clone(),
+        question,
+    };
     Some(match probe {
-        Probe::Tcp { port: None } => (address, Question::Tcp),
-        Probe::Tcp { port: Some(port) } => (SocketAddr::new(address.ip(), port), Question::Tcp),
+        Probe::Tcp { port: None } => asked(Question::Tcp),
+        // What listens there need not be what routes lead to.
+        Probe::Tcp { port: Some(port) } => Asked {
+            address: SocketAddr::new(address.ip(), port),
+            tls: None,
+            question: Question::Tcp,
+        },
         Probe::Http { path } => {
             let host = host.to_owned();
-            (address, Question::Http { host, path })
+            asked(Question::Http { host, path })
         }
     })
 }

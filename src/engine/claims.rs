@@ -8,11 +8,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::inventory::Claims;
 
+const MULTIPORTS: &str = "VIRTUAL_HOST_MULTIPORTS";
+
 /// Without one of these a container asks for nothing.
-const BEGIN: [&str; 2] = ["VIRTUAL_HOST", "VIRTUAL_HOST_MULTIPORTS"];
+const BEGIN: [&str; 2] = ["VIRTUAL_HOST", MULTIPORTS];
 
 /// Variables whose values are read, the important ones first: what there is no room for is left out.
-const READ: [&str; 20] = [
+const READ: [&str; 22] = [
+    MULTIPORTS,
     "VIRTUAL_HOST",
     "VIRTUAL_PORT",
     "VIRTUAL_PATH",
@@ -23,6 +26,8 @@ const READ: [&str; 20] = [
     "CERT_NAME",
     "NETWORK_ACCESS",
     "NON_GET_REDIRECT",
+    "EXTERNAL_HTTP_PORT",
+    "EXTERNAL_HTTPS_PORT",
     "ACME_HOST",
     "LETSENCRYPT_HOST",
     "ACME_EMAIL",
@@ -32,26 +37,22 @@ const READ: [&str; 20] = [
     "LETSENCRYPT_SINGLE_DOMAIN_CERTS",
     "ACME_KEYSIZE",
     "LETSENCRYPT_KEYSIZE",
-    "VIRTUAL_HOST_MULTIPORTS",
 ];
 
 /// Variables of the same family: that they are there is told, their values may be secrets.
 const FAMILY: [&str; 3] = ["VIRTUAL_", "LETSENCRYPT_", "ACME_"];
-const OTHERS: [&str; 4] = [
-    "EXTERNAL_HTTPS_PORT",
-    "EXTERNAL_HTTP_PORT",
-    "SERVER_TOKENS",
-    "SSL_POLICY",
-];
+const OTHERS: [&str; 2] = ["SERVER_TOKENS", "SSL_POLICY"];
 
 /// What labels for the proxy begin with.
 pub(super) const LABELS: &str = "com.github.nginx-proxy.nginx-proxy.";
 
 /// Sixteen names fit, and so does a pattern of 1 KiB.
 const LONGEST_VALUE: usize = 2 * 1024;
+/// Sixteen names fit with two paths each, and what is said of them.
+const LONGEST_MULTIPORTS: usize = 4 * 1024;
 const LONGEST_KEY: usize = 96;
 /// Of all values of one container together.
-const ROOM: usize = 4 * 1024;
+const ROOM: usize = 8 * 1024;
 const MOST: usize = 32;
 /// Sentences about what was left out.
 const MOST_TOLD: usize = 4;
@@ -91,6 +92,17 @@ pub(super) fn claims(container: Said<'_>, image: Said<'_>) -> Claims {
         .collect();
     let mut taking = Taking::default();
     if !BEGIN.iter().any(|key| own.contains_key(key)) {
+        return taking.claims;
+    }
+    if own
+        .get(MULTIPORTS)
+        .is_some_and(|value| value.len() > LONGEST_MULTIPORTS)
+    {
+        // What it overrides says something else: without it the container would be served wrongly.
+        taking.claims.left_out.push(format!(
+            "`{MULTIPORTS}` is longer than {LONGEST_MULTIPORTS} bytes, and the container is not \
+             routed; shorten it"
+        ));
         return taking.claims;
     }
     for key in READ {
@@ -142,7 +154,7 @@ impl Taking {
     fn take(&mut self, key: &str, value: &str) {
         let why = if key.len() > LONGEST_KEY {
             "its name is too long".to_owned()
-        } else if value.len() > LONGEST_VALUE {
+        } else if value.len() > LONGEST_VALUE && key != MULTIPORTS {
             format!("it is longer than {LONGEST_VALUE} bytes")
         } else if self.used + value.len() > ROOM {
             format!("all of them together are longer than {ROOM} bytes")
@@ -226,6 +238,21 @@ mod tests {
         let own = variables(&["LETSENCRYPT_HOST=a.example.org", "HSTS=off"]);
         let taken = claims(said(&own, &HashMap::new()), Said::default());
         assert!(taken.is_empty(), "{taken:?}");
+    }
+
+    #[test]
+    fn a_list_of_ports_that_is_too_long_is_not_passed_by() {
+        let multiports = |length: usize| {
+            let own = [
+                "VIRTUAL_HOST=a.example.org".to_owned(),
+                format!("{MULTIPORTS}={}", "x".repeat(length)),
+            ];
+            claims(said(&own, &HashMap::new()), Said::default())
+        };
+        assert_eq!(multiports(LONGEST_MULTIPORTS).values.len(), 2);
+        let refused = multiports(LONGEST_MULTIPORTS + 1);
+        assert!(refused.values.is_empty(), "{refused:?}");
+        assert!(refused.left_out[0].contains("not routed"), "{refused:?}");
     }
 
     #[test]

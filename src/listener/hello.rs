@@ -19,7 +19,7 @@ use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 use super::arrival::Ends;
 use super::challenge;
 use super::counters::EdgeCounters;
-use super::settings::{Offered, Settings, SettingsError, builder};
+use super::settings::{self, Offered, Settings, SettingsError, builder};
 use super::turnstile::{Place, Turnstile};
 use crate::certs::{Challenges, Store};
 use crate::names::Hostname;
@@ -92,6 +92,8 @@ pub(super) struct Visitor<'a> {
     pub(super) may_ask: &'a (dyn Fn(&Hostname) -> bool + Sync),
     /// The host that stands for those nobody has.
     pub(super) default_host: Option<Hostname>,
+    /// Whether HTTP/2 may be spoken with a host.
+    pub(super) http2: &'a (dyn Fn(&Hostname) -> bool + Sync),
 }
 
 impl Tls {
@@ -170,6 +172,10 @@ impl Tls {
             Some(pair) => self.settings.of_address(client_ca.as_deref(), pair),
             None => self.settings.of(client_ca.as_ref()),
         };
+        let config = config.map(|config| match (visitor.http2)(&server_name) {
+            true => config,
+            false => settings::without_http2(&config),
+        });
         let config = config.map_err(|error| {
             tracing::error!(%server_name, %error, "no TLS for a name");
             Handshake::Failed

@@ -80,6 +80,8 @@ pub trait Admission: Send + Sync + 'static {
 
     /// The host that stands for those nobody has.
     fn default_host(&self) -> Option<Hostname>;
+    /// Whether clients of this host may speak HTTP/2.
+    fn http2(&self, host: &Hostname) -> bool;
 
     /// Whether a connection from this address must begin with a PROXY header, and is believed.
     fn expects_proxy_header(&self, peer: IpAddr) -> bool;
@@ -343,6 +345,7 @@ where
                     door.as_ref().is_none_or(leads)
                 },
                 default_host: self.gate.default_host(),
+                http2: &|host: &Hostname| self.gate.http2(host),
             };
             match self.tls.greet(tcp, visitor).await {
                 Ok(greeted) => {

@@ -22,6 +22,8 @@ pub struct Offered {
     pub least: TlsVersion,
     pub http2: bool,
 }
+/// RFC 7301 §6.
+const HTTP_1_1: &[u8] = b"http/1.1";
 
 /// Makes the settings of handshakes, and remembers them.
 ///
@@ -152,12 +154,19 @@ fn config(
     };
     let mut config = builder.with_cert_resolver(resolver);
     let http2 = offered.http2.then(|| b"h2".to_vec());
-    config.alpn_protocols = http2.into_iter().chain([b"http/1.1".to_vec()]).collect();
+    config.alpn_protocols = http2.into_iter().chain([HTTP_1_1.to_vec()]).collect();
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     // Every suite is a good one; that the server's order counts is what auditors look for.
     config.ignore_client_order = true;
     Ok(config)
+}
+
+/// The same, tickets included, for a host that is not served over HTTP/2.
+pub(super) fn without_http2(config: &ServerConfig) -> Arc<ServerConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+    Arc::new(config)
 }
 
 /// Settings that are not complete yet, with the versions that may be spoken.

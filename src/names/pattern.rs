@@ -1,5 +1,5 @@
-//! Host names that are meant by their shape: what containers of an nginx-proxy could claim beside
-//! names and wildcards.
+//! Hosts and paths that are meant by their shape: what containers of an nginx-proxy could claim beside
+//! names, wildcards and prefixes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,17 +35,7 @@ impl HostPattern {
     /// What is neither of them, is too long, or would take too much memory.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let shape = if let Some(expression) = text.strip_prefix('~') {
-            if expression.len() > LONGEST {
-                return Err(wrong("is a pattern longer than 1024 bytes"));
-            }
-            let built = RegexBuilder::new(expression)
-                .size_limit(COMPILED)
-                .dfa_size_limit(COMPILED)
-                .nest_limit(NESTED)
-                .build();
-            let wrong_pattern = "is no pattern that Rust's `regex` reads (it has no look-around \
-                                 and no back-references) and that stays small when compiled";
-            Shape::Fits(built.map_err(|_| wrong(wrong_pattern))?)
+            Shape::Fits(compiled(expression, Case::Told)?)
         } else if let Some(begin) = text.strip_suffix(".*") {
             let begin: Hostname = begin.parse()?;
             Shape::Begins(format!("{begin}.").into())
@@ -82,6 +72,88 @@ impl HostPattern {
     }
 }
 
+/// A shape of paths. Two are equal when they were written alike.
+#[derive(Clone, Debug)]
+pub struct PathPattern {
+    text: Arc<str>,
+    expression: Regex,
+}
+
+impl PathPattern {
+    /// Whether a text that may be a prefix is meant as a pattern.
+    pub fn is_meant(text: &str) -> bool {
+        text.starts_with('~')
+    }
+
+    /// Reads `~expression`, or `~*expression` for any case. It takes linear time, whatever it is
+    /// matched with.
+    ///
+    /// # Errors
+    /// What is neither of them, is too long, or would take too much memory.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let Some(rest) = text.strip_prefix('~') else {
+            return Err(wrong("is no pattern"));
+        };
+        let (expression, case) = match rest.strip_prefix('*') {
+            Some(rest) => (rest, Case::Any),
+            None => (rest, Case::Told),
+        };
+        Ok(Self {
+            expression: compiled(expression.trim_start(), case)?,
+            text: text.into(),
+        })
+    }
+
+    /// Whether a decoded path is meant.
+    pub fn fits(&self, path: &str) -> bool {
+        self.expression.is_match(path)
+    }
+}
+
+impl PartialEq for PathPattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for PathPattern {}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Case {
+    Any,
+    Told,
+}
+
+fn compiled(expression: &str, case: Case) -> Result<Regex, NameError> {
+    if expression.len() > LONGEST {
+        return Err(wrong("is a pattern longer than 1024 bytes"));
+    }
+    if expression.is_empty() {
+        return Err(wrong("is an empty pattern"));
+    }
+    let built = RegexBuilder::new(expression)
+        .case_insensitive(case == Case::Any)
+        .size_limit(COMPILED)
+        .dfa_size_limit(COMPILED)
+        .nest_limit(NESTED)
+        .build();
+    built.map_err(|_| {
+        if ["(?=", "(?!", "(?<=", "(?<!"]
+            .iter()
+            .any(|look| expression.contains(look))
+        {
+            return wrong(
+                "has a look-around, which is not matched in linear time; say what is meant, not \
+                 what is not",
+            );
+        }
+        wrong(
+            "is no pattern that Rust's `regex` reads (it has no look-around and no \
+             back-references) and that stays small when compiled",
+        )
+    })
+}
+
 impl PartialEq for HostPattern {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
@@ -113,6 +185,22 @@ mod tests {
         assert!(fits("WWW.example.*", "www.example.co.uk"));
         assert!(!fits("www.example.*", "www.example"));
         assert!(!fits("www.example.*", "awww.example.com"));
+    }
+
+    #[test]
+    fn a_pattern_of_paths_is_searched_for_and_heeds_the_case_unless_told() {
+        let fits =
+            |pattern: &str, path: &str| PathPattern::parse(pattern).expect("a pattern").fits(path);
+        assert!(fits("~^/(app1|alternative1)/", "/alternative1/x"));
+        assert!(!fits("~^/(app1|alternative1)/", "/app1"));
+        assert!(!fits("~^/(app1|alternative1)/", "/APP1/"));
+        assert!(fits("~*^/(app1|alternative1)/", "/APP1/"));
+        assert!(fits(r"~ \.php$", "/deep/index.php"));
+        for text in ["/app", "~", "~*", "~(", r"~(\w{100}){100}"] {
+            assert!(PathPattern::parse(text).is_err(), "{text}");
+        }
+        let refused = PathPattern::parse("~^/(?!admin)").expect_err("a look-around");
+        assert!(refused.to_string().contains("look-around"), "{refused}");
     }
 
     #[test]

@@ -27,6 +27,7 @@ fn target(address: SocketAddr, question: Question) -> Target {
             replica: ReplicaId::new("r", 1),
         },
         address,
+        tls: None,
         question,
     }
 }
@@ -39,7 +40,7 @@ fn http() -> Question {
 }
 
 async fn answer(text: &'static str) -> Result<(), String> {
-    ask(&target(server(text).await, http())).await
+    ask(&target(server(text).await, http()), &Sealer::default()).await
 }
 
 #[tokio::test]
@@ -77,9 +78,15 @@ async fn nonsense_and_silence_are_told_apart_from_a_refusal() {
         .expect("bound")
         .local_addr()
         .expect("address");
-    let error = ask(&target(nobody, http())).await.expect_err("refused");
+    let error = ask(&target(nobody, http()), &Sealer::default())
+        .await
+        .expect_err("refused");
     assert!(error.contains("cannot connect to 127.0.0.1"), "{error}");
-    assert!(ask(&target(nobody, Question::Tcp)).await.is_err());
+    assert!(
+        ask(&target(nobody, Question::Tcp), &Sealer::default())
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use crate::certs::Store;
 use crate::certs::challenge::{Challenges, PREFIX};
 use crate::listener::Connection;
 use crate::names::Hostname;
-use crate::plan::{Condition, Https, NoRoute, Route};
+use crate::plan::{Condition, Https, NoRoute, Route, Site};
 use crate::routing::{InstanceTable, Table, decode};
 
 const LONGEST_TARGET: usize = 8 * 1024;
@@ -61,6 +61,7 @@ pub(super) struct Served {
     pub(super) route: Arc<Route>,
     pub(super) client: Client,
     pub(super) host: Hostname,
+    /// Under which the visitor came, as far as that is known.
     pub(super) port: Option<u16>,
     /// Decoded once.
     pub(super) path: String,
@@ -158,8 +159,9 @@ impl Known<'_> {
         }
     }
 
-    fn https_authority(&self, host: &Hostname) -> String {
-        match self.https_port {
+    /// Who is asked for over https, where visitors find it.
+    fn https_authority(&self, host: &Hostname, site: &Site) -> String {
+        match site.external_ports.https.unwrap_or(self.https_port) {
             443 => host.to_string(),
             port => format!("{host}:{port}"),
         }
@@ -206,20 +208,32 @@ impl Known<'_> {
             let secure =
                 client.secure || (site.https == Https::Redirect && self.store.is_believed(other));
             let location = if secure {
-                format!("https://{}{}", self.https_authority(other), target())
+                format!("https://{}{}", self.https_authority(other, site), target())
             } else {
+                let port = match site.external_ports.http {
+                    Some(external) => Some(external).filter(|port| *port != 80),
+                    None => port,
+                };
                 let port = port.map_or_else(String::new, |port| format!(":{port}"));
                 format!("http://{other}{port}{}", target())
             };
-            return Err(Answer::redirect(asked.method, location));
+            return Err(Answer::redirect(
+                asked.method,
+                site.non_get_redirect,
+                location,
+            ));
         }
         match site.https {
             Https::Redirect
                 if !client.secure
                     && (self.store.is_believed(known_as) || !site.http_without_certificate) =>
             {
-                let location = format!("https://{}{}", self.https_authority(host), target());
-                return Err(Answer::redirect(asked.method, location));
+                let location = format!("https://{}{}", self.https_authority(host, site), target());
+                return Err(Answer::redirect(
+                    asked.method,
+                    site.non_get_redirect,
+                    location,
+                ));
             }
             Https::Only
                 if !client.secure
@@ -271,12 +285,16 @@ impl Known<'_> {
         if !route.allow.is_empty() && !route.allow.iter().any(|net| net.contains(&client.ip)) {
             return fail(Failure::Denied);
         }
+        let external = match client.secure {
+            true => site.external_ports.https,
+            false => site.external_ports.http,
+        };
         Ok(Served {
             instance: Arc::clone(instance),
             route: Arc::clone(route),
             client,
             host: host.clone(),
-            port,
+            port: external.or(port),
             path,
         })
     }

@@ -3,7 +3,9 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,12 +15,17 @@ use pingora::prelude::{Error, ErrorType, OrErr, Result};
 use pingora::protocols::GetProxyDigest;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora::protocols::l4::stream::Stream;
+use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream};
 use pingora::protocols::raw_connect::ProxyDigest;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
 
 use crate::listener::prepare;
+use crate::plan::{Upstream, UpstreamTls};
+use crate::sealed::{Sealer, Wire};
 
 /// A replica is near; one that does not accept by then is not there.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
@@ -57,9 +64,68 @@ impl Hangup {
     }
 }
 
+/// Opens a connection as a route says.
+///
+/// # Errors
+/// As [`dial`], and whatever keeps it from being sealed.
+pub(super) async fn dial_as(
+    sealer: &Sealer,
+    upstream: &Upstream,
+    address: SocketAddr,
+) -> io::Result<Wire> {
+    let tcp = dial(address).await?;
+    Ok(match &upstream.tls {
+        None => Wire::Plain(tcp),
+        Some(tls) => Wire::Sealed(sealer.seal(tcp, tls, address).await?),
+    })
+}
+
 /// How pingora opens connections: each carries the handle to hang up on it.
 #[derive(Debug)]
-pub(super) struct Dial;
+pub(super) struct Dial {
+    pub(super) sealer: Arc<Sealer>,
+    pub(super) tls: Option<UpstreamTls>,
+}
+
+/// A sealed connection as pingora takes it. It has no number of a socket, by which pingora knows those
+/// of its pool again: it serves one request.
+#[derive(Debug)]
+struct Sealed(Box<TlsStream<TcpStream>>);
+
+impl VirtualSocket for Sealed {
+    fn set_socket_option(&self, _option: VirtualSockOpt) -> io::Result<()> {
+        // It has the options of every connection since before it was sealed.
+        Ok(())
+    }
+}
+
+impl AsyncRead for Sealed {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Sealed {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_shutdown(cx)
+    }
+}
 
 #[async_trait]
 impl L4Connect for Dial {
@@ -79,7 +145,14 @@ impl L4Connect for Dial {
             Error::because(kind, "connecting to a replica", error)
         })?;
         let handle = rustix::io::dup(&tcp).or_err(ErrorType::ConnectError, "a second handle")?;
-        let mut stream = Stream::from(tcp);
+        let mut stream = match &self.tls {
+            None => Stream::from(tcp),
+            Some(tls) => {
+                let sealed = self.sealer.seal(tcp, tls, *address).await;
+                let sealed = sealed.or_err(ErrorType::TLSHandshakeFailure, "TLS with a replica")?;
+                Stream::from(VirtualSocketStream::new(Box::new(Sealed(sealed))))
+            }
+        };
         // The only place of a connection where something of ours survives the pool.
         let answer = ResponseHeader::build(200, None)?;
         let hangup = Arc::new(Hangup(handle));

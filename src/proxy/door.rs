@@ -17,7 +17,7 @@ use pingora::upstreams::peer::{H1UpgradePolicy, HttpUpstreamRequestPolicy};
 use super::admit::Admitted;
 use super::ctx::{With, Work};
 use super::decide::{Asked, Decision};
-use super::dial::hangup_of;
+use super::dial::{Dial, hangup_of};
 use super::exchange::Deadlines;
 use super::failure::Failure;
 use super::hold::{Patience, Way};
@@ -232,10 +232,19 @@ impl ProxyHttp for Door {
         let counter = SessionCounter::new(instance, pool, &endpoint);
         let client = self.log.shown(served.client.ip);
         let watched = self.exchanges.open(ctx.began, deadlines, counter, client);
-        let mut peer = HttpPeer::new(endpoint.address, false, String::new());
-        peer.group_key = endpoint.pool_key;
+        let upstream = &served.route.upstream;
+        let dial = match &upstream.tls {
+            None => Arc::clone(&self.dial),
+            Some(tls) => Arc::new(Dial {
+                sealer: Arc::clone(&self.dial.sealer),
+                tls: Some(tls.clone()),
+            }),
+        };
+        let mut peer = HttpPeer::new(upstream.at(endpoint.address), false, String::new());
+        // What is sealed is never asked for in the pool, and so gets nothing that is not.
+        peer.group_key = endpoint.pool_key ^ u64::from(upstream.tls.is_some());
         peer.options.idle_timeout = Some(POOL_IDLE);
-        peer.options.custom_l4 = Some(Arc::clone(&self.dial) as _);
+        peer.options.custom_l4 = Some(dial as _);
         // Websockets do not come this way, and nothing else is upgraded.
         peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy {
             h1_upgrade: H1UpgradePolicy::Deny,

@@ -1,20 +1,18 @@
 //! A websocket's handshake, both ways: from a request to a replica's agreement.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use http::{Method, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use super::admit::Admitted;
 use super::decide::{Asked, Decision, Served};
-use super::dial::dial;
+use super::dial::dial_as;
 use super::failure::Failure;
 use super::hold::{Patience, Way};
 use super::pages::Reader;
@@ -28,6 +26,7 @@ use crate::plan::{Signal, Target};
 use crate::routing::{
     Counted, Endpoint, Inside, InstanceTable, Pending, Pool, SessionCounter, SessionPick, Turn,
 };
+use crate::sealed::Wire;
 
 /// How many replicas are tried when connections are refused.
 const TRIES: usize = 4;
@@ -46,7 +45,7 @@ pub(super) struct Visit {
 
 /// A handshake that a replica agreed to.
 pub(super) struct Opened {
-    pub(super) upstream: TcpStream,
+    pub(super) upstream: Wire,
     pub(super) reply: Reply,
     pub(super) counter: SessionCounter,
     pub(super) inside: Inside,
@@ -56,7 +55,7 @@ pub(super) struct Opened {
 
 /// A replica that has answered a handshake.
 struct Answered {
-    upstream: TcpStream,
+    upstream: Wire,
     reply: Reply,
     endpoint: Arc<Endpoint>,
     inside: Inside,
@@ -226,7 +225,9 @@ impl Gateway {
                 pending,
             } = pick;
             let asked = now();
-            let answer = timeout(limits.request_timeout, ask(endpoint.address, &head));
+            let upstream = &served.route.upstream;
+            let connecting = dial_as(&self.dial.sealer, upstream, upstream.at(endpoint.address));
+            let answer = timeout(limits.request_timeout, ask(connecting, &head));
             let Ok(answer) = answer.await else {
                 pool.overloaded();
                 return Err(Failure::UpstreamTimedOut);
@@ -267,12 +268,7 @@ impl Gateway {
     }
 
     /// Passes a replica's refusal on, body included, and ends the connection with it.
-    async fn refused_by_replica(
-        &self,
-        visit: &Visit,
-        mut upstream: TcpStream,
-        reply: Reply,
-    ) -> Refused {
+    async fn refused_by_replica(&self, visit: &Visit, mut upstream: Wire, reply: Reply) -> Refused {
         let framing = strict::check_answer(reply.version, &reply.fields);
         let (false, Ok(framing)) = (reply.status.is_informational(), framing) else {
             // A 101 without the proof that it is ours, or an answer that could be read in two ways.
@@ -317,12 +313,16 @@ enum Unanswered {
 }
 
 /// Sends a head and reads the head of the answer.
-async fn ask(address: SocketAddr, head: &[u8]) -> Result<(TcpStream, Reply), Unanswered> {
-    let mut upstream = dial(address).await.map_err(Unanswered::Silence)?;
-    upstream
-        .write_all(head)
-        .await
-        .map_err(Unanswered::Silence)?;
+async fn ask(
+    connecting: impl Future<Output = io::Result<Wire>>,
+    head: &[u8],
+) -> Result<(Wire, Reply), Unanswered> {
+    let mut upstream = connecting.await.map_err(Unanswered::Silence)?;
+    let sent = async {
+        upstream.write_all(head).await?;
+        upstream.flush().await
+    };
+    sent.await.map_err(Unanswered::Silence)?;
     let mut bytes = BytesMut::with_capacity(1024);
     loop {
         let read = match upstream.read_buf(&mut bytes).await {

@@ -99,7 +99,7 @@ pub(super) struct Origin<'a> {
     pub(super) peer: SocketAddr,
     pub(super) local: SocketAddr,
     pub(super) host: &'a Hostname,
-    /// As the client wrote it in `Host`.
+    /// As the site says that it is reached, else as the client wrote it in `Host`.
     pub(super) port: Option<u16>,
     /// Path and query as they came.
     pub(super) target: &'a str,

@@ -8,6 +8,7 @@ use http::StatusCode;
 
 use super::failure::Failure;
 use super::pages::{Reader, page};
+use crate::plan::NonGetRedirect;
 
 /// When a client that got a 503 should come back: those who were sent away together do not come
 /// back together.
@@ -60,11 +61,18 @@ impl Answer {
 
     /// To the same target elsewhere. Methods other than GET and HEAD keep their body
     /// (RFC 9110 §15.4.9).
-    pub(super) fn redirect(method: &http::Method, location: String) -> Self {
+    pub(super) fn redirect(
+        method: &http::Method,
+        others: NonGetRedirect,
+        location: String,
+    ) -> Self {
         let status = if *method == http::Method::GET || *method == http::Method::HEAD {
             StatusCode::MOVED_PERMANENTLY
         } else {
-            StatusCode::PERMANENT_REDIRECT
+            match others {
+                NonGetRedirect::Permanent => StatusCode::PERMANENT_REDIRECT,
+                NonGetRedirect::Temporary => StatusCode::TEMPORARY_REDIRECT,
+            }
         };
         Self {
             status,
@@ -163,14 +171,15 @@ mod tests {
     #[test]
     fn a_redirect_keeps_the_body_of_a_post() {
         let to = || "https://a.example/".to_owned();
-        assert_eq!(
-            Answer::redirect(&http::Method::GET, to()).status.as_u16(),
-            301
-        );
-        assert_eq!(
-            Answer::redirect(&http::Method::POST, to()).status.as_u16(),
-            308
-        );
+        for (method, others, expected) in [
+            (http::Method::GET, NonGetRedirect::Permanent, 301),
+            (http::Method::HEAD, NonGetRedirect::Temporary, 301),
+            (http::Method::POST, NonGetRedirect::Permanent, 308),
+            (http::Method::POST, NonGetRedirect::Temporary, 307),
+        ] {
+            let status = Answer::redirect(&method, others, to()).status;
+            assert_eq!(status.as_u16(), expected, "{method} {others:?}");
+        }
     }
 
     #[test]

@@ -128,7 +128,10 @@ impl Gateway {
             files,
             editions,
             passwords: Passwords::default(),
-            dial: Arc::new(Dial),
+            dial: Arc::new(Dial {
+                sealer: Arc::default(),
+                tls: None,
+            }),
         }
     }
 

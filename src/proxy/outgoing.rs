@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use http::header::EXPECT;
+use http::header::{CONNECTION, EXPECT, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use pingora::http::RequestHeader;
@@ -35,6 +35,12 @@ pub(super) fn to_replica(
     .map_err(|error| Error::because(ErrorType::InvalidHTTPHeader, "identity", error))?;
     trace.set(&mut parts.headers);
     parts.headers.remove(EXPECT);
+    let upstream = &served.route.upstream;
+    if !upstream.keep_alive || upstream.tls.is_some() {
+        // RFC 9112 §9.6. The replica ends the connection, and pingora does not keep it.
+        let close = HeaderValue::from_static("close");
+        parts.headers.insert(CONNECTION, close);
+    }
     let rewritten = served.route.rewritten(target.as_str(), &served.path);
     parts.uri = match rewritten.map(PathAndQuery::try_from) {
         Some(Ok(rewritten)) => rewritten.into(),

@@ -18,7 +18,7 @@ use crate::files::{
     CONTENT_SECURITY_POLICY, Conditions, Content, FileError, Found, Kind, Place, Reply, RootError,
     Set, Wanted,
 };
-use crate::plan::{FileRoot, Listing, Route, Target};
+use crate::plan::{FileRoot, Listing, NonGetRedirect, Route, Target};
 
 /// Handed on at once. On HTTP/2 the deadline of a write is for one of these, and a client on a bad
 /// line has to manage it.
@@ -62,7 +62,11 @@ impl Gateway {
                 let query = query.map_or_else(String::new, |query| format!("?{query}"));
                 // With two slashes in front it would be the name of another host.
                 let path = request.uri.path().trim_start_matches('/');
-                let answer = Answer::redirect(&Method::GET, format!("/{path}/{query}"));
+                let answer = Answer::redirect(
+                    &Method::GET,
+                    NonGetRedirect::default(),
+                    format!("/{path}/{query}"),
+                );
                 self.answer(session, ctx, answer).await
             }
             Ok(Found::Listing(listing)) => {

@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
@@ -22,6 +21,7 @@ use super::frames::{Frames, close, masked_close};
 use super::now;
 use crate::listener::Io;
 use crate::plan::Ending;
+use crate::sealed::Wire;
 use crate::sessions::{Meter, Order, Session};
 
 /// One record of TLS.
@@ -40,7 +40,7 @@ thread_local! {
 /// A websocket between a client and a replica.
 pub(super) struct Relay {
     client: Io,
-    upstream: TcpStream,
+    upstream: Wire,
     /// From the replica to the client.
     down: Half,
     /// From the client to the replica.
@@ -107,7 +107,7 @@ struct Half {
 impl Relay {
     pub(super) fn new(
         client: Io,
-        upstream: TcpStream,
+        upstream: Wire,
         close_code: u16,
         idle: Duration,
         told: oneshot::Receiver<Order>,

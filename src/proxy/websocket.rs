@@ -56,6 +56,11 @@ impl Admission for Gateway {
         self.routes.load().edge().default_host.clone()
     }
 
+    fn http2(&self, host: &Hostname) -> bool {
+        let instance = self.instance_of(host);
+        instance.is_none_or(|instance| instance.plan().site.http2)
+    }
+
     fn expects_proxy_header(&self, peer: IpAddr) -> bool {
         let table = self.routes.load();
         let edge = table.edge();

@@ -1,10 +1,16 @@
-//! Which route a path takes: the longest prefix, whatever the order of declaration.
+//! Which route a path takes, whatever the order of declaration: a pattern that fits, else the longest
+//! prefix.
+//!
+//! So does nginx, whose users write patterns to take something out of what a prefix means, however long
+//! that is. Of several patterns the first of the alphabet counts: that is the order in which nginx-proxy
+//! writes them down, and nginx asks them.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use crate::plan::Route;
 
-/// Routes, the longest prefix first.
+/// Routes in the order they are asked: patterns, then the longest prefix first.
 #[derive(Debug)]
 pub(super) struct RouteList(Vec<Arc<Route>>);
 
@@ -12,9 +18,14 @@ impl RouteList {
     pub(super) fn new(routes: &[Route]) -> Self {
         let mut sorted: Vec<Arc<Route>> = routes.iter().cloned().map(Arc::new).collect();
         sorted.sort_by(|a, b| {
-            let by_length = b.prefix.len().cmp(&a.prefix.len());
+            let by_shape = b.pattern.is_some().cmp(&a.pattern.is_some());
+            let by_length = match (&a.pattern, &b.pattern) {
+                (None, None) => b.prefix.len().cmp(&a.prefix.len()),
+                _ => Ordering::Equal,
+            };
             // Equal lengths cannot both fit, unless one is loose; the strict one is more specific.
-            by_length
+            by_shape
+                .then(by_length)
                 .then(a.loose.cmp(&b.loose))
                 .then(a.prefix.cmp(&b.prefix))
         });
@@ -27,6 +38,9 @@ impl RouteList {
 }
 
 fn fits(route: &Route, path: &str) -> bool {
+    if let Some(pattern) = &route.pattern {
+        return pattern.fits(path);
+    }
     let prefix = route.prefix.as_str();
     let Some(head) = path.as_bytes().get(..prefix.len()) else {
         // `/static/` also means the folder itself, without its slash.

@@ -251,7 +251,7 @@ impl InstanceTable {
         &self.counters
     }
 
-    /// The route with the longest prefix of a decoded path.
+    /// The route of a decoded path: of a pattern that fits, else of the longest prefix.
     pub fn route(&self, path: &str) -> Option<&Arc<Route>> {
         self.routes.find(path)
     }

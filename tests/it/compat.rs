@@ -1,83 +1,11 @@
 //! Names that containers give themselves, from the listing to the answer. What Docker itself tells is
 //! in `docker_compat`.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-
 use http::Method;
-use usher::inventory::{Claims, Unit};
 
-use crate::harness::engine::{FakeEngine, Shared, unit};
+use crate::harness::Front;
+use crate::harness::claiming::{Container, answers, says, start, text};
 use crate::harness::eventually::{check, eventually};
-use crate::harness::{Edge, Front, Origin, Setup};
-
-fn loopback(last: u8) -> IpAddr {
-    IpAddr::from([127, 0, 0, last])
-}
-
-/// A container that listens, and says this of itself.
-struct Container {
-    origin: Origin,
-    unit: Unit,
-}
-
-impl Container {
-    async fn new(name: &str, last: u8, values: &[(&str, &str)]) -> Self {
-        let origin = Origin::start_at(name, SocketAddr::new(loopback(last), 0)).await;
-        let port = origin.address.port();
-        let mut unit = unit(name, 1, loopback(last));
-        unit.ports = vec![port];
-        let mut container = Self { origin, unit };
-        container.say(values);
-        container
-    }
-
-    fn say(&mut self, values: &[(&str, &str)]) {
-        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
-        self.unit.claims = Arc::new(Claims {
-            values: values.iter().map(owned).collect(),
-            left_out: Vec::new(),
-        });
-    }
-}
-
-fn text(mode: &str, tables: &str) -> String {
-    format!("[engine]\nkind = \"docker\"\nnames-from-containers = \"{mode}\"\n{tables}")
-}
-
-async fn start(mode: &str, tables: &str) -> (Arc<FakeEngine>, Edge) {
-    let engine = FakeEngine::new();
-    let shared = Arc::new(Shared(Arc::clone(&engine)));
-    let edge = Setup::new(&text(mode, tables))
-        .engine(shared, false)
-        .start()
-        .await;
-    (engine, edge)
-}
-
-async fn answers(edge: &Edge, url: &str, status: u16) -> String {
-    eventually(&format!("{status} from {url}"), async || {
-        match edge.ask(url).try_send().await {
-            Ok(answer) if answer.status == status => Ok(answer.text()),
-            Ok(answer) => Err(answer.status.to_string()),
-            Err(error) => Err(error.to_string()),
-        }
-    })
-    .await
-}
-
-/// Everything that is not healthy, with the reasons.
-async fn says(edge: &Edge, words: &[&str]) {
-    eventually(&format!("a reason with {words:?}"), async || {
-        let stats = edge.stats().await;
-        let mut reasons = stats["reasons"].to_string();
-        for instance in stats["instances"].as_array().expect("instances") {
-            reasons.push_str(&instance["reasons"].to_string());
-        }
-        check(words.iter().all(|word| reasons.contains(word)), reasons)
-    })
-    .await;
-}
 
 #[tokio::test]
 async fn a_container_with_a_name_is_routed_and_without_it_nobody_knows_it() {
@@ -184,7 +112,13 @@ async fn two_stacks_that_claim_one_name_are_never_mixed() {
     }
     says(
         &edge,
-        &["container other", "a.example.org", "the stack shop has it"],
+        &[
+            "container other",
+            "a.example.org",
+            "the stack shop has it",
+            // What to do if they are one site after all.
+            "com.docker.compose.project=shop",
+        ],
     )
     .await;
 }

@@ -110,3 +110,80 @@ async fn what_an_image_says_claims_nothing_and_a_project_shares_one_name() {
             .is_null()
     );
 }
+
+#[tokio::test]
+#[ignore = "needs docker"]
+async fn containers_of_no_project_share_a_name_by_the_labels_that_the_conflict_names() {
+    let image = origin_image();
+    let name = format!("ushertest{}lone", std::process::id());
+    let (one, two) = (format!("{name}-one"), format!("{name}-two"));
+    let _made = Made(vec![("container", one.clone()), ("container", two.clone())]);
+    let edge = Setup::new(OPEN).start().await;
+    connected(&edge).await;
+    let host = format!("{name}.example.org");
+    let claim = format!("VIRTUAL_HOST={host}");
+    let run = |container: &str, labels: &[&str]| {
+        let first = [
+            "run", "-d", "--name", container, "--expose", "8000", "-e", &claim,
+        ];
+        must(&[&first[..], labels, &[&image]].concat());
+    };
+    run(&one, &[]);
+    answers(&edge, &format!("http://{host}/"), 200).await;
+    run(&two, &[]);
+    let remedy = format!("com.docker.compose.project={one}");
+    eventually("the conflict is told with its remedy", async || {
+        let reasons = edge.stats().await["reasons"].to_string();
+        check(reasons.contains(&remedy), reasons)
+    })
+    .await;
+    must(&["rm", "-f", &one, &two]);
+    let project = format!("com.docker.compose.project={one}");
+    let labels = ["-l", &project, "-l", "com.docker.compose.service=web"];
+    run(&one, &labels);
+    run(&two, &labels);
+    eventually("both are replicas of one site", async || {
+        let instance = edge.instance(&one).await;
+        check(instance["services"][0]["ready"] == 2, instance)
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs docker"]
+async fn a_container_on_several_networks_is_one_replica_and_follows_what_it_is_connected_to() {
+    let image = origin_image();
+    let name = format!("ushertest{}nets", std::process::id());
+    // Nothing leaves an internal network, and the host is in it.
+    let (inner, other) = (format!("{name}-inner"), format!("{name}-other"));
+    let _made = Made(vec![
+        ("container", name.clone()),
+        ("network", inner.clone()),
+        ("network", other.clone()),
+    ]);
+    must(&["network", "create", "--internal", &inner]);
+    must(&["network", "create", &other]);
+    let edge = Setup::new(OPEN).start().await;
+    connected(&edge).await;
+    let url = format!("http://{name}.example.org/");
+    let claim = format!("VIRTUAL_HOST={name}.example.org");
+    must(&[
+        "run", "-d", "--name", &name, "--net", &inner, "--expose", "8000", "-e", &claim, &image,
+    ]);
+    answers(&edge, &url, 200).await;
+    must(&["network", "connect", &other, &name]);
+    must(&["network", "disconnect", &inner, &name]);
+    answers(&edge, &url, 200).await;
+    must(&["network", "connect", &inner, &name]);
+    answers(&edge, &url, 200).await;
+    let replicas = edge.instance(&name).await["services"][0]["replicas"].clone();
+    assert_eq!(replicas.as_array().map(Vec::len), Some(1), "{replicas}");
+
+    must(&["network", "disconnect", &inner, &name]);
+    must(&["network", "disconnect", &other, &name]);
+    let gone = answers(&edge, &url, 502).await;
+    must(&["network", "connect", &other, &name]);
+    let back = answers(&edge, &url, 200).await;
+    println!("502 {gone:?} after the last network, 200 {back:?} after the next");
+    assert!(gone < Duration::from_secs(1), "{gone:?}");
+}

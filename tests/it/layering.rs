@@ -51,7 +51,9 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["cause", "drain", "inventory", "names", "shutdown"],
     ),
     ("logs", &["cause", "engine", "names"]),
-    ("prober", &["names", "shutdown"]),
+    ("prober", &["names", "plan", "sealed", "shutdown"]),
+    // Both planes speak to replicas.
+    ("sealed", &["plan"]),
     // The data plane.
     // The shutdown ends the compressing.
     ("files", &["shutdown"]),
@@ -73,6 +75,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "passwords",
             "plan",
             "routing",
+            "sealed",
             "sessions",
             "shutdown",
         ],

@@ -67,6 +67,10 @@ impl Admission for Open {
         None
     }
 
+    fn http2(&self, _host: &Hostname) -> bool {
+        true
+    }
+
     fn expects_proxy_header(&self, _peer: IpAddr) -> bool {
         false
     }

@@ -21,7 +21,21 @@ fn good(values: &[(&str, &str)]) -> Claim {
 }
 
 fn hosts(claim: &Claim) -> Vec<String> {
-    claim.hosts.iter().map(ToString::to_string).collect()
+    claim.hosts().map(ToString::to_string).collect()
+}
+
+/// The one place that every host leads to.
+fn place(claim: &Claim) -> &Place {
+    let [place] = &claim.sites[0].places[..] else {
+        panic!("{claim:?}");
+    };
+    assert!(
+        claim
+            .sites
+            .iter()
+            .all(|site| site.places[..] == [place.clone()])
+    );
+    place
 }
 
 #[test]
@@ -38,7 +52,10 @@ fn a_list_of_names_may_have_blanks_commas_and_dots_too_many() {
         "~^e\\d+\\.org$",
     ];
     assert_eq!(hosts(&claim), expected);
-    assert_eq!((claim.port, claim.path.as_str()), (None, "/"));
+    assert_eq!(
+        (place(&claim).port, place(&claim).path.as_str()),
+        (None, "/")
+    );
 }
 
 #[test]
@@ -73,7 +90,11 @@ fn what_would_lead_elsewhere_if_it_were_ignored_keeps_the_container_out() {
         ("VIRTUAL_PORT", "65536"),
         ("VIRTUAL_PROTO", "uwsgi"),
         ("VIRTUAL_PATH", "app"),
-        ("VIRTUAL_PATH", "~^/(a|b)"),
+        ("VIRTUAL_PATH", "~^/(?!a)"),
+        ("VIRTUAL_PATH", r"~(\w{100}){100}"),
+        ("VIRTUAL_PROTO", "fastcgi"),
+        ("VIRTUAL_PROTO", "grpc"),
+        ("VIRTUAL_PROTO", "grpcs"),
         ("VIRTUAL_PATH", "/a/../b"),
         ("VIRTUAL_DEST", "http://10.0.0.1/"),
         ("NETWORK_ACCESS", "private"),
@@ -174,6 +195,20 @@ fn labels_choose_who_gets_whom_and_unknown_words_are_told() {
     let host = ("VIRTUAL_HOST", "a.example.org");
     let claim = good(&[host, (&balance, "ip_hash;"), (&alive, "auto")]);
     assert_eq!(claim.placement, Some(Placement::Client));
+    for (value, expected) in [
+        ("disabled", Some(false)),
+        ("auto", Some(true)),
+        ("32", Some(true)),
+    ] {
+        assert_eq!(
+            good(&[host, (&alive, value)]).keep_alive,
+            expected,
+            "{value}"
+        );
+    }
+    let (claim, troubles) = open(&[host, (&alive, "for ever")]);
+    assert_eq!(claim.expect("served").keep_alive, None);
+    assert!(troubles[0].contains("keepalive"), "{troubles:?}");
     let verify = label("ssl_verify_client");
     let (claim, troubles) = open(&[host, (&verify, "on"), ("LETSENCRYPT_RESTART_CONTAINER", "")]);
     assert!(claim.is_some());
@@ -203,4 +238,124 @@ fn a_few_sentences_are_enough_for_three_hundred_bad_values() {
             .iter()
             .all(|text| !text.contains('\u{1b}') && text.len() < 800)
     );
+}
+
+#[test]
+fn a_redirect_that_is_no_get_has_the_status_of_the_label_then_of_the_variable() {
+    let label = format!("{LABELS}non-get-redirect");
+    let host = ("VIRTUAL_HOST", "a.example.org");
+    let variable = ("NON_GET_REDIRECT", "308");
+    let of = |values: &[(&str, &str)]| good(values).wishes.non_get_redirect;
+    assert_eq!(of(&[host]), None);
+    assert_eq!(of(&[host, variable]), Some(NonGetRedirect::Permanent));
+    assert_eq!(
+        of(&[host, variable, (&label, "307")]),
+        Some(NonGetRedirect::Temporary)
+    );
+    let (claim, troubles) = open(&[host, (&label, "301")]);
+    assert_eq!(claim.expect("served").wishes.non_get_redirect, None);
+    assert!(troubles[0].contains("neither 307 nor 308"), "{troubles:?}");
+}
+
+#[test]
+fn https_to_the_container_and_ports_from_outside_are_read() {
+    let claim = good(&[
+        ("VIRTUAL_HOST", "a.example.org"),
+        ("VIRTUAL_PROTO", "https"),
+        ("VIRTUAL_PORT", "8443"),
+        ("EXTERNAL_HTTP_PORT", "8080"),
+        ("EXTERNAL_HTTPS_PORT", "8448"),
+    ]);
+    assert_eq!((place(&claim).port, place(&claim).tls), (Some(8443), true));
+    let external = ExternalPorts {
+        http: Some(8080),
+        https: Some(8448),
+    };
+    assert_eq!(claim.sites[0].external, external);
+    let host = ("VIRTUAL_HOST", "a.example.org");
+    let (claim, troubles) = open(&[host, ("EXTERNAL_HTTPS_PORT", "https")]);
+    assert_eq!(
+        claim.expect("served").sites[0].external,
+        ExternalPorts::default()
+    );
+    assert!(troubles[0].contains("EXTERNAL_HTTPS_PORT"), "{troubles:?}");
+}
+
+#[test]
+fn a_pattern_of_paths_counts_only_where_any_name_does_and_never_with_a_destination() {
+    let values = [
+        ("VIRTUAL_HOST", "a.example.org"),
+        ("VIRTUAL_PATH", "~^/(a|b)/"),
+    ];
+    assert_eq!(place(&good(&values)).path, "~^/(a|b)/");
+    let (claim, troubles) = read(&said(&values), NamesFromContainers::Listed);
+    assert_eq!(claim, None);
+    assert!(troubles[0].contains("[[instance]]"), "{troubles:?}");
+    let (claim, troubles) = open(&[&values[..], &[("VIRTUAL_DEST", "/")]].concat());
+    assert_eq!(claim, None);
+    assert!(troubles[0].contains("VIRTUAL_DEST"), "{troubles:?}");
+}
+
+#[test]
+fn several_ports_override_the_variables_for_one() {
+    let text = "b.example.org:\n  external_https_port: 8448\n  /api:\n    port: 9000\n    \
+        proto: https\n    dest: /\na.example.org:\n";
+    let claim = good(&[
+        ("VIRTUAL_HOST", "other.example.org"),
+        ("VIRTUAL_PORT", "1"),
+        ("VIRTUAL_PATH", "nonsense"),
+        ("EXTERNAL_HTTPS_PORT", "9448"),
+        (MULTIPORTS, text),
+    ]);
+    assert_eq!(hosts(&claim), ["a.example.org", "b.example.org"]);
+    let root = Place {
+        path: "/".to_owned(),
+        dest: None,
+        port: None,
+        tls: false,
+    };
+    let api = Place {
+        path: "/api".to_owned(),
+        dest: Some("/".to_owned()),
+        port: Some(9000),
+        tls: true,
+    };
+    assert_eq!(claim.sites[0].places, [root]);
+    assert_eq!(claim.sites[1].places, [api]);
+    let external = |site: &Site| site.external.https;
+    assert_eq!(
+        (external(&claim.sites[0]), external(&claim.sites[1])),
+        (Some(9448), Some(8448))
+    );
+}
+
+#[test]
+fn several_ports_of_which_one_is_none_keep_the_container_out_and_bad_names_do_not() {
+    for text in [
+        "a.example.org:\n  /: { port: 0 }",
+        "a.example.org:\n  /: { proto: uwsgi }",
+        "a.example.org:\n  app: { port: 80 }",
+        "a.example.org:\n  /: { dest: 'http://10.0.0.1' }",
+        "a.example.org:\n  '~(': {}",
+        "a b:",
+    ] {
+        let (claim, troubles) = open(&[("VIRTUAL_HOST", "c.example.org"), (MULTIPORTS, text)]);
+        assert_eq!(claim, None, "{text}");
+        assert!(troubles[0].contains("not routed"), "{troubles:?}");
+    }
+    let many = |count: usize, path: &dyn Fn(usize) -> String| {
+        let paths: String = (0..count)
+            .map(|number| format!("  {}:\n", path(number)))
+            .collect();
+        open(&[(MULTIPORTS, &format!("a.example.org:\n{paths}"))])
+    };
+    let (claim, troubles) = many(33, &|number| format!("/{number}"));
+    assert_eq!(claim, None);
+    assert!(troubles[0].contains("33 paths"), "{troubles:?}");
+    let (claim, troubles) = many(9, &|number| format!("'~{number}'"));
+    assert_eq!(claim, None);
+    assert!(troubles[0].contains("9 patterns"), "{troubles:?}");
+    let (claim, troubles) = open(&[(MULTIPORTS, "a b:\nc.example.org:\n")]);
+    assert_eq!(hosts(&claim.expect("served")), ["c.example.org"]);
+    assert!(troubles[0].contains("`a b` is ignored"), "{troubles:?}");
 }

@@ -10,6 +10,7 @@ use super::super::issue::At;
 use super::super::model::Orders;
 use super::super::reader::{Datetime, Field, Reader};
 use super::super::units::Span;
+use super::super::upstream_tls::RawTls;
 use super::{Leaf, RawLimits, RawScale};
 use crate::names::HostPattern;
 
@@ -29,6 +30,10 @@ pub(in crate::config) struct RawInstance {
     pub(in crate::config) https: Leaf<RawHttps>,
     pub(in crate::config) http_without_certificate: Leaf<bool>,
     pub(in crate::config) no_route: Leaf<String>,
+    pub(in crate::config) external_http_port: Leaf<u16>,
+    pub(in crate::config) external_https_port: Leaf<u16>,
+    pub(in crate::config) non_get_redirect: Leaf<u16>,
+    pub(in crate::config) http2: Leaf<bool>,
     pub(in crate::config) websocket_origin: Leaf<RawOrigin>,
     pub(in crate::config) hsts: Leaf<String>,
     pub(in crate::config) standby: Leaf<bool>,
@@ -113,6 +118,8 @@ pub(in crate::config) struct RawService {
     pub(in crate::config) min: Leaf<u32>,
     pub(in crate::config) max: Leaf<u32>,
     pub(in crate::config) port: Leaf<u16>,
+    pub(in crate::config) tls: Leaf<RawTls>,
+    pub(in crate::config) keep_alive: Leaf<bool>,
     pub(in crate::config) probe: Leaf<String>,
     pub(in crate::config) placement: Leaf<RawPlacement>,
     pub(in crate::config) addresses: Leaf<Vec<String>>,
@@ -133,6 +140,8 @@ pub(in crate::config) struct RawRoute {
     pub(in crate::config) prefix: Leaf<String>,
     pub(in crate::config) loose: Leaf<bool>,
     pub(in crate::config) to: Leaf<String>,
+    pub(in crate::config) port: Leaf<u16>,
+    pub(in crate::config) tls: Leaf<RawTls>,
     pub(in crate::config) files: Option<RawFiles>,
     pub(in crate::config) file: Option<RawFiles>,
     pub(in crate::config) stub_status: Leaf<bool>,
@@ -179,6 +188,10 @@ impl RawInstance {
             https: table.leaf("https"),
             http_without_certificate: table.leaf("http-without-certificate"),
             no_route: table.leaf("no-route"),
+            external_http_port: table.leaf("external-http-port"),
+            external_https_port: table.leaf("external-https-port"),
+            non_get_redirect: table.leaf("non-get-redirect"),
+            http2: table.leaf("http2"),
             websocket_origin: table.leaf("websocket-origin"),
             hsts: table.leaf("hsts"),
             standby: table.leaf("standby"),
@@ -226,6 +239,8 @@ impl RawService {
             min: table.leaf("min"),
             max: table.leaf("max"),
             port: table.leaf("port"),
+            tls: table.leaf("tls"),
+            keep_alive: table.leaf("keep-alive"),
             probe: table.leaf("probe"),
             placement: table.leaf("placement"),
             addresses: table.leaf("addresses"),
@@ -241,6 +256,8 @@ impl RawRoute {
             prefix: table.leaf("prefix"),
             loose: table.leaf("loose"),
             to: table.leaf("to"),
+            port: table.leaf("port"),
+            tls: table.leaf("tls"),
             files: table.optional_table("files", RawFiles::read),
             file: table.optional_table("file", RawFiles::read),
             stub_status: table.leaf("stub-status"),

@@ -97,6 +97,7 @@ async fn ask(
             client_ca: &|_| None,
             may_ask: &|_| true,
             default_host: None,
+            http2: &|_| true,
         };
         tls.greet(tcp, visitor).await.err()
     };

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::listener::Secured;
 use crate::names::{Generation, InstanceName, ReplicaId};
-use crate::plan::{Door, EdgePolicy, InstancePlan, Plan, Site, Target};
+use crate::plan::{Door, EdgePolicy, InstancePlan, Plan, Site, Target, Upstream};
 use crate::routing::{Farewell, Routes};
 
 struct Nobody;
@@ -25,11 +25,13 @@ fn instance(name: &str, change: impl FnOnce(&mut InstancePlan, &mut Site)) -> Ar
         condition: Condition::Serving,
         routes: vec![Route {
             prefix: "/app".to_owned(),
+            pattern: None,
             loose: false,
             allow: Vec::new(),
             auth: None,
             cache_control: None,
             replace_prefix: None,
+            upstream: Upstream::default(),
             target: Target::StubStatus,
         }],
         leaving: Vec::new(),

@@ -1,16 +1,19 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::plan::Target;
+use crate::names::PathPattern;
+use crate::plan::{Target, Upstream};
 
 fn route(prefix: &str, loose: bool) -> Route {
     Route {
         prefix: prefix.to_owned(),
+        pattern: PathPattern::parse(prefix).ok(),
         loose,
         allow: Vec::new(),
         auth: None,
         cache_control: None,
         replace_prefix: None,
+        upstream: Upstream::default(),
         target: Target::StubStatus,
     }
 }
@@ -19,6 +22,29 @@ fn found(routes: &[Route], path: &str) -> Option<String> {
     RouteList::new(routes)
         .find(path)
         .map(|route| route.prefix.clone())
+}
+
+#[test]
+fn a_pattern_that_fits_is_before_every_prefix_and_patterns_are_in_their_alphabet() {
+    let mut routes = vec![
+        route("/", false),
+        route("/static/deep/folder/", false),
+        route(r"~\.php$", false),
+        route("~^/static/(a|b)/", false),
+    ];
+    for _ in 0..routes.len() {
+        routes.rotate_left(1);
+        for (path, expected) in [
+            ("/index.php", r"~\.php$"),
+            ("/static/deep/folder/x.php", r"~\.php$"),
+            ("/static/a/x.php", r"~\.php$"),
+            ("/static/a/x", "~^/static/(a|b)/"),
+            ("/static/deep/folder/x", "/static/deep/folder/"),
+            ("/other", "/"),
+        ] {
+            assert_eq!(found(&routes, path).as_deref(), Some(expected), "{path}");
+        }
+    }
 }
 
 #[test]

@@ -3,7 +3,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::*;
-use crate::plan::{Condition, EndpointPlan, Https, LeavingPlan, ServicePlan, Site, Target};
+use crate::plan::{
+    Condition, EndpointPlan, Https, LeavingPlan, ServicePlan, Site, Target, Upstream,
+};
 use crate::routing::{Farewell, Routes};
 
 fn host(text: &str) -> Hostname {
@@ -38,11 +40,13 @@ fn instance(name: &str, domains: &[&str], endpoints: Vec<EndpointPlan>) -> Arc<I
         condition: Condition::Serving,
         routes: vec![Route {
             prefix: "/".to_owned(),
+            pattern: None,
             loose: false,
             allow: Vec::new(),
             auth: None,
             cache_control: None,
             replace_prefix: None,
+            upstream: Upstream::default(),
             target: Target::Service(service()),
         }],
         leaving: Vec::new(),

@@ -8,6 +8,7 @@ pub mod acme_fault;
 pub mod audience;
 pub mod browser;
 pub mod channel;
+pub mod claiming;
 pub mod client;
 pub mod contained;
 pub mod daemon;

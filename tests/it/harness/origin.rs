@@ -17,12 +17,14 @@ use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
 use serde_json::{Map, Value, json};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -87,11 +89,19 @@ async fn connection(tcp: TcpStream, name: String, seen: Arc<Seen>) {
         let _ = tcp.write_all(raw).await;
         return;
     }
+    http(tcp, name, seen).await;
+}
+
+async fn http(
+    io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    name: String,
+    seen: Arc<Seen>,
+) {
     let told = Arc::clone(&seen);
     let service = service_fn(move |request| answer(request, name.clone(), Arc::clone(&seen)));
     let serving = http1::Builder::new()
         .keep_alive(true)
-        .serve_connection(TokioIo::new(tcp), service)
+        .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
     tokio::pin!(serving);
     tokio::select! {
@@ -409,6 +419,34 @@ impl Origin {
         let seen = Arc::new(Seen::default());
         let mut task = JoinSet::new();
         task.spawn(serve(listener, name.to_owned(), Arc::clone(&seen)));
+        Self {
+            address,
+            seen,
+            task,
+        }
+    }
+
+    /// As [`Origin::start_at`], over TLS with the pair that this was made of and nothing else.
+    pub async fn start_tls(name: &str, address: SocketAddr, config: ServerConfig) -> Self {
+        let listener = TcpListener::bind(address).await.expect("bound");
+        let address = listener.local_addr().expect("address");
+        let seen = Arc::new(Seen::default());
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let mut task = JoinSet::new();
+        let (name, told) = (name.to_owned(), Arc::clone(&seen));
+        task.spawn(async move {
+            let mut open = JoinSet::new();
+            while let Ok((tcp, _)) = listener.accept().await {
+                let (acceptor, name) = (acceptor.clone(), name.clone());
+                let seen = Arc::clone(&told);
+                open.spawn(async move {
+                    if let Ok(tls) = acceptor.accept(tcp).await {
+                        seen.connections.fetch_add(1, Ordering::Relaxed);
+                        http(tls, name, seen).await;
+                    }
+                });
+            }
+        });
         Self {
             address,
             seen,

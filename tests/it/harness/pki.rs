@@ -7,9 +7,9 @@ use std::sync::Arc;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
 };
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 #[derive(Debug)]
 pub struct Pki {
@@ -62,6 +62,17 @@ impl Pki {
         let name = names[0].trim_start_matches("*.");
         fs::write(dir.join(format!("{name}.crt")), chain).expect("written");
         fs::write(dir.join(format!("{name}.key")), key).expect("written");
+    }
+
+    /// A server with a pair for these names.
+    pub fn server(&self, names: &[&str]) -> ServerConfig {
+        let (chain, key) = self.pair(names);
+        let chain = CertificateDer::pem_slice_iter(chain.as_bytes());
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
+        ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(chain.map(|one| one.expect("PEM")).collect(), key)
+            .expect("a pair")
     }
 
     pub fn root_pem(&self) -> String {
