@@ -10,6 +10,10 @@ use crate::inventory::Claims;
 use crate::names::{Domain, HostPattern, Hostname};
 use crate::plan::{Https, Placement};
 
+mod tls;
+
+pub(super) use self::tls::{Clients, Tls};
+
 /// Names in one list of one container.
 const MOST_HOSTS: usize = 16;
 /// Bytes of a path and of a header's value.
@@ -60,6 +64,7 @@ pub(super) struct Wishes {
     pub(super) email: Option<String>,
     pub(super) staging: Option<bool>,
     pub(super) apart: Option<bool>,
+    pub(super) tls: Tls,
 }
 
 impl Wishes {
@@ -72,6 +77,7 @@ impl Wishes {
             email: self.email.or_else(|| other.email.clone()),
             staging: self.staging.or(other.staging),
             apart: self.apart.or(other.apart),
+            tls: self.tls.or(other.tls),
         }
     }
 }
@@ -293,11 +299,6 @@ impl<'c> Reading<'c> {
         });
         let said = |value: Option<&str>| value.map(|value| value.eq_ignore_ascii_case("true"));
         let apart = self.acme("SINGLE_DOMAIN_CERTS");
-        if let Some((key, size)) = self.acme("KEYSIZE")
-            && size != "ec-256"
-        {
-            self.ignored(&key, size, "keys are of the curve P-256 (ec-256)");
-        }
         if let Some(status) = self.get("NON_GET_REDIRECT")
             && status != "308"
         {
@@ -314,6 +315,7 @@ impl<'c> Reading<'c> {
             email,
             staging: said(self.get("LETSENCRYPT_TEST")),
             apart: said(apart.map(|(_, value)| value)),
+            tls: self.tls(),
         }
     }
 
@@ -335,7 +337,8 @@ impl<'c> Reading<'c> {
                 // As it is anyway.
                 ("keepalive", _)
                 | ("http2.enable", "true")
-                | ("http3.enable" | "debug-endpoint" | "trust-default-cert", "false") => {}
+                | ("http3.enable" | "debug-endpoint", "false") => {}
+                (label, _) if tls::READ.contains(&label) => {}
                 ("non-get-redirect", "308") => {}
                 (_, value) => {
                     let key: String = label.chars().take(64).collect();

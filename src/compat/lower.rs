@@ -4,15 +4,19 @@
 //! instance; a stack whose services claim hosts of their own becomes several.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::claim::{Host, Wishes};
+use super::claim::{Clients, Host, Wishes};
 use super::stack::{HostClaim, Reading, ServiceClaim};
 use crate::config::claimed::{Claimed, ClaimedRoute, ClaimedService};
 use crate::config::model::Orders;
+use crate::config::mounted::Mounted;
 use crate::inventory::{Stack, Unit};
 use crate::names::{Domain, InstanceName, ServiceName, StackName};
+use crate::plan::{ClientAuthorities, ClientVerify};
 
 /// The name of a stack's service that needs no mention in the instance's name.
 const WEB: &str = "web";
@@ -32,6 +36,9 @@ struct Site {
     /// By their paths; the first of the services takes the replicas of the others.
     routes: BTreeMap<String, Vec<ServiceName>>,
     wishes: Wishes,
+    /// Itself, where files of passwords close paths of it: they are for no other host.
+    closed_as: Option<String>,
+    clients: Option<(PathBuf, Arc<ClientAuthorities>)>,
 }
 
 /// The networks of `NETWORK_ACCESS=internal`.
@@ -61,6 +68,7 @@ fn internal() -> Vec<IpNet> {
 pub(super) fn groups(
     stack: &StackName,
     reading: &Reading,
+    mounted: &Mounted,
     has: impl Fn(&str) -> bool,
 ) -> Vec<Group> {
     let mut sites: Vec<(Vec<Host>, Site)> = Vec::new();
@@ -68,7 +76,7 @@ pub(super) fn groups(
         if !has(text) {
             continue;
         }
-        let site = site(reading, host);
+        let site = site(reading, mounted, host);
         match sites.iter_mut().find(|(_, known)| *known == site) {
             Some((hosts, _)) => hosts.push(host.clone()),
             None => sites.push((vec![host.clone()], site)),
@@ -94,7 +102,7 @@ pub(super) fn groups(
     groups
 }
 
-fn site(reading: &Reading, host: &Host) -> Site {
+fn site(reading: &Reading, mounted: &Mounted, host: &Host) -> Site {
     let mut routes: BTreeMap<String, Vec<ServiceName>> = BTreeMap::new();
     let claiming = |said: &&ServiceClaim| said.claim.hosts.contains(host);
     for (service, said) in &reading.claims {
@@ -108,7 +116,29 @@ fn site(reading: &Reading, host: &Host) -> Site {
     let wishes = wishes.fold(Wishes::default(), |wishes, said| {
         wishes.or(&said.claim.wishes)
     });
-    Site { routes, wishes }
+    let text = host.to_string();
+    Site {
+        clients: clients(mounted, &text, &wishes),
+        closed_as: mounted.has_passwords(&text).then_some(text),
+        routes,
+        wishes,
+    }
+}
+
+/// Who vouches for the clients of a host, in the way its containers want them asked.
+fn clients(
+    mounted: &Mounted,
+    host: &str,
+    wishes: &Wishes,
+) -> Option<(PathBuf, Arc<ClientAuthorities>)> {
+    let verify = match wishes.tls.clients {
+        None => ClientVerify::Required,
+        Some(Clients::Asked(verify)) => verify,
+        Some(Clients::NotAsked) => return None,
+    };
+    let vouching = mounted.clients(host)?;
+    let authorities = vouching.authorities.verifying(verify);
+    Some((vouching.file.clone(), Arc::new(authorities)))
 }
 
 /// What the instance is called: as its stack where that is clear, and the same whatever else the stack
@@ -193,6 +223,7 @@ fn group(reading: &Reading, name: InstanceName, hosts: &[Host], site: &Site) -> 
         email,
         staging,
         apart,
+        tls,
     } = site.wishes.clone();
     let claimed = Claimed {
         by: format!("container {}", by.join(", ")),
@@ -207,6 +238,10 @@ fn group(reading: &Reading, name: InstanceName, hosts: &[Host], site: &Site) -> 
         },
         email,
         staging: staging.unwrap_or(false),
+        key_type: tls.key_type,
+        trust_default_cert: tls.trust_default,
+        clients: site.clients.clone(),
+        closed_as: site.closed_as.clone(),
         services,
         routes,
     };
@@ -233,6 +268,7 @@ fn route(path: &str, to: &ServiceName, said: &ServiceClaim) -> ClaimedRoute {
 /// that its wildcards already stand for. `granted` says which of their hosts they may have.
 pub(super) fn addition(
     reading: &Reading,
+    mounted: &Mounted,
     granted: impl Fn(&Host) -> bool,
     troubles: &mut Vec<String>,
 ) -> Claimed {
@@ -270,8 +306,27 @@ pub(super) fn addition(
             }
         }
     }
+    let text = |domain: &Domain| domain.to_string();
+    let closed: Vec<String> = hosts
+        .iter()
+        .map(text)
+        .filter(|host| mounted.has_passwords(host))
+        .collect();
+    // One entry has one door: what is closed for one of its names is not open by another.
+    if let [first, _, ..] = closed.as_slice() {
+        troubles.push(format!(
+            "several of its names have files of passwords; those of {first} count for all of them"
+        ));
+    }
+    let clients = hosts
+        .iter()
+        .find_map(|host| clients(mounted, &text(host), &wishes));
     Claimed {
         by: format!("container {}", by.join(", ")),
+        clients,
+        closed_as: closed.into_iter().next(),
+        key_type: wishes.tls.key_type,
+        trust_default_cert: wishes.tls.trust_default,
         domains: hosts,
         https: wishes.https,
         hsts: wishes.hsts,

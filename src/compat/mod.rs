@@ -13,6 +13,7 @@ use tokio::time::Instant;
 mod claim;
 mod conflicts;
 mod lower;
+mod mounts;
 mod stack;
 
 use self::claim::Host;
@@ -373,11 +374,16 @@ fn made(
         troubles: reading.troubles.clone(),
         ..Made::default()
     };
-    for mut group in groups(stack, reading, |text| has.contains(text)) {
+    let mounted = &config.mounted;
+    for mut group in groups(stack, reading, mounted, |text| has.contains(text)) {
         let own = group.claimed.domains.clone();
         check_certificate(&mut group.claimed, &own, foreign, &mut made.troubles);
+        mounts::never_in_the_clear(&mut group.claimed, &mut made.troubles);
         match config.instance_claimed(&group.name, stack, &group.claimed) {
-            Ok(instance) => made.groups.push((group, Arc::new(instance))),
+            Ok(instance) => {
+                mounts::tell(&group.claimed, &instance, mounted, &mut made.troubles);
+                made.groups.push((group, Arc::new(instance)));
+            }
             Err(issues) => made.troubles.extend(issues.iter().map(Issue::to_string)),
         }
     }
@@ -400,20 +406,28 @@ fn layered(
         return made;
     }
     let granted = |host: &Host| has.contains(&host.to_string());
-    let mut claimed = addition(reading, granted, &mut made.troubles);
+    let mounted = &config.mounted;
+    let mut claimed = addition(reading, mounted, granted, &mut made.troubles);
     check_certificate(
         &mut claimed,
         &base.site.domains,
         foreign,
         &mut made.troubles,
     );
+    mounts::never_in_the_clear(&mut claimed, &mut made.troubles);
     match config.instance_with(base, content.services.keys(), &claimed) {
-        Some(Ok(instance)) => made.layered = Some(Arc::new(instance)),
+        Some(Ok(instance)) => {
+            mounts::tell(&claimed, &instance, mounted, &mut made.troubles);
+            made.layered = Some(Arc::new(instance));
+        }
         Some(Err(issues)) => made.troubles.extend(issues.iter().map(Issue::to_string)),
         None => {}
     }
     made
 }
+
+/// What everybody may be served with who has no pair of their own.
+const DEFAULT: &str = "default";
 
 /// A stack is served with pairs of its own names and of what is directly above them, never with
 /// another's.
@@ -430,7 +444,7 @@ fn check_certificate(
         let (Domain::Exact(host) | Domain::Below(host)) = domain;
         host.as_str() == name || (name.contains('.') && host.parent() == Some(name.as_str()))
     });
-    if fits && !foreign.contains(&name) {
+    if name == DEFAULT || (fits && !foreign.contains(&name)) {
         claimed.certificate = Some(name);
         return;
     }

@@ -1,17 +1,21 @@
 //! The global part, from what was written to what is meant.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::{Access, access};
+
+use super::instance::lower_key_type;
+use super::issue::{Issue, Level};
 use super::lower::{Issues, networks, parse_list, report, socket_address, value_or};
 use super::model::{
-    Addresses, Certs, EngineChoice, Listen, Log, LogFormat, NamesFromContainers, Networks,
+    Addresses, Certs, Compat, EngineChoice, Listen, Log, LogFormat, NamesFromContainers, Networks,
     Threshold, Thresholds, TlsVersion,
 };
 use super::raw::{
-    RawAddresses, RawCerts, RawEngine, RawEngineKind, RawListen, RawLog, RawLogFormat, RawNetworks,
-    RawStatus, RawTlsVersion, RawUnknownName,
+    RawAddresses, RawCerts, RawCompat, RawEngine, RawEngineKind, RawListen, RawLog, RawLogFormat,
+    RawNetworks, RawStatus, RawTlsVersion, RawUnknownName,
 };
 use super::reader::Field;
 
@@ -99,29 +103,93 @@ fn absolute(path: PathBuf) -> PathBuf {
 }
 
 impl RawCerts {
-    pub(super) fn lower(self) -> Certs {
+    /// `in_its_place`: usher is started in the place of nginx-proxy.
+    pub(super) fn lower(self, in_its_place: bool, issues: &Issues) -> Certs {
         let Self {
             dir,
             unknown_name,
             min_version,
             reuse_key,
+            key_type,
+            webroot,
         } = self;
+        let there = |folder: &str| in_its_place && Path::new(folder).is_dir();
+        let dir = dir.map(|field| field.value).unwrap_or_else(|| {
+            let own = PathBuf::from("certs");
+            match !own.exists() && there(nginx_proxy::CERTS) {
+                true => PathBuf::from(nginx_proxy::CERTS),
+                false => own,
+            }
+        });
+        let html = || there(nginx_proxy::HTML).then(|| PathBuf::from(nginx_proxy::HTML));
         Certs {
-            dir: absolute(value_or(dir, PathBuf::from("certs"))),
-            default_for_unknown: matches!(
-                unknown_name,
-                Some(Field {
-                    value: RawUnknownName::Default,
-                    ..
-                })
-            ),
+            dir: absolute(dir),
+            // It answers with its default where there is one.
+            default_for_unknown: match unknown_name.map(|field| field.value) {
+                Some(RawUnknownName::Default) => true,
+                Some(RawUnknownName::Reject) => false,
+                None => in_its_place,
+            },
             min_version: match min_version.map(|field| field.value) {
                 None | Some(RawTlsVersion::Tls12) => TlsVersion::Tls12,
                 Some(RawTlsVersion::Tls13) => TlsVersion::Tls13,
             },
             reuse_key: value_or(reuse_key, false),
+            key_type: key_type
+                .and_then(|field| lower_key_type(&field, issues))
+                .unwrap_or_default(),
+            webroot: webroot.map(|field| field.value).or_else(html),
         }
     }
+}
+
+impl RawCompat {
+    /// `in_its_place`: usher is started in the place of nginx-proxy.
+    pub(super) fn lower(self, in_its_place: bool) -> Compat {
+        let Self {
+            htpasswd,
+            error_page,
+            trust_default_cert,
+        } = self;
+        let mounted = |field: Option<Field<PathBuf>>, usual: &str| {
+            let usual = in_its_place.then(|| PathBuf::from(usual));
+            field.map(|field| field.value).or(usual)
+        };
+        Compat {
+            htpasswd: mounted(htpasswd, nginx_proxy::HTPASSWD),
+            error_page: mounted(error_page, nginx_proxy::ERROR_PAGE),
+            trust_default_cert: value_or(trust_default_cert, true),
+        }
+    }
+}
+
+/// Where usher keeps what it remembers, where the file does not say it.
+///
+/// In a container that has a folder of certificates mounted and none for the state, the state would
+/// be gone with the container, and with it the account and every order.
+pub(super) fn state_dir(certs: &Path, in_its_place: bool, issues: &Issues) -> PathBuf {
+    let usual = PathBuf::from("state");
+    let is_kept = in_its_place && certs.is_dir() && access(certs, Access::WRITE_OK).is_ok();
+    if usual.exists() || !is_kept {
+        return usual;
+    }
+    let beside = certs.join(".usher");
+    report(
+        issues,
+        Issue {
+            level: Level::Warning,
+            file: "the defaults".to_owned(),
+            line: None,
+            key: "state.dir".to_owned(),
+            text: format!(
+                "no folder `state` is here, so accounts and orders are kept in {}, where a \
+                 recreated container finds them; mount a volume of its own at {}",
+                beside.display(),
+                absolute(usual).display()
+            ),
+        },
+    );
+    beside
 }
 
 impl RawLog {
@@ -186,3 +254,11 @@ pub(super) fn included(pattern: &str) -> Result<Vec<PathBuf>, String> {
 
 /// From TERM to the exit when nothing else is said: Docker kills a second later.
 pub(super) const STOP_WITHIN: Duration = Duration::from_secs(9);
+
+/// Where operators mount files into nginx-proxy.
+mod nginx_proxy {
+    pub(super) const CERTS: &str = "/etc/nginx/certs";
+    pub(super) const ERROR_PAGE: &str = "/usr/share/nginx/html/errors/50x.html";
+    pub(super) const HTML: &str = "/usr/share/nginx/html";
+    pub(super) const HTPASSWD: &str = "/etc/nginx/htpasswd";
+}

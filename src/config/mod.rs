@@ -16,6 +16,7 @@ mod assembly;
 pub mod claimed;
 mod claims;
 mod client_ca;
+mod error_page;
 mod event;
 mod global;
 mod instance;
@@ -23,6 +24,7 @@ mod issue;
 mod lower;
 mod merge;
 pub mod model;
+pub mod mounted;
 mod pattern;
 mod policy;
 mod presets;
@@ -45,8 +47,9 @@ pub use self::units::{format_span, parse_span};
 use self::assembly::{Assembled, Defaults, assemble};
 use self::global::{STOP_WITHIN, included};
 use self::issue::Source;
-use self::lower::{Issues, report, value_or};
+use self::lower::{Issues, report};
 use self::model::NamesFromContainers;
+use self::mounted::Mounted;
 use self::raw::{RawFile, RawInstances};
 use crate::fingerprint::Fingerprint;
 use crate::names::{Domain, InstanceName, StackName};
@@ -106,6 +109,15 @@ pub fn load_as(
     };
     let mut config = lower_global(file, asked, &issues);
     config.without_file = without_file;
+    if config.names_from_containers != NamesFromContainers::Off {
+        config.mounted = Arc::new(Mounted::read(
+            &config.compat,
+            &config.certs.dir,
+            previous.map(|config| &*config.mounted),
+            &mut issues.borrow_mut(),
+            &mut seen,
+        ));
+    }
     let global_is_good = issues
         .borrow()
         .iter()
@@ -173,6 +185,7 @@ fn read_all(path: &Path, issues: &Issues, seen: &mut Fingerprint) -> Option<Read
     }
     for (raw, issues) in &mut instances {
         client_ca::read(raw, issues, seen);
+        error_page::read(raw, issues, seen);
     }
     Some((main, instances, unreadable))
 }
@@ -215,6 +228,7 @@ fn lower_global(file: RawFile, asked: Option<NamesFromContainers>, issues: &Issu
         admin,
         engine,
         certs,
+        compat,
         acme,
         alerts,
         log,
@@ -232,16 +246,22 @@ fn lower_global(file: RawFile, asked: Option<NamesFromContainers>, issues: &Issu
     let (limits, _, _) = limits.lower(issues);
     scale.lower(issues);
     let (engine, names) = engine.lower(issues);
-    let certs = certs.lower();
+    let names = names.or(asked).unwrap_or_default();
+    // Who starts it in the place of nginx-proxy says so on the command line, as the image does.
+    let in_its_place = asked.is_some() && names != NamesFromContainers::Off;
+    let certs = certs.lower(in_its_place, issues);
+    let state_dir = state_dir.map(|field| field.value);
     Config {
-        state_dir: value_or(state_dir, PathBuf::from("state")),
+        state_dir: state_dir.unwrap_or_else(|| global::state_dir(&certs.dir, in_its_place, issues)),
         listen: listen.lower(issues),
         admin: admin.lower(&certs.dir, issues),
         engine,
-        names_from_containers: names.or(asked).unwrap_or_default(),
+        names_from_containers: names,
         asked,
         without_file: false,
         certs,
+        compat: compat.lower(in_its_place),
+        mounted: Arc::default(),
         acme: acme.map(|acme| acme.lower(issues)),
         alerts: alert::lower(alerts, issues),
         log: log.lower(),

@@ -27,6 +27,8 @@ impl Controller {
             trusted_proxies: config.listen.trusted_proxies.clone(),
             proxy_protocol: config.listen.proxy_protocol,
             header_timeout: config.header_timeout,
+            error_page: config.mounted.error_page().cloned(),
+            webroot: config.certs.webroot.clone(),
         };
         let edge = if *self.plan.edge == edge {
             Arc::clone(&self.plan.edge)
@@ -135,6 +137,10 @@ impl Controller {
                     may_order: may_order && !instance.standby && tenant.rented,
                     staging: instance.staging,
                     email: instance.acme_email.clone(),
+                    key_type: instance
+                        .key_type
+                        .unwrap_or(self.current.config.certs.key_type),
+                    trust_default: instance.trust_default_cert,
                     declared: instance.declared,
                     export: export.clone(),
                 })

@@ -17,6 +17,7 @@ mod place;
 mod respond;
 mod root;
 mod shelf;
+mod small;
 mod workshop;
 
 pub use self::conditions::{Conditions, Slice};
@@ -27,4 +28,5 @@ pub use self::negotiate::{Accepted, Coding, is_text};
 pub use self::place::{Kind, Place};
 pub use self::respond::Reply;
 pub use self::root::{OpenFile, RootError};
+pub use self::small::small;
 pub use self::workshop::Workshop;

@@ -129,7 +129,7 @@ impl World {
             connection: &connection,
         };
         match known.decide(&asked) {
-            Decision::Serve(_) => (0, None),
+            Decision::Serve(_) | Decision::Webroot { .. } => (0, None),
             Decision::Answer { answer, .. } => {
                 let location = answer.fields.iter().find(|(name, _)| *name == "location");
                 (
