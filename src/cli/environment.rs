@@ -84,7 +84,7 @@ const SPOKEN: [(&str, &str); 31] = [
     ),
     ("RESOLVERS", "`[acme] resolver`"),
     ("SSL_POLICY", "`[certs] min-version`"),
-    ("TRUST_DEFAULT_CERT", "`[certs] unknown-name`"),
+    ("TRUST_DEFAULT_CERT", "`[compat] trust-default-cert`"),
     ("TRUST_DOWNSTREAM_PROXY", "`[listen] trusted-proxies`"),
 ];
 

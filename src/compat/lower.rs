@@ -241,7 +241,6 @@ fn group(reading: &Reading, name: InstanceName, hosts: &[Host], site: &Site) -> 
         key_type: tls.key_type,
         trust_default_cert: tls.trust_default,
         clients: site.clients.clone(),
-        closed_as: site.closed_as.clone(),
         services,
         routes,
     };
@@ -306,25 +305,12 @@ pub(super) fn addition(
             }
         }
     }
-    let text = |domain: &Domain| domain.to_string();
-    let closed: Vec<String> = hosts
-        .iter()
-        .map(text)
-        .filter(|host| mounted.has_passwords(host))
-        .collect();
-    // One entry has one door: what is closed for one of its names is not open by another.
-    if let [first, _, ..] = closed.as_slice() {
-        troubles.push(format!(
-            "several of its names have files of passwords; those of {first} count for all of them"
-        ));
-    }
     let clients = hosts
         .iter()
-        .find_map(|host| clients(mounted, &text(host), &wishes));
+        .find_map(|host| clients(mounted, &host.to_string(), &wishes));
     Claimed {
         by: format!("container {}", by.join(", ")),
         clients,
-        closed_as: closed.into_iter().next(),
         key_type: wishes.tls.key_type,
         trust_default_cert: wishes.tls.trust_default,
         domains: hosts,

@@ -80,6 +80,21 @@ struct Declared<'d> {
     stacks: BTreeMap<&'d StackName, &'d Arc<Instance>>,
 }
 
+impl Ruling {
+    /// What files of passwords close is closed, whether or not a container runs that asks for it.
+    fn close_others(&mut self, config: &Config, declared: &BTreeMap<InstanceName, Arc<Instance>>) {
+        for (name, instance) in declared {
+            if !self.instances.contains_key(name) && config.mounted.closes(&instance.site) {
+                let mut closed = Instance::clone(instance);
+                let notes = self.notes.entry(name.clone()).or_default();
+                mounts::close(&mut closed, &config.mounted, notes);
+                self.instances.insert(name.clone(), Arc::new(closed));
+            }
+        }
+        self.notes.retain(|_, notes| !notes.is_empty());
+    }
+}
+
 impl<'d> Declared<'d> {
     fn new(declared: &'d BTreeMap<InstanceName, Arc<Instance>>) -> Self {
         let mut names = BTreeMap::new();
@@ -211,6 +226,7 @@ impl Compat {
                 None => drop(ruling.refused.insert(stack.clone(), troubles)),
             }
         }
+        ruling.close_others(config, declared);
         ruling
     }
 
@@ -377,11 +393,18 @@ fn made(
     let mounted = &config.mounted;
     for mut group in groups(stack, reading, mounted, |text| has.contains(text)) {
         let own = group.claimed.domains.clone();
-        check_certificate(&mut group.claimed, &own, foreign, &mut made.troubles);
+        check_certificate(
+            &mut group.claimed,
+            config,
+            &own,
+            foreign,
+            &mut made.troubles,
+        );
         mounts::never_in_the_clear(&mut group.claimed, &mut made.troubles);
         match config.instance_claimed(&group.name, stack, &group.claimed) {
-            Ok(instance) => {
-                mounts::tell(&group.claimed, &instance, mounted, &mut made.troubles);
+            Ok(mut instance) => {
+                mounts::close(&mut instance, mounted, &mut made.troubles);
+                mounts::tell_of_clients(&group.claimed, mounted, &mut made.troubles);
                 made.groups.push((group, Arc::new(instance)));
             }
             Err(issues) => made.troubles.extend(issues.iter().map(Issue::to_string)),
@@ -410,14 +433,16 @@ fn layered(
     let mut claimed = addition(reading, mounted, granted, &mut made.troubles);
     check_certificate(
         &mut claimed,
+        config,
         &base.site.domains,
         foreign,
         &mut made.troubles,
     );
     mounts::never_in_the_clear(&mut claimed, &mut made.troubles);
     match config.instance_with(base, content.services.keys(), &claimed) {
-        Some(Ok(instance)) => {
-            mounts::tell(&claimed, &instance, mounted, &mut made.troubles);
+        Some(Ok(mut instance)) => {
+            mounts::close(&mut instance, mounted, &mut made.troubles);
+            mounts::tell_of_clients(&claimed, mounted, &mut made.troubles);
             made.layered = Some(Arc::new(instance));
         }
         Some(Err(issues)) => made.troubles.extend(issues.iter().map(Issue::to_string)),
@@ -433,6 +458,7 @@ const DEFAULT: &str = "default";
 /// another's.
 fn check_certificate(
     claimed: &mut Claimed,
+    config: &Config,
     own: &[Domain],
     foreign: &BTreeSet<String>,
     troubles: &mut Vec<String>,
@@ -444,7 +470,8 @@ fn check_certificate(
         let (Domain::Exact(host) | Domain::Below(host)) = domain;
         host.as_str() == name || (name.contains('.') && host.parent() == Some(name.as_str()))
     });
-    if name == DEFAULT || (fits && !foreign.contains(&name)) {
+    let is_default = name == DEFAULT && config.compat.trust_default_cert;
+    if is_default || (fits && !foreign.contains(&name)) {
         claimed.certificate = Some(name);
         return;
     }

@@ -24,28 +24,46 @@ pub(super) fn never_in_the_clear(claimed: &mut Claimed, troubles: &mut Vec<Strin
     }
 }
 
-/// Says what is wrong with the files that an instance hangs on.
-pub(super) fn tell(
-    claimed: &Claimed,
-    instance: &Instance,
-    mounted: &Mounted,
-    troubles: &mut Vec<String>,
-) {
+/// Lets in only who is in the files of passwords of an instance's names, by every path that is not
+/// closed by its entry already.
+///
+/// One instance has one door: what is closed for one of its names is not open by another.
+pub(super) fn close(instance: &mut Instance, mounted: &Mounted, troubles: &mut Vec<String>) {
+    let mut closed = mounted.closed(&instance.site);
+    let Some(host) = closed.next() else {
+        return;
+    };
+    if closed.next().is_some() {
+        troubles.push(format!(
+            "several of its names have files of passwords; those of {host} count for all of them"
+        ));
+    }
+    drop(closed);
+    for route in &mut instance.routes {
+        if route.auth.is_none() {
+            route.auth = mounted.passwords(&host, &route.prefix);
+        }
+    }
     let auths = instance
         .routes
         .iter()
         .filter_map(|route| route.auth.as_ref());
-    let closed: BTreeSet<String> = auths
+    let wrong: BTreeSet<String> = auths
         .filter_map(|auth| mounted.trouble_with(auth))
         .collect();
-    troubles.extend(closed);
-    if claimed.clients.is_some() {
-        let hosts = claimed.domains.iter().map(ToString::to_string);
-        let hosts = hosts.chain(claimed.patterns.iter().map(ToString::to_string));
-        let vouching = hosts.filter_map(|host| mounted.clients(&host));
-        let wrong: BTreeSet<&String> = vouching
-            .filter_map(|vouching| vouching.trouble.as_ref())
-            .collect();
-        troubles.extend(wrong.into_iter().cloned());
+    troubles.extend(wrong);
+}
+
+/// Says what is wrong with the authorities of clients that a claim hangs on.
+pub(super) fn tell_of_clients(claimed: &Claimed, mounted: &Mounted, troubles: &mut Vec<String>) {
+    if claimed.clients.is_none() {
+        return;
     }
+    let hosts = claimed.domains.iter().map(ToString::to_string);
+    let hosts = hosts.chain(claimed.patterns.iter().map(ToString::to_string));
+    let vouching = hosts.filter_map(|host| mounted.clients(&host));
+    let wrong: BTreeSet<&String> = vouching
+        .filter_map(|vouching| vouching.trouble.as_ref())
+        .collect();
+    troubles.extend(wrong.into_iter().cloned());
 }

@@ -14,8 +14,7 @@ use super::error_page::ErrorPage;
 use super::issue::{At, Issue, Level, Source};
 use super::model::{Instance, Orders, RouteTarget};
 use super::raw::{
-    RawAuth, RawHttps, RawInstance, RawLimits, RawPlacement, RawRole, RawRoute, RawScale,
-    RawService,
+    RawHttps, RawInstance, RawLimits, RawPlacement, RawRole, RawRoute, RawScale, RawService,
 };
 use super::reader::Field;
 use super::{Config, instance};
@@ -40,8 +39,6 @@ pub struct Claimed {
     pub trust_default_cert: Option<bool>,
     /// Who vouches for its clients, and the file that says so.
     pub clients: Option<(PathBuf, Arc<ClientAuthorities>)>,
-    /// The host whose files of passwords close its paths, as it is written.
-    pub closed_as: Option<String>,
     pub services: BTreeMap<ServiceName, ClaimedService>,
     pub routes: Vec<ClaimedRoute>,
 }
@@ -83,7 +80,7 @@ impl Config {
         let Defaults { limits, scale } = &*self.defaults;
         raw.limits = raw.limits.over(limits);
         raw.scale = raw.scale.over(scale);
-        self.mount(&mut raw, claimed);
+        self.mount(&mut raw);
         let mut instance = lower(raw, name, stack)?;
         instance.declared = Declared::ByPattern;
         Ok(instance)
@@ -127,7 +124,7 @@ impl Config {
             }
         }
         let mut raw = (*entry).clone().over(&layer);
-        self.mount(&mut raw, claimed);
+        self.mount(&mut raw);
         Some(lower(raw, &instance.name, &instance.stack).map(|mut made| {
             made.declared = instance.declared;
             let named = &made.site.domains;
@@ -145,7 +142,7 @@ impl Config {
 
 impl Config {
     /// Adds what files mounted for nginx-proxy say, where nothing else does.
-    fn mount(&self, raw: &mut RawInstance, claimed: &Claimed) {
+    fn mount(&self, raw: &mut RawInstance) {
         if let (None, Some((path, body))) = (&raw.error_page, &self.mounted.error_page) {
             let page = ErrorPage::of(path.clone(), body.clone());
             raw.error_page = Some(field(&raw.at, "error-page", page));
@@ -153,22 +150,6 @@ impl Config {
         if raw.trust_default_cert.is_none() {
             let trusted = self.compat.trust_default_cert;
             raw.trust_default_cert = Some(field(&raw.at, "trust-default-cert", trusted));
-        }
-        let Some(host) = &claimed.closed_as else {
-            return;
-        };
-        for route in &mut raw.routes {
-            let Some(prefix) = &route.prefix else {
-                continue;
-            };
-            if let (None, Some(auth)) = (&route.auth, self.mounted.passwords(host, &prefix.value)) {
-                let at = route.at.below("auth");
-                route.auth = Some(RawAuth {
-                    basic: Some(field(&at, "basic", auth.file.display().to_string())),
-                    realm: Some(field(&at, "realm", auth.realm)),
-                    at,
-                });
-            }
         }
     }
 }

@@ -104,7 +104,13 @@ fn absolute(path: PathBuf) -> PathBuf {
 
 impl RawCerts {
     /// `in_its_place`: usher is started in the place of nginx-proxy.
-    pub(super) fn lower(self, in_its_place: bool, issues: &Issues) -> Certs {
+    /// Also says whether its folder was mounted for nginx-proxy.
+    pub(super) fn lower(
+        self,
+        compat: &Compat,
+        in_its_place: bool,
+        issues: &Issues,
+    ) -> (Certs, bool) {
         let Self {
             dir,
             unknown_name,
@@ -113,17 +119,13 @@ impl RawCerts {
             key_type,
             webroot,
         } = self;
-        let there = |folder: &str| in_its_place && Path::new(folder).is_dir();
-        let dir = dir.map(|field| field.value).unwrap_or_else(|| {
-            let own = PathBuf::from("certs");
-            match !own.exists() && there(nginx_proxy::CERTS) {
-                true => PathBuf::from(nginx_proxy::CERTS),
-                false => own,
-            }
-        });
-        let html = || there(nginx_proxy::HTML).then(|| PathBuf::from(nginx_proxy::HTML));
-        Certs {
-            dir: absolute(dir),
+        let own = PathBuf::from("certs");
+        let mounted = compat.nginx.as_ref().map(|nginx| nginx.join("certs"));
+        let mounted = mounted.filter(|dir| in_its_place && !own.exists() && dir.is_dir());
+        let is_mounted = dir.is_none() && mounted.is_some();
+        let webroot = webroot.map(|field| field.value);
+        let certs = Certs {
+            dir: absolute(value_or(dir, mounted.unwrap_or(own))),
             // It answers with its default where there is one.
             default_for_unknown: match unknown_name.map(|field| field.value) {
                 Some(RawUnknownName::Default) => true,
@@ -138,8 +140,9 @@ impl RawCerts {
             key_type: key_type
                 .and_then(|field| lower_key_type(&field, issues))
                 .unwrap_or_default(),
-            webroot: webroot.map(|field| field.value).or_else(html),
-        }
+            webroot: webroot.or_else(|| compat.html.clone().filter(|html| html.is_dir())),
+        };
+        (certs, is_mounted)
     }
 }
 
@@ -147,17 +150,19 @@ impl RawCompat {
     /// `in_its_place`: usher is started in the place of nginx-proxy.
     pub(super) fn lower(self, in_its_place: bool) -> Compat {
         let Self {
-            htpasswd,
-            error_page,
+            nginx,
+            html,
             trust_default_cert,
         } = self;
-        let mounted = |field: Option<Field<PathBuf>>, usual: &str| {
-            let usual = in_its_place.then(|| PathBuf::from(usual));
+        // Where nginx is installed these are its own.
+        let mounted = in_its_place && !Path::new("/usr/sbin/nginx").exists();
+        let folder = |field: Option<Field<PathBuf>>, usual: &str| {
+            let usual = mounted.then(|| PathBuf::from(usual));
             field.map(|field| field.value).or(usual)
         };
         Compat {
-            htpasswd: mounted(htpasswd, nginx_proxy::HTPASSWD),
-            error_page: mounted(error_page, nginx_proxy::ERROR_PAGE),
+            nginx: folder(nginx, "/etc/nginx"),
+            html: folder(html, "/usr/share/nginx/html"),
             trust_default_cert: value_or(trust_default_cert, true),
         }
     }
@@ -165,11 +170,11 @@ impl RawCompat {
 
 /// Where usher keeps what it remembers, where the file does not say it.
 ///
-/// In a container that has a folder of certificates mounted and none for the state, the state would
-/// be gone with the container, and with it the account and every order.
-pub(super) fn state_dir(certs: &Path, in_its_place: bool, issues: &Issues) -> PathBuf {
+/// In a container that has nginx-proxy's folder of certificates mounted and none for the state, the
+/// state would be gone with the container, and with it the account and every order.
+pub(super) fn state_dir(certs: &Path, is_mounted: bool, issues: &Issues) -> PathBuf {
     let usual = PathBuf::from("state");
-    let is_kept = in_its_place && certs.is_dir() && access(certs, Access::WRITE_OK).is_ok();
+    let is_kept = is_mounted && access(certs, Access::WRITE_OK).is_ok();
     if usual.exists() || !is_kept {
         return usual;
     }
@@ -254,11 +259,3 @@ pub(super) fn included(pattern: &str) -> Result<Vec<PathBuf>, String> {
 
 /// From TERM to the exit when nothing else is said: Docker kills a second later.
 pub(super) const STOP_WITHIN: Duration = Duration::from_secs(9);
-
-/// Where operators mount files into nginx-proxy.
-mod nginx_proxy {
-    pub(super) const CERTS: &str = "/etc/nginx/certs";
-    pub(super) const ERROR_PAGE: &str = "/usr/share/nginx/html/errors/50x.html";
-    pub(super) const HTML: &str = "/usr/share/nginx/html";
-    pub(super) const HTPASSWD: &str = "/etc/nginx/htpasswd";
-}

@@ -249,10 +249,11 @@ fn lower_global(file: RawFile, asked: Option<NamesFromContainers>, issues: &Issu
     let names = names.or(asked).unwrap_or_default();
     // Who starts it in the place of nginx-proxy says so on the command line, as the image does.
     let in_its_place = asked.is_some() && names != NamesFromContainers::Off;
-    let certs = certs.lower(in_its_place, issues);
+    let compat = compat.lower(in_its_place);
+    let (certs, is_mounted) = certs.lower(&compat, in_its_place, issues);
     let state_dir = state_dir.map(|field| field.value);
     Config {
-        state_dir: state_dir.unwrap_or_else(|| global::state_dir(&certs.dir, in_its_place, issues)),
+        state_dir: state_dir.unwrap_or_else(|| global::state_dir(&certs.dir, is_mounted, issues)),
         listen: listen.lower(issues),
         admin: admin.lower(&certs.dir, issues),
         engine,
@@ -260,7 +261,7 @@ fn lower_global(file: RawFile, asked: Option<NamesFromContainers>, issues: &Issu
         asked,
         without_file: false,
         certs,
-        compat: compat.lower(in_its_place),
+        compat,
         mounted: Arc::default(),
         acme: acme.map(|acme| acme.lower(issues)),
         alerts: alert::lower(alerts, issues),

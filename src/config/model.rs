@@ -143,10 +143,10 @@ pub struct Certs {
 /// What holds for names that containers give themselves.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Compat {
-    /// The folder of nginx-proxy's files of passwords.
-    pub htpasswd: Option<PathBuf>,
-    /// The page of nginx-proxy for what it cannot answer.
-    pub error_page: Option<PathBuf>,
+    /// Where files for nginx were mounted.
+    pub nginx: Option<PathBuf>,
+    /// Where files were mounted that nginx gave out itself.
+    pub html: Option<PathBuf>,
     /// Whether names without a pair are served with `default.crt` unless their container says
     /// otherwise.
     pub trust_default_cert: bool,

@@ -17,8 +17,12 @@ use super::{Issue, Level, client_ca, error_page};
 use crate::cause::chain;
 use crate::fingerprint::Fingerprint;
 use crate::passwords;
-use crate::plan::{BasicAuth, ClientAuthorities};
+use crate::plan::{BasicAuth, ClientAuthorities, Site};
 
+mod unfollowed;
+
+const PASSWORDS: &str = "htpasswd";
+const ERROR_PAGE: &str = "errors/50x.html";
 const AUTHORITIES: &str = ".ca.crt";
 const REVOKED: &str = ".crl.pem";
 /// For every host that has no file of its own.
@@ -61,22 +65,22 @@ impl Mounted {
         seen: &mut Fingerprint,
     ) -> Self {
         let mut mounted = Self::default();
-        if let Some(folder) = &compat.htpasswd {
-            seen.note_alone(folder);
-            mounted.passwords = password_files(folder, seen);
+        if let Some(nginx) = &compat.nginx {
+            let folder = nginx.join(PASSWORDS);
+            seen.note_alone(&folder);
+            mounted.passwords = password_files(&folder, seen);
+            issues.extend(unfollowed::of(nginx, certs).map(|text| warning("compat.nginx", text)));
         }
-        if let Some(page) = &compat.error_page {
-            seen.note_alone(page);
-            match error_page::body(page) {
-                Ok(body) => mounted.error_page = Some((page.clone(), body)),
+        if let Some(html) = &compat.html {
+            let page = html.join(ERROR_PAGE);
+            seen.note_alone(&page);
+            match error_page::body(&page) {
+                Ok(body) => mounted.error_page = Some((page, body)),
                 Err(_) if !page.exists() => {}
-                Err(why) => issues.push(Issue {
-                    level: Level::Warning,
-                    file: page.display().to_string(),
-                    line: None,
-                    key: "compat.error-page".to_owned(),
-                    text: format!("{why}; usher's own page is shown"),
-                }),
+                Err(why) => {
+                    let text = format!("{why}; usher's own page is shown");
+                    issues.push(warning("compat.html", text));
+                }
             }
         }
         seen.note_names(certs, ENDINGS);
@@ -115,6 +119,16 @@ impl Mounted {
             let rest = name.strip_prefix(&host);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
         })
+    }
+
+    /// Whether any host of a site has passwords.
+    pub fn closes(&self, site: &Site) -> bool {
+        self.passwords.is_some() && hosts(site).any(|host| self.has_passwords(&host))
+    }
+
+    /// The hosts of a site that have passwords, as containers write them.
+    pub fn closed<'m>(&'m self, site: &'m Site) -> impl Iterator<Item = String> + 'm {
+        hosts(site).filter(|host| self.has_passwords(host))
     }
 
     /// Who may come in to a path of a host, where that is not everybody: the file of the path, else
@@ -169,6 +183,21 @@ impl Mounted {
         let own = self.clients.get(&stem(host));
         own.or(self.clients_of_all.as_ref())
     }
+}
+
+fn warning(key: &str, text: String) -> Issue {
+    Issue {
+        level: Level::Warning,
+        file: "files mounted for nginx-proxy".to_owned(),
+        line: None,
+        key: key.to_owned(),
+        text,
+    }
+}
+
+fn hosts(site: &Site) -> impl Iterator<Item = String> + '_ {
+    let domains = site.domains.iter().map(ToString::to_string);
+    domains.chain(site.patterns.iter().map(ToString::to_string))
 }
 
 /// What the files of a host begin with: the host, or the hash of an expression.

@@ -99,8 +99,8 @@ pub(super) struct RawCerts {
 
 #[derive(Default)]
 pub(super) struct RawCompat {
-    pub(super) htpasswd: Leaf<PathBuf>,
-    pub(super) error_page: Leaf<PathBuf>,
+    pub(super) nginx: Leaf<PathBuf>,
+    pub(super) html: Leaf<PathBuf>,
     pub(super) trust_default_cert: Leaf<bool>,
 }
 
@@ -315,8 +315,8 @@ impl RawCerts {
 impl RawCompat {
     fn read(table: &mut Reader<'_, '_>) -> Self {
         Self {
-            htpasswd: table.leaf("htpasswd"),
-            error_page: table.leaf("error-page"),
+            nginx: table.leaf("nginx"),
+            html: table.leaf("html"),
             trust_default_cert: table.leaf("trust-default-cert"),
         }
     }

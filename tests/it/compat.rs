@@ -11,18 +11,18 @@ use crate::harness::engine::{FakeEngine, Shared, unit};
 use crate::harness::eventually::{check, eventually};
 use crate::harness::{Edge, Front, Origin, Setup};
 
-fn loopback(last: u8) -> IpAddr {
+pub fn loopback(last: u8) -> IpAddr {
     IpAddr::from([127, 0, 0, last])
 }
 
 /// A container that listens, and says this of itself.
-struct Container {
-    origin: Origin,
-    unit: Unit,
+pub struct Container {
+    pub origin: Origin,
+    pub unit: Unit,
 }
 
 impl Container {
-    async fn new(name: &str, last: u8, values: &[(&str, &str)]) -> Self {
+    pub async fn new(name: &str, last: u8, values: &[(&str, &str)]) -> Self {
         let origin = Origin::start_at(name, SocketAddr::new(loopback(last), 0)).await;
         let port = origin.address.port();
         let mut unit = unit(name, 1, loopback(last));
@@ -32,7 +32,7 @@ impl Container {
         container
     }
 
-    fn say(&mut self, values: &[(&str, &str)]) {
+    pub fn say(&mut self, values: &[(&str, &str)]) {
         let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
         self.unit.claims = Arc::new(Claims {
             values: values.iter().map(owned).collect(),
@@ -41,7 +41,7 @@ impl Container {
     }
 }
 
-fn text(mode: &str, tables: &str) -> String {
+pub fn text(mode: &str, tables: &str) -> String {
     format!("[engine]\nkind = \"docker\"\nnames-from-containers = \"{mode}\"\n{tables}")
 }
 
@@ -55,7 +55,7 @@ async fn start(mode: &str, tables: &str) -> (Arc<FakeEngine>, Edge) {
     (engine, edge)
 }
 
-async fn answers(edge: &Edge, url: &str, status: u16) -> String {
+pub async fn answers(edge: &Edge, url: &str, status: u16) -> String {
     eventually(&format!("{status} from {url}"), async || {
         match edge.ask(url).try_send().await {
             Ok(answer) if answer.status == status => Ok(answer.text()),
@@ -67,7 +67,7 @@ async fn answers(edge: &Edge, url: &str, status: u16) -> String {
 }
 
 /// Everything that is not healthy, with the reasons.
-async fn says(edge: &Edge, words: &[&str]) {
+pub async fn says(edge: &Edge, words: &[&str]) {
     eventually(&format!("a reason with {words:?}"), async || {
         let stats = edge.stats().await;
         let mut reasons = stats["reasons"].to_string();

@@ -1,13 +1,14 @@
 use super::*;
 
-fn mounted(htpasswd: Option<&Path>, certs: &Path, before: Option<&Mounted>) -> Mounted {
+fn mounted(nginx: &Path, certs: &Path, before: Option<&Mounted>) -> (Mounted, Vec<Issue>) {
     let compat = Compat {
-        htpasswd: htpasswd.map(Path::to_owned),
-        error_page: None,
+        nginx: Some(nginx.to_owned()),
+        html: None,
         trust_default_cert: true,
     };
     let (mut issues, mut seen) = (Vec::new(), Fingerprint::default());
-    Mounted::read(&compat, certs, before, &mut issues, &mut seen)
+    let mounted = Mounted::read(&compat, certs, before, &mut issues, &mut seen);
+    (mounted, issues)
 }
 
 /// `password`, as `htpasswd -s` writes it.
@@ -16,7 +17,8 @@ const LINE: &str = "admin:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=\n";
 #[test]
 fn files_of_passwords_are_found_by_the_names_that_nginx_proxy_gives_them() {
     let folder = tempfile::tempdir().expect("a folder");
-    let at = |name: &str| folder.path().join(name);
+    let at = |name: &str| folder.path().join("htpasswd").join(name);
+    fs::create_dir(at("")).expect("made");
     // The hashes of `/foo/` and of `~^regex.*\.nginx-proxy\.example$`, by sha1sum.
     let of_path = "a.example.org_8d960560c82f4e6c8b1b0f03eb30a1afd00e5696";
     let of_expression = "561032515ede3ab3a015edfb244608b72409c430";
@@ -24,7 +26,8 @@ fn files_of_passwords_are_found_by_the_names_that_nginx_proxy_gives_them() {
         fs::write(at(name), LINE).expect("written");
     }
     fs::write(at("c.example.org"), "torn").expect("written");
-    let mounted = mounted(Some(folder.path()), &at("none"), None);
+    let (mounted, issues) = mounted(folder.path(), &at("none"), None);
+    assert_eq!(issues, []);
     for (host, path, found) in [
         (
             "a.example.org",
@@ -65,13 +68,13 @@ fn files_of_passwords_are_found_by_the_names_that_nginx_proxy_gives_them() {
 #[test]
 fn a_folder_that_cannot_be_read_closes_what_it_might_close_and_none_closes_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("file");
+    let file = folder.path().join("htpasswd");
     fs::write(&file, "").expect("written");
-    let unreadable = mounted(Some(&file), folder.path(), None);
+    let (unreadable, _) = mounted(folder.path(), folder.path(), None);
     let auth = unreadable.passwords("a.example.org", "/").expect("closed");
     assert_eq!(auth.file, file);
     assert!(unreadable.trouble_with(&auth).is_some());
-    let none = mounted(Some(&folder.path().join("none")), folder.path(), None);
+    let (none, _) = mounted(&folder.path().join("none"), folder.path(), None);
     assert!(!none.has_passwords("a.example.org"));
 }
 
@@ -80,7 +83,8 @@ fn authorities_that_break_stay_as_they_were_or_vouch_for_nobody() {
     let certs = tempfile::tempdir().expect("a folder");
     let file = certs.path().join("a.example.org.ca.crt");
     fs::write(&file, "torn").expect("written");
-    let broken = mounted(None, certs.path(), None);
+    let none = certs.path().join("none");
+    let (broken, _) = mounted(&none, certs.path(), None);
     let found = broken.clients("a.example.org").expect("closed");
     assert_eq!(*found.authorities, ClientAuthorities::nobody());
     assert!(
@@ -94,15 +98,49 @@ fn authorities_that_break_stay_as_they_were_or_vouch_for_nobody() {
     let authority = rcgen::generate_simple_self_signed(["authority.example.org".to_owned()]);
     let chain = authority.expect("a certificate").cert.pem();
     fs::write(&file, &chain).expect("written");
-    let good = mounted(None, certs.path(), Some(&broken));
+    let (good, _) = mounted(&none, certs.path(), Some(&broken));
     let authorities = Arc::clone(&good.clients("a.example.org").expect("found").authorities);
     assert_eq!(authorities.certificates().count(), 1);
     fs::write(certs.path().join("ca.crt"), &chain).expect("written");
     fs::write(&file, "torn").expect("written");
-    let torn = mounted(None, certs.path(), Some(&good));
+    let (torn, _) = mounted(&none, certs.path(), Some(&good));
     let found = torn.clients("a.example.org").expect("found");
     assert_eq!(found.authorities, authorities);
     assert!(found.trouble.is_some());
     let of_all = torn.clients("b.example.org").expect("the global one");
     assert_eq!(of_all.trouble, None);
+}
+
+#[test]
+fn what_is_not_followed_is_named_with_what_to_write_instead() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::write(path, "").expect("written");
+    };
+    for name in [
+        "vhost.d/a.example.org",
+        "vhost.d/default_location",
+        "conf.d/default.conf",
+        "conf.d/upload.conf",
+        "proxy.conf",
+        "certs/a.example.org.crt",
+        "certs/a.example.org.dhparam.pem",
+    ] {
+        write(name);
+    }
+    let (_, issues) = mounted(folder.path(), &folder.path().join("certs"), None);
+    let said: Vec<String> = issues.iter().map(ToString::to_string).collect();
+    let said = said.join("\n");
+    for words in [
+        "vhost.d (a.example.org, default_location)",
+        "conf.d (upload.conf)",
+        "proxy.conf",
+        "certs (a.example.org.dhparam.pem)",
+        "`[[instance.route]]`",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!said.contains("a.example.org.crt"), "{said}");
 }
