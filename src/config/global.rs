@@ -148,12 +148,19 @@ impl RawCerts {
 
 impl RawCompat {
     /// `in_its_place`: usher is started in the place of nginx-proxy.
-    pub(super) fn lower(self, in_its_place: bool) -> Compat {
+    pub(super) fn lower(self, in_its_place: bool, is_followed: bool, issues: &Issues) -> Compat {
         let Self {
             nginx,
             html,
             trust_default_cert,
         } = self;
+        for field in [&nginx, &html].into_iter().flatten() {
+            if !is_followed {
+                let text = "is followed only where containers name themselves; see \
+                            `names-from-containers` in [engine]";
+                report(issues, field.at.warning(text));
+            }
+        }
         // Where nginx is installed these are its own.
         let mounted = in_its_place && !Path::new("/usr/sbin/nginx").exists();
         let folder = |field: Option<Field<PathBuf>>, usual: &str| {
@@ -174,11 +181,27 @@ impl RawCompat {
 /// state would be gone with the container, and with it the account and every order.
 pub(super) fn state_dir(certs: &Path, is_mounted: bool, issues: &Issues) -> PathBuf {
     let usual = PathBuf::from("state");
-    let is_kept = is_mounted && access(certs, Access::WRITE_OK).is_ok();
-    if usual.exists() || !is_kept {
+    if usual.exists() || !is_mounted {
         return usual;
     }
-    let beside = certs.join(".usher");
+    let volume = absolute(usual.clone());
+    let volume = volume.display();
+    let (dir, text) = if access(certs, Access::WRITE_OK).is_ok() {
+        let beside = certs.join(".usher");
+        let text = format!(
+            "no folder `state` is here, so accounts and orders are kept in {}, where a recreated \
+             container finds them; mount a volume of its own at {volume}",
+            beside.display()
+        );
+        (beside, text)
+    } else {
+        let text = format!(
+            "{} cannot be written: no certificate can be put there, and accounts and orders are lost \
+             with this container; mount it without `:ro`, and a volume at {volume}",
+            certs.display()
+        );
+        (usual, text)
+    };
     report(
         issues,
         Issue {
@@ -186,15 +209,10 @@ pub(super) fn state_dir(certs: &Path, is_mounted: bool, issues: &Issues) -> Path
             file: "the defaults".to_owned(),
             line: None,
             key: "state.dir".to_owned(),
-            text: format!(
-                "no folder `state` is here, so accounts and orders are kept in {}, where a \
-                 recreated container finds them; mount a volume of its own at {}",
-                beside.display(),
-                absolute(usual).display()
-            ),
+            text,
         },
     );
-    beside
+    dir
 }
 
 impl RawLog {

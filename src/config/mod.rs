@@ -249,7 +249,8 @@ fn lower_global(file: RawFile, asked: Option<NamesFromContainers>, issues: &Issu
     let names = names.or(asked).unwrap_or_default();
     // Who starts it in the place of nginx-proxy says so on the command line, as the image does.
     let in_its_place = asked.is_some() && names != NamesFromContainers::Off;
-    let compat = compat.lower(in_its_place);
+    let is_followed = names != NamesFromContainers::Off;
+    let compat = compat.lower(in_its_place, is_followed, issues);
     let (certs, is_mounted) = certs.lower(&compat, in_its_place, issues);
     let state_dir = state_dir.map(|field| field.value);
     Config {

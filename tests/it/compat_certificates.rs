@@ -4,13 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::process::Signal;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::compat::{Container, answers, text};
-use crate::harness::acme::Trusting;
+use crate::harness::acme::{Trusting, tree};
 use crate::harness::docker_api::DockerApi;
 use crate::harness::engine::{FakeEngine, Shared};
 use crate::harness::eventually::{check, eventually};
@@ -162,6 +163,18 @@ async fn a_name_that_nobody_has_is_answered_under_the_default_where_that_is_wish
 }
 
 #[tokio::test]
+async fn a_pair_outlives_the_container_that_asked_for_it() {
+    let (edge, engine, blog) = edge(&["a.b.example.org"], &[host("a.b.example.org")]).await;
+    until(&edge, "a.b.example.org", "a.b.example.org").await;
+    let before = tree(&edge.folder.path().join("certs"));
+    engine.down("blog");
+    answers(&edge, "http://a.b.example.org/", 503).await;
+    assert_eq!(tree(&edge.folder.path().join("certs")), before);
+    engine.set("blog", "web", vec![blog.unit.clone()]);
+    until(&edge, "a.b.example.org", "a.b.example.org").await;
+}
+
+#[tokio::test]
 async fn hsts_is_what_the_container_says() {
     let names = ["usual", "custom", "off"].map(|name| format!("{name}.example.org"));
     let pairs: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -199,18 +212,30 @@ impl Ordered {
         let docker = DockerApi::start();
         let installed = Installed::new("");
         let pebble = Pebble::start(installed.http().port()).await;
-        let staging = pebble.directory("letsencrypt-staging", pebble.port());
-        installed.write(&format!(
-            "[engine]\nkind = \"docker\"\nendpoint = \"unix://{}\"\n\
-             names-from-containers = \"open\"\n{}{staging}",
-            docker.socket().display(),
-            pebble.tables()
-        ));
-        Self {
+        let ordered = Self {
             docker,
             installed,
             pebble,
-        }
+        };
+        ordered.write();
+        ordered
+    }
+
+    /// With an engine that knows nothing of what ran before.
+    fn anew(&mut self) {
+        self.docker = DockerApi::start();
+        self.write();
+    }
+
+    fn write(&self) {
+        let pebble = &self.pebble;
+        let staging = pebble.directory("letsencrypt-staging", pebble.port());
+        self.installed.write(&format!(
+            "[engine]\nkind = \"docker\"\nendpoint = \"unix://{}\"\n\
+             names-from-containers = \"open\"\n{}{staging}",
+            self.docker.socket().display(),
+            pebble.tables()
+        ));
     }
 
     async fn runs(&self, stack: &str, says: &[&str]) {
@@ -301,15 +326,57 @@ async fn a_container_chooses_the_names_and_the_key_of_its_certificate() {
 
 #[tokio::test]
 #[ignore = "needs pebble"]
-async fn staging_is_kept_apart_until_the_container_means_it() {
+async fn replicas_that_ask_alike_have_one_order_and_the_account_of_their_address() {
     let ordered = Ordered::new().await;
+    let says = [
+        "VIRTUAL_HOST=a.example.org",
+        "LETSENCRYPT_HOST=a.example.org",
+        "LETSENCRYPT_EMAIL=tenant@example.org",
+        "VIRTUAL_PORT=8000",
+    ];
+    for number in 1..=3 {
+        ordered
+            .docker
+            .compose_with("blog", "web", number, &says)
+            .await;
+    }
+    // Nobody on the internet has it.
+    let local = ["VIRTUAL_HOST=localhost", "LETSENCRYPT_HOST=localhost"];
+    ordered.runs("local", &local).await;
+    let usher = ordered.installed.start().await;
+    let front = Trusting(&ordered.installed, ordered.pebble.trusting().await);
+    front.issued("a.example.org").await;
+    let accounts = tree(&ordered.installed.folder.path().join("state/acme/accounts"));
+    let paths: Vec<String> = accounts
+        .iter()
+        .map(|(path, _)| path.display().to_string())
+        .collect();
+    assert!(
+        paths.iter().any(|path| path.contains("tenant")),
+        "{paths:?}"
+    );
+    let ordered = |name: &str| {
+        let err = usher.err();
+        let lines = err
+            .lines()
+            .filter(|line| line.contains("certificate ordered"));
+        let names = format!("\"names\":\"{name}\"");
+        lines.filter(|line| line.contains(&names)).count()
+    };
+    assert_eq!((ordered("a.example.org"), ordered("localhost")), (1, 0));
+}
+
+#[tokio::test]
+#[ignore = "needs pebble"]
+async fn staging_is_kept_apart_until_the_container_means_it() {
+    let mut ordered = Ordered::new().await;
     let says = [
         "VIRTUAL_HOST=a.example.org",
         "LETSENCRYPT_HOST=a.example.org",
         "LETSENCRYPT_TEST=True",
     ];
     ordered.runs("blog", &says).await;
-    let _usher = ordered.installed.start().await;
+    let mut usher = ordered.installed.start().await;
     let certs = ordered.installed.certs();
     eventually("a pair of staging", async || {
         let there = certs.join("_test_a.example.org/fullchain.pem").exists();
@@ -317,6 +384,18 @@ async fn staging_is_kept_apart_until_the_container_means_it() {
     })
     .await;
     assert!(!certs.join("a.example.org").exists());
+    usher.signal(Signal::TERM);
+    usher.ended().await;
+
+    ordered.anew();
+    ordered.runs("blog", &says[..2]).await;
+    let _usher = ordered.installed.start().await;
+    eventually("a pair that is meant", async || {
+        let there = certs.join("a.example.org/fullchain.pem").exists();
+        check(there, there)
+    })
+    .await;
+    assert!(certs.join("_test_a.example.org").exists());
 }
 
 #[tokio::test]

@@ -167,6 +167,41 @@ async fn a_file_of_passwords_that_comes_changes_breaks_or_goes_is_followed() {
 }
 
 #[tokio::test]
+async fn an_entry_is_closed_by_the_file_of_its_host_whether_or_not_a_container_asks() {
+    let engine = FakeEngine::new();
+    let shared = Arc::new(Shared(Arc::clone(&engine)));
+    let mut setup = Setup::new(&text("listed", ""))
+        .engine(shared, false)
+        .without_certificates();
+    fs::create_dir_all(setup.path("nginx/htpasswd")).unwrap();
+    fs::write(setup.path("nginx/htpasswd").join(BLOG), LINES).unwrap();
+    fs::create_dir(setup.path("static")).unwrap();
+    fs::write(setup.path("static/page"), "page").unwrap();
+    setup.text(&format!(
+        "[compat]\nnginx = \"{0}/nginx\"\n\
+         [[instance]]\nname = \"blog\"\ndomains = [\"{BLOG}\"]\n\
+         [instance.service.web]\nrole = \"fixed\"\n\
+         [[instance.route]]\nprefix = \"/static/\"\nfiles = {{ dir = \"{0}/static\" }}\n",
+        setup.path("").display()
+    ));
+    let edge = setup.start().await;
+    let page = format!("http://{BLOG}/static/page");
+    answers(&edge, &page, 401).await;
+    let blog = Container::new("blog", 1, &[("VIRTUAL_HOST", BLOG)]).await;
+    engine.set("blog", "web", vec![blog.unit.clone()]);
+    answers(&edge, &format!("http://{BLOG}/"), 401).await;
+    assert_eq!(edge.get(&page).await.status, 401);
+    engine.down("blog");
+    eventually("the container is gone", async || {
+        let blog = edge.instance("blog").await;
+        let replicas = &blog["services"][0]["replicas"];
+        check(replicas.as_array().is_some_and(Vec::is_empty), blog)
+    })
+    .await;
+    assert_eq!(edge.get(&page).await.status, 401);
+}
+
+#[tokio::test]
 async fn a_page_of_the_operators_stands_for_what_cannot_be_answered() {
     let place = Place::open(|setup| {
         fs::write(setup.path("html/errors/50x.html"), "<p>back soon</p>").unwrap();

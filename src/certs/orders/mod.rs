@@ -532,3 +532,26 @@ impl fmt::Debug for CertificateKey {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn keys_of_every_kind_sign_requests_and_are_read_again() {
+        for kind in KeyType::ALL {
+            // Looking for the largest takes too long here, and goes the same way.
+            if matches!(kind, KeyType::Rsa4096 | KeyType::Rsa8192) {
+                continue;
+            }
+            let key = fresh_key(kind).await.expect(kind.word());
+            let pem = key.serialize_pem();
+            let der = PrivateKeyDer::from_pem_slice(pem.as_bytes()).expect("PEM");
+            let again = KeyPair::try_from(&der).expect("a key");
+            let params = CertificateParams::new(["a.example.org".to_owned()]).expect("a name");
+            let chain = params.self_signed(&again).expect("signed").pem();
+            let pair = super::super::pair::Pair::parse(chain.as_bytes(), pem.as_bytes());
+            assert!(pair.is_ok(), "{kind:?}: served");
+        }
+    }
+}
