@@ -544,7 +544,7 @@ mod tests {
             if matches!(kind, KeyType::Rsa4096 | KeyType::Rsa8192) {
                 continue;
             }
-            let key = fresh_key(kind).await.expect(kind.word());
+            let key = fresh_key(kind).await.expect("a key");
             let pem = key.serialize_pem();
             let der = PrivateKeyDer::from_pem_slice(pem.as_bytes()).expect("PEM");
             let again = KeyPair::try_from(&der).expect("a key");
