@@ -7,9 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use ipnet::IpNet;
 
 mod report;
@@ -44,6 +46,10 @@ pub struct EdgePolicy {
     pub doors: Vec<Door>,
     /// From the first byte of a request head to its last, where no instance says otherwise.
     pub header_timeout: Duration,
+    /// The body of a 503 for a name that nobody has, in the place of usher's own page.
+    pub error_page: Option<Bytes>,
+    /// Where other programs leave their answers to authorities, below `.well-known/acme-challenge`.
+    pub webroot: Option<PathBuf>,
 }
 
 /// Whose connections begin with a PROXY header.
@@ -134,6 +140,8 @@ impl Default for EdgePolicy {
             default_host: None,
             doors: Vec::new(),
             header_timeout: Duration::from_secs(10),
+            error_page: None,
+            webroot: None,
         }
     }
 }
@@ -164,17 +172,67 @@ pub struct LeavingPlan {
 
 /// Who vouches for the clients of an instance: certificates that their own have to lead to.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ClientAuthorities(Vec<Vec<u8>>);
+pub struct ClientAuthorities {
+    certificates: Vec<Vec<u8>>,
+    revocations: Vec<Vec<u8>>,
+    verify: ClientVerify,
+}
+
+/// What becomes of a client that they do not vouch for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum ClientVerify {
+    /// It is asked for a certificate and served with any, and with none.
+    Any,
+    /// It is served without a certificate; one that it shows has to be good.
+    Optional,
+    #[default]
+    Required,
+}
 
 impl ClientAuthorities {
-    /// Of certificates in DER, each fit to be a trust anchor.
-    pub fn new(certificates: Vec<Vec<u8>>) -> Self {
-        Self(certificates)
+    /// Of certificates and lists of what they have revoked (RFC 5280 §5), in DER, each fit to be used.
+    pub fn new(
+        certificates: Vec<Vec<u8>>,
+        revocations: Vec<Vec<u8>>,
+        verify: ClientVerify,
+    ) -> Self {
+        Self {
+            certificates,
+            revocations,
+            verify,
+        }
     }
 
-    /// The certificates, in DER.
+    /// Those that vouch for nobody, so that nobody is served.
+    pub fn nobody() -> Self {
+        Self::new(Vec::new(), Vec::new(), ClientVerify::Required)
+    }
+
+    /// The same, for clients that are treated like this.
+    pub fn verifying(&self, verify: ClientVerify) -> Self {
+        Self {
+            verify,
+            ..self.clone()
+        }
+    }
+
+    /// The certificates, in DER. None: these vouch for nobody.
     pub fn certificates(&self) -> impl Iterator<Item = &[u8]> {
-        self.0.iter().map(Vec::as_slice)
+        self.certificates.iter().map(Vec::as_slice)
+    }
+
+    /// The lists of what they have revoked, in DER.
+    pub fn revocations(&self) -> impl Iterator<Item = &[u8]> {
+        self.revocations.iter().map(Vec::as_slice)
+    }
+
+    pub fn verify(&self) -> ClientVerify {
+        self.verify
+    }
+
+    /// Whether a client without their word is turned away.
+    pub fn is_required(&self) -> bool {
+        self.verify == ClientVerify::Required
     }
 }
 
@@ -196,8 +254,10 @@ pub struct Site {
     pub non_get_redirect: NonGetRedirect,
     /// Whether clients may speak HTTP/2.
     pub http2: bool,
-    /// With it, only clients that show a certificate are served.
+    /// With it, clients are asked for a certificate.
     pub client_ca: Option<Arc<ClientAuthorities>>,
+    /// The body of 500, 502, 503 and 504 in the place of usher's own page.
+    pub error_page: Option<Bytes>,
     /// Whether a websocket has to say which page opened it.
     pub strict_origin: bool,
     /// The value of `Strict-Transport-Security`, sent over TLS only.
@@ -227,6 +287,7 @@ impl Default for Site {
             non_get_redirect: NonGetRedirect::default(),
             http2: true,
             client_ca: None,
+            error_page: None,
             strict_origin: false,
             hsts: None,
             headers: Vec::new(),
@@ -593,9 +654,63 @@ pub struct WantedCertificate {
     pub staging: bool,
     /// Contact of the account, where it is not everybody's.
     pub email: Option<String>,
+    /// Of the next key; what is installed stays until its renewal.
+    pub key_type: KeyType,
+    /// Whether names without a pair are served with `default.crt`.
+    pub trust_default: bool,
     pub declared: Declared,
     /// Where else what these names are served with is to be written.
     pub export: Option<Export>,
+}
+
+/// What the key of a certificate is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum KeyType {
+    /// On the curve P-256: the cheapest handshake that every client knows.
+    #[default]
+    P256,
+    P384,
+    P521,
+    Rsa2048,
+    Rsa3072,
+    Rsa4096,
+    Rsa8192,
+}
+
+impl KeyType {
+    pub const ALL: [Self; 7] = [
+        Self::P256,
+        Self::P384,
+        Self::P521,
+        Self::Rsa2048,
+        Self::Rsa3072,
+        Self::Rsa4096,
+        Self::Rsa8192,
+    ];
+
+    /// As operators write it, and acme-companion before us.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::P256 => "ec-256",
+            Self::P384 => "ec-384",
+            Self::P521 => "ec-521",
+            Self::Rsa2048 => "2048",
+            Self::Rsa3072 => "3072",
+            Self::Rsa4096 => "4096",
+            Self::Rsa8192 => "8192",
+        }
+    }
+}
+
+impl FromStr for KeyType {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.word() == text)
+            .ok_or("is none of 2048, 3072, 4096, 8192, ec-256, ec-384 and ec-521")
+    }
 }
 
 /// The volume of a stack that its own certificate is written into.

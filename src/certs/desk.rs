@@ -101,6 +101,7 @@ impl Manager {
             let own = Terms {
                 email: wanted.email.clone().or_else(|| acme.email.clone()),
                 declared: wanted.declared,
+                key_type: wanted.key_type,
             };
             terms
                 .entry(lineage)

@@ -14,7 +14,7 @@ use tracing::warn;
 use super::disk::{Disk, Found};
 use super::lineage::Lineage;
 use super::local::LocalAuthority;
-use super::look::{Look, Reading, Trouble};
+use super::look::{DEFAULT, Look, Reading, Trouble};
 use super::store::Pairs;
 use crate::cause::chain;
 use crate::fingerprint::Fingerprint;
@@ -31,8 +31,10 @@ pub(super) struct Holdings {
     pairs: BTreeMap<Domain, Found>,
     /// The pairs of staging, by folder: what their names are served with may be something better.
     staged: BTreeMap<String, Found>,
-    /// For names nobody declared.
+    /// For names nobody declared, and those that may be served with it.
     default: Option<Found>,
+    /// Names that are: they have no pair, and one is ordered all the same.
+    by_default: BTreeSet<Domain>,
     troubles: BTreeMap<Domain, Trouble>,
     /// Every pair that was looked at, by its certificate's file, so that none is parsed twice.
     looked_at: BTreeMap<PathBuf, Found>,
@@ -46,6 +48,8 @@ pub(super) struct Summary {
     /// Each has a pair.
     pub(super) all: bool,
     pub(super) managed: bool,
+    /// Those without one are served with the default.
+    pub(super) defaulted: bool,
     /// This machine's own authority has signed what there is.
     pub(super) local: bool,
     /// The life of the pair that ends first.
@@ -63,6 +67,7 @@ impl Holdings {
             pairs: BTreeMap::new(),
             staged: BTreeMap::new(),
             default: None,
+            by_default: BTreeSet::new(),
             troubles: BTreeMap::new(),
             looked_at: BTreeMap::new(),
             seen: Fingerprint::default(),
@@ -76,12 +81,17 @@ impl Holdings {
             .filter_map(|name| self.pairs.get(name))
             .collect();
         let signed = || names.iter().filter_map(|name| self.local.signed(name));
-        let pairs = found.iter().map(|found| &found.pair).chain(signed());
+        let by_default = names.iter().filter(|name| self.by_default.contains(*name));
+        let by_default = by_default.count();
+        let default = self.default.iter().filter(|_| by_default > 0);
+        let pairs = found.iter().copied().chain(default);
+        let pairs = pairs.map(|found| &found.pair).chain(signed());
         let troubles = || names.iter().filter_map(|name| self.troubles.get(name));
         let first = pairs.min_by_key(|pair| pair.not_after);
         let expired_at = troubles().find_map(|trouble| trouble.expired_at);
         Summary {
             all: found.len() + signed().count() == names.len(),
+            defaulted: by_default > 0 && found.len() + signed().count() + by_default == names.len(),
             managed: found.iter().all(|found| found.managed),
             local: found.is_empty() && signed().next().is_some(),
             not_before: first.map(|pair| pair.not_before),
@@ -148,7 +158,7 @@ impl Holdings {
             .collect();
         if let Look {
             found: Some(found), ..
-        } = reading.read("default")
+        } = reading.read(DEFAULT)
         {
             self.default = Some(found);
         }
@@ -158,6 +168,7 @@ impl Holdings {
             .map(|found| Arc::clone(&found.pair.key));
         (self.looked_at, self.seen) = reading.done();
         self.sign_locally(wanted, &mut pairs, &mut troubles, now);
+        self.default_for(wanted, &mut pairs, &troubles);
         self.pairs = held;
         self.troubles = troubles;
         pairs
@@ -165,6 +176,29 @@ impl Holdings {
 }
 
 impl Holdings {
+    /// Lets the default stand in for the names that want it and have nothing, not even something that
+    /// is wrong: what is wrong with it would never be mended.
+    fn default_for(
+        &mut self,
+        wanted: &[WantedCertificate],
+        pairs: &mut Pairs,
+        troubles: &BTreeMap<Domain, Trouble>,
+    ) {
+        self.by_default.clear();
+        let Some(default) = &self.default else {
+            return;
+        };
+        let trusting = wanted
+            .iter()
+            .filter(|wanted| wanted.trust_default && wanted.pinned.is_none());
+        for name in trusting.flat_map(WantedCertificate::domains) {
+            if !pairs.holds(&name) && !troubles.contains_key(&name) {
+                pairs.insert(name.clone(), Some(Arc::clone(&default.pair.key)));
+                self.by_default.insert(name);
+            }
+        }
+    }
+
     /// Adds pairs of this machine's own authority for the names it may sign for and the folder has
     /// nothing for, not even something that is wrong.
     fn sign_locally(

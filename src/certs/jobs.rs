@@ -12,7 +12,7 @@ use super::preflight;
 use super::schedule::{Candidate, Cost, Now, Purpose, costs};
 use super::shelf::Held;
 use crate::config::model::{Acme, Directory};
-use crate::plan::Declared;
+use crate::plan::{Declared, KeyType};
 
 /// Questions about renewals that are under way at once.
 const ASKED_AT_ONCE: usize = 4;
@@ -22,6 +22,8 @@ const ASKED_AT_ONCE: usize = 4;
 pub(super) struct Terms {
     pub(super) email: Option<String>,
     pub(super) declared: Declared,
+    /// Of the next key, where the one that is installed is not kept.
+    pub(super) key_type: KeyType,
 }
 
 impl Manager {
@@ -89,7 +91,7 @@ impl Manager {
             lineage: lineage.clone(),
             directory: directory.clone(),
             email: terms.email.clone(),
-            key: self.key_for(lineage),
+            key: self.key_for(lineage, terms.key_type),
             replaces: self.replaced(lineage, directory),
             means: Means::of(acme),
             state_dir: self.state_dir.clone(),
@@ -99,10 +101,10 @@ impl Manager {
     }
 
     /// The key to ask with: the one that is installed, where readers cannot meet another.
-    fn key_for(&self, lineage: &Lineage) -> CertificateKey {
+    fn key_for(&self, lineage: &Lineage, kind: KeyType) -> CertificateKey {
         let installed = || self.shelf.disk().installed_key(lineage);
         let reused = self.reuse_key.then(installed).flatten();
-        reused.map_or(CertificateKey::Fresh, CertificateKey::Reuse)
+        reused.map_or(CertificateKey::Fresh(kind), CertificateKey::Reuse)
     }
 
     /// The certificate that the next one takes the place of: what this directory issued to this

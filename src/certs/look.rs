@@ -10,6 +10,9 @@ use crate::fingerprint::Fingerprint;
 use crate::names::{Domain, Hostname, InstanceName};
 use crate::plan::WantedCertificate;
 
+/// The pair for names without one.
+pub(super) const DEFAULT: &str = "default";
+
 /// Why a name is not served with what the folder holds for it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Trouble {
@@ -75,7 +78,12 @@ impl<'r> Reading<'r> {
     /// name below its parent.
     pub(super) fn look(&mut self, wanted: &WantedCertificate, name: &Domain) -> Look {
         if let Some(pinned) = &wanted.pinned {
-            return self.read(pinned).for_name(name);
+            let look = self.read(pinned);
+            // It stands in for whoever has none, and says of nobody that it is theirs.
+            return match pinned.as_str() {
+                DEFAULT => look,
+                _ => look.for_name(name),
+            };
         }
         self.of(name, Some(&wanted.instance))
     }

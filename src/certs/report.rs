@@ -48,6 +48,7 @@ impl Manager {
             _ if held.not_after.is_some_and(|end| end <= now) => CertificateState::Expired,
             (true, _) => CertificateState::Valid,
             (false, true) => CertificateState::Pending,
+            (false, false) if held.defaulted => CertificateState::Valid,
             (false, false) => CertificateState::Missing,
         };
         let never = || {

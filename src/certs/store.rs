@@ -25,8 +25,8 @@ pub(super) struct Pairs {
     /// `None`: the name is somebody's and there is nothing for it. A wildcard of another instance
     /// must not answer in its place.
     exact: HashMap<Hostname, Option<Arc<CertifiedKey>>>,
-    /// By the name below which all hosts are meant.
-    below: HashMap<Hostname, Arc<CertifiedKey>>,
+    /// By the name below which all hosts are meant; `None` as above.
+    below: HashMap<Hostname, Option<Arc<CertifiedKey>>>,
     pub(super) default: Option<Arc<CertifiedKey>>,
     /// Those of this machine's own authority.
     pub(super) local: HashSet<Domain>,
@@ -46,21 +46,16 @@ impl fmt::Debug for Pairs {
 impl Pairs {
     /// Takes in what a name is answered with; `None` for a name that has nothing.
     pub(super) fn insert(&mut self, domain: Domain, pair: Option<Arc<CertifiedKey>>) {
-        match (domain, pair) {
-            (Domain::Exact(name), pair) => {
-                self.exact.insert(name, pair);
-            }
-            (Domain::Below(name), Some(pair)) => {
-                self.below.insert(name, pair);
-            }
-            (Domain::Below(_), None) => {}
-        }
+        match domain {
+            Domain::Exact(name) => self.exact.insert(name, pair),
+            Domain::Below(name) => self.below.insert(name, pair),
+        };
     }
 
     pub(super) fn holds(&self, domain: &Domain) -> bool {
         match domain {
             Domain::Exact(name) => self.exact.get(name).is_some_and(Option::is_some),
-            Domain::Below(name) => self.below.contains_key(name),
+            Domain::Below(name) => self.below.get(name).is_some_and(Option::is_some),
         }
     }
 
@@ -70,12 +65,16 @@ impl Pairs {
         self.insert(domain, Some(pair));
     }
 
+    /// What a name that is somebody's is answered with; the outer `None`: it is nobody's.
+    fn declared(&self, name: &str) -> Option<Option<&Arc<CertifiedKey>>> {
+        let own = self.exact.get(name);
+        // A certificate's wildcard stands for one label (RFC 6125 §6.4.3).
+        let found = own.or_else(|| self.below.get(name.split_once('.')?.1));
+        found.map(Option::as_ref)
+    }
+
     fn find(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
-        match self.exact.get(name) {
-            Some(own) => own.as_ref(),
-            // A certificate's wildcard stands for one label (RFC 6125 §6.4.3).
-            None => self.below.get(name.split_once('.')?.1),
-        }
+        self.declared(name).flatten()
     }
 }
 
@@ -134,7 +133,15 @@ impl Store {
 
     /// Whether a handshake for this name can succeed.
     pub fn has(&self, name: &Hostname) -> bool {
-        self.covers(name) || (self.default_for_unknown && self.pairs.load().default.is_some())
+        self.answer(&self.pairs.load(), name.as_str()).is_some()
+    }
+
+    /// Its own pair, and for a name that is nobody's the default.
+    fn answer(&self, pairs: &Pairs, name: &str) -> Option<Arc<CertifiedKey>> {
+        match pairs.declared(name) {
+            Some(own) => own.cloned(),
+            None => pairs.default.clone().filter(|_| self.default_for_unknown),
+        }
     }
 
     /// Whether the name has a certificate that every client can believe, so that it may be led there.
@@ -164,7 +171,6 @@ impl ResolvesServerCert for Store {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let pairs = self.pairs.load();
         let name = hello.server_name()?.to_ascii_lowercase();
-        let own = pairs.find(&name).cloned();
-        own.or_else(|| pairs.default.clone().filter(|_| self.default_for_unknown))
+        self.answer(&pairs, &name)
     }
 }

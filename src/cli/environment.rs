@@ -25,9 +25,9 @@ const SPOKEN: [(&str, &str); 56] = [
     ),
     (
         "ACME_HTTP_CHALLENGE_LOCATION",
-        "nothing: challenges are answered before any route",
+        "`[certs] webroot`, for challenges of other programs",
     ),
-    ("ACME_KEYSIZE", "nothing: keys are of the curve P-256"),
+    ("ACME_KEYSIZE", "`[certs] key-type`"),
     (
         "ACME_POST_HOOK",
         "an `[[alert]]`; nothing has to be restarted for a certificate",
@@ -57,7 +57,7 @@ const SPOKEN: [(&str, &str); 56] = [
     ("DEBUG_ENDPOINT", "`[admin] listen`, which tells more"),
     ("DEFAULT_EMAIL", "`[acme] email`"),
     ("DEFAULT_HOST", "`[listen] default-host`"),
-    ("DEFAULT_KEY_SIZE", "nothing: keys are of the curve P-256"),
+    ("DEFAULT_KEY_SIZE", "`[certs] key-type`"),
     (
         "DEFAULT_RENEW",
         "nothing: renewals are when the authority says, else with a third of the life left",
@@ -99,10 +99,7 @@ const SPOKEN: [(&str, &str); 56] = [
     ("HTTPS_METHOD", "`https` of an instance"),
     ("HTTPS_PORT", "`[listen] https`"),
     ("HTTP_PORT", "`[listen] http`"),
-    (
-        "LETSENCRYPT_KEYSIZE",
-        "nothing: keys are of the curve P-256",
-    ),
+    ("LETSENCRYPT_KEYSIZE", "`[certs] key-type`"),
     ("LETSENCRYPT_TEST", "`staging` of an instance"),
     (
         "LOG_FORMAT",
@@ -122,17 +119,14 @@ const SPOKEN: [(&str, &str); 56] = [
         "NGINX_PROXY_CONTAINER",
         "nothing: certificates are taken into use by whoever orders them",
     ),
-    (
-        "NON_GET_REDIRECT",
-        "nothing: redirects of methods other than GET keep the method, with 308",
-    ),
+    ("NON_GET_REDIRECT", "`non-get-redirect` of an instance"),
     ("PREFER_IPV6_NETWORK", "`[engine] prefer-ipv6`"),
     ("RENEW_PRIVATE_KEYS", "`[certs] reuse-key`"),
     ("RESOLVERS", "`[acme] resolver`"),
     ("SERVER_TOKENS", "nothing: no version is told to visitors"),
     ("SHA1_UPSTREAM_NAME", "nothing: no file is generated"),
     ("SSL_POLICY", "`[certs] min-version`"),
-    ("TRUST_DEFAULT_CERT", "`[certs] unknown-name`"),
+    ("TRUST_DEFAULT_CERT", "`[compat] trust-default-cert`"),
     ("TRUST_DOWNSTREAM_PROXY", "`[listen] trusted-proxies`"),
     ("ZEROSSL_API_KEY", "`eab` in `[acme.directory.NAME]`"),
 ];

@@ -16,6 +16,10 @@ use crate::inventory::Claims;
 use crate::names::{Domain, HostPattern, Hostname};
 use crate::plan::{ExternalPorts, Https, NonGetRedirect, Placement};
 
+mod tls;
+
+pub(super) use self::tls::{Clients, Tls};
+
 /// Names in one list of one container.
 const MOST_HOSTS: usize = 16;
 /// Bytes of a path and of a header's value.
@@ -94,6 +98,7 @@ pub(super) struct Wishes {
     pub(super) email: Option<String>,
     pub(super) staging: Option<bool>,
     pub(super) apart: Option<bool>,
+    pub(super) tls: Tls,
 }
 
 impl Wishes {
@@ -112,6 +117,7 @@ impl Wishes {
             email: self.email.or_else(|| other.email.clone()),
             staging: self.staging.or(other.staging),
             apart: self.apart.or(other.apart),
+            tls: self.tls.or(other.tls),
         }
     }
 }
@@ -347,11 +353,6 @@ impl<'c> Reading<'c> {
         });
         let said = |value: Option<&str>| value.map(|value| value.eq_ignore_ascii_case("true"));
         let apart = self.acme("SINGLE_DOMAIN_CERTS");
-        if let Some((key, size)) = self.acme("KEYSIZE")
-            && size != "ec-256"
-        {
-            self.ignored(&key, size, "keys are of the curve P-256 (ec-256)");
-        }
         let non_get_redirect = self
             .get("NON_GET_REDIRECT")
             .and_then(|status| self.non_get_redirect("NON_GET_REDIRECT", status));
@@ -366,6 +367,7 @@ impl<'c> Reading<'c> {
             email,
             staging: said(self.get("LETSENCRYPT_TEST")),
             apart: said(apart.map(|(_, value)| value)),
+            tls: self.tls(),
         }
     }
 
@@ -412,7 +414,8 @@ impl<'c> Reading<'c> {
                     labels.non_get_redirect = redirect;
                 }
                 // As it is anyway.
-                ("http3.enable" | "debug-endpoint" | "trust-default-cert", "false") => {}
+                ("http3.enable" | "debug-endpoint", "false") => {}
+                (label, _) if tls::READ.contains(&label) => {}
                 (_, value) => {
                     let key: String = label.chars().take(64).collect();
                     let key = format!("the label {}", key.escape_debug());

@@ -4,15 +4,19 @@
 //! instance; a stack whose services claim hosts of their own becomes several.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::claim::{Host, Place, Wishes};
+use super::claim::{Clients, Host, Place, Wishes};
 use super::stack::{HostClaim, Reading, ServiceClaim};
 use crate::config::claimed::{Claimed, ClaimedRoute, ClaimedService};
 use crate::config::model::Orders;
+use crate::config::mounted::Mounted;
 use crate::inventory::{Stack, Unit};
 use crate::names::{Domain, InstanceName, PathPattern, ServiceName, StackName};
+use crate::plan::{ClientAuthorities, ClientVerify};
 
 /// The name of a stack's service that needs no mention in the instance's name.
 const WEB: &str = "web";
@@ -41,6 +45,9 @@ struct Site {
     /// By their paths.
     routes: BTreeMap<String, Vec<Serving>>,
     wishes: Wishes,
+    /// Itself, where files of passwords close paths of it: they are for no other host.
+    closed_as: Option<String>,
+    clients: Option<(PathBuf, Arc<ClientAuthorities>)>,
 }
 
 /// A service that serves a path.
@@ -77,6 +84,7 @@ fn internal() -> Vec<IpNet> {
 pub(super) fn groups(
     stack: &StackName,
     reading: &Reading,
+    mounted: &Mounted,
     has: impl Fn(&str) -> bool,
 ) -> Vec<Group> {
     let mut sites: Vec<(Vec<Host>, Site)> = Vec::new();
@@ -84,7 +92,7 @@ pub(super) fn groups(
         if !has(text) {
             continue;
         }
-        let site = site(reading, host);
+        let site = site(reading, mounted, host);
         match sites.iter_mut().find(|(_, known)| *known == site) {
             Some((hosts, _)) => hosts.push(host.clone()),
             None => sites.push((vec![host.clone()], site)),
@@ -111,7 +119,7 @@ pub(super) fn groups(
     groups
 }
 
-fn site(reading: &Reading, host: &Host) -> Site {
+fn site(reading: &Reading, mounted: &Mounted, host: &Host) -> Site {
     let mut routes: BTreeMap<String, Vec<Serving>> = BTreeMap::new();
     for (service, said) in &reading.claims {
         for place in said.claim.places(host) {
@@ -127,7 +135,29 @@ fn site(reading: &Reading, host: &Host) -> Site {
     let wishes = claiming.fold(Wishes::default(), |wishes, said| {
         wishes.or(&said.claim.wishes(host))
     });
-    Site { routes, wishes }
+    let text = host.to_string();
+    Site {
+        clients: clients(mounted, &text, &wishes),
+        closed_as: mounted.has_passwords(&text).then_some(text),
+        routes,
+        wishes,
+    }
+}
+
+/// Who vouches for the clients of a host, in the way its containers want them asked.
+fn clients(
+    mounted: &Mounted,
+    host: &str,
+    wishes: &Wishes,
+) -> Option<(PathBuf, Arc<ClientAuthorities>)> {
+    let verify = match wishes.tls.clients {
+        None => ClientVerify::Required,
+        Some(Clients::Asked(verify)) => verify,
+        Some(Clients::NotAsked) => return None,
+    };
+    let vouching = mounted.clients(host)?;
+    let authorities = vouching.authorities.verifying(verify);
+    Some((vouching.file.clone(), Arc::new(authorities)))
 }
 
 impl Site {
@@ -271,6 +301,7 @@ fn group(reading: &Reading, name: InstanceName, hosts: &[Host], site: &Site) -> 
         email,
         staging,
         apart,
+        tls,
     } = site.wishes.clone();
     let claimed = Claimed {
         by: format!("container {}", by.join(", ")),
@@ -288,6 +319,9 @@ fn group(reading: &Reading, name: InstanceName, hosts: &[Host], site: &Site) -> 
         },
         email,
         staging,
+        key_type: tls.key_type,
+        trust_default_cert: tls.trust_default,
+        clients: site.clients.clone(),
         services,
         routes,
     };
@@ -334,6 +368,7 @@ fn route(
 /// that its wildcards already stand for. `granted` says which of their hosts they may have.
 pub(super) fn addition(
     reading: &Reading,
+    mounted: &Mounted,
     granted: impl Fn(&Host) -> bool,
     troubles: &mut Vec<String>,
 ) -> Claimed {
@@ -388,8 +423,14 @@ pub(super) fn addition(
         let wish = service(said, usual.0, usual.1);
         claimed.services.insert(service_name.clone(), wish);
     }
+    let clients = hosts
+        .iter()
+        .find_map(|host| clients(mounted, &host.to_string(), &wishes));
     Claimed {
         by: format!("container {}", by.join(", ")),
+        clients,
+        key_type: wishes.tls.key_type,
+        trust_default_cert: wishes.tls.trust_default,
         domains: hosts,
         https: wishes.https,
         external_ports: wishes.external_ports,

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 mod claim;
 mod conflicts;
 mod lower;
+mod mounts;
 mod stack;
 
 use self::claim::Host;
@@ -78,6 +79,21 @@ pub struct Ruling {
 struct Declared<'d> {
     names: BTreeMap<Domain, &'d InstanceName>,
     stacks: BTreeMap<&'d StackName, &'d Arc<Instance>>,
+}
+
+impl Ruling {
+    /// What files of passwords close is closed, whether or not a container runs that asks for it.
+    fn close_others(&mut self, config: &Config, declared: &BTreeMap<InstanceName, Arc<Instance>>) {
+        for (name, instance) in declared {
+            if !self.instances.contains_key(name) && config.mounted.closes(&instance.site) {
+                let mut closed = Instance::clone(instance);
+                let notes = self.notes.entry(name.clone()).or_default();
+                mounts::close(&mut closed, &config.mounted, notes);
+                self.instances.insert(name.clone(), Arc::new(closed));
+            }
+        }
+        self.notes.retain(|_, notes| !notes.is_empty());
+    }
 }
 
 impl<'d> Declared<'d> {
@@ -212,6 +228,7 @@ impl Compat {
                 None => drop(ruling.refused.insert(stack.clone(), troubles)),
             }
         }
+        ruling.close_others(config, declared);
         ruling
     }
 
@@ -377,12 +394,24 @@ fn made(
         troubles: reading.troubles.clone(),
         ..Made::default()
     };
-    for mut group in groups(stack, reading, |text| has.contains(text)) {
+    let mounted = &config.mounted;
+    for mut group in groups(stack, reading, mounted, |text| has.contains(text)) {
         let own = group.claimed.domains.clone();
         made.troubles.append(&mut group.troubles);
-        check_certificate(&mut group.claimed, &own, foreign, &mut made.troubles);
+        check_certificate(
+            &mut group.claimed,
+            config,
+            &own,
+            foreign,
+            &mut made.troubles,
+        );
+        mounts::never_in_the_clear(&mut group.claimed, &mut made.troubles);
         match config.instance_claimed(&group.name, stack, &group.claimed) {
-            Ok(instance) => made.groups.push((group, Arc::new(instance))),
+            Ok(mut instance) => {
+                mounts::close(&mut instance, mounted, &mut made.troubles);
+                mounts::tell_of_clients(&group.claimed, mounted, &mut made.troubles);
+                made.groups.push((group, Arc::new(instance)));
+            }
             Err(issues) => made.troubles.extend(issues.iter().map(Issue::to_string)),
         }
     }
@@ -405,25 +434,36 @@ fn layered(
         return made;
     }
     let granted = |host: &Host| has.contains(&host.to_string());
-    let mut claimed = addition(reading, granted, &mut made.troubles);
+    let mounted = &config.mounted;
+    let mut claimed = addition(reading, mounted, granted, &mut made.troubles);
     check_certificate(
         &mut claimed,
+        config,
         &base.site.domains,
         foreign,
         &mut made.troubles,
     );
+    mounts::never_in_the_clear(&mut claimed, &mut made.troubles);
     match config.instance_with(base, content.services.keys(), &claimed) {
-        Some(Ok(instance)) => made.layered = Some(Arc::new(instance)),
+        Some(Ok(mut instance)) => {
+            mounts::close(&mut instance, mounted, &mut made.troubles);
+            mounts::tell_of_clients(&claimed, mounted, &mut made.troubles);
+            made.layered = Some(Arc::new(instance));
+        }
         Some(Err(issues)) => made.troubles.extend(issues.iter().map(Issue::to_string)),
         None => {}
     }
     made
 }
 
+/// What everybody may be served with who has no pair of their own.
+const DEFAULT: &str = "default";
+
 /// A stack is served with pairs of its own names and of what is directly above them, never with
 /// another's.
 fn check_certificate(
     claimed: &mut Claimed,
+    config: &Config,
     own: &[Domain],
     foreign: &BTreeSet<String>,
     troubles: &mut Vec<String>,
@@ -435,7 +475,8 @@ fn check_certificate(
         let (Domain::Exact(host) | Domain::Below(host)) = domain;
         host.as_str() == name || (name.contains('.') && host.parent() == Some(name.as_str()))
     });
-    if fits && !foreign.contains(&name) {
+    let is_default = name == DEFAULT && config.compat.trust_default_cert;
+    if is_default || (fits && !foreign.contains(&name)) {
         claimed.certificate = Some(name);
         return;
     }

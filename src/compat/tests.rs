@@ -513,7 +513,7 @@ fn a_pair_of_another_is_never_served() {
     let mut room = Room::new("open", CONGRESS);
     room.web("bank", &host("bank.example.org"));
     let with = |name: &'static str| [("VIRTUAL_HOST", "a.example.org"), ("CERT_NAME", name)];
-    for name in ["bank.example.org", "congress.example.org", "default", "org"] {
+    for name in ["bank.example.org", "congress.example.org", "org"] {
         room.web("attack", &with(name));
         assert_eq!(room.instance("attack").certificate, None, "{name}");
         assert!(room.told("attack").contains("CERT_NAME"), "{name}");
@@ -529,6 +529,21 @@ fn a_pair_of_another_is_never_served() {
     ];
     room.web("attack", &parent);
     assert_eq!(room.instance("attack").certificate, None);
+}
+
+#[test]
+fn the_default_pair_is_nobodys_and_may_be_asked_for_where_it_is_trusted() {
+    let says = [("VIRTUAL_HOST", "a.example.org"), ("CERT_NAME", "default")];
+    for (trusted, expected) in [(true, Some("default")), (false, None)] {
+        let mut room = Room::new(
+            "open",
+            &format!("[compat]\ntrust-default-cert = {trusted}\n"),
+        );
+        room.web("blog", &says);
+        let instance = room.instance("blog");
+        assert_eq!(instance.certificate.as_deref(), expected);
+        assert_eq!(instance.trust_default_cert, trusted);
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What a file says over what is said outside of it, key by key.
 
 use super::raw::{
-    RawAcme, RawAdmin, RawCerts, RawDirectory, RawEngine, RawFile, RawListen, RawLog, RawStatus,
+    RawAcme, RawAdmin, RawCerts, RawCompat, RawDirectory, RawEngine, RawFile, RawListen, RawLog,
+    RawStatus,
 };
 use super::reader::Field;
 
@@ -15,6 +16,7 @@ impl RawFile {
             admin,
             engine,
             certs,
+            compat,
             acme,
             alerts,
             log,
@@ -31,6 +33,7 @@ impl RawFile {
             admin: admin.over(below.admin),
             engine: engine.over(below.engine),
             certs: certs.over(below.certs),
+            compat: compat.over(below.compat),
             acme: match (acme, below.acme) {
                 (Some(own), Some(below)) => Some(own.over(below)),
                 (own, below) => own.or(below),
@@ -119,12 +122,31 @@ impl RawCerts {
             unknown_name,
             min_version,
             reuse_key,
+            key_type,
+            webroot,
         } = self;
         Self {
             dir: dir.or(below.dir),
             unknown_name: unknown_name.or(below.unknown_name),
             min_version: min_version.or(below.min_version),
             reuse_key: reuse_key.or(below.reuse_key),
+            key_type: key_type.or(below.key_type),
+            webroot: webroot.or(below.webroot),
+        }
+    }
+}
+
+impl RawCompat {
+    fn over(self, below: Self) -> Self {
+        let Self {
+            nginx,
+            html,
+            trust_default_cert,
+        } = self;
+        Self {
+            nginx: nginx.or(below.nginx),
+            html: html.or(below.html),
+            trust_default_cert: trust_default_cert.or(below.trust_default_cert),
         }
     }
 }

@@ -3,11 +3,14 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use super::assembly::Defaults;
+use super::client_ca::ClientCa;
+use super::error_page::ErrorPage;
 use super::issue::{At, Issue, Level, Source};
 use super::model::{Instance, Orders, RouteTarget};
 use super::raw::{
@@ -17,7 +20,9 @@ use super::reader::Field;
 use super::upstream_tls::RawTls;
 use super::{Config, instance};
 use crate::names::{Domain, HostPattern, InstanceName, ServiceName, StackName};
-use crate::plan::{Declared, ExternalPorts, Https, NonGetRedirect, Placement};
+use crate::plan::{
+    ClientAuthorities, Declared, ExternalPorts, Https, KeyType, NonGetRedirect, Placement,
+};
 
 /// What the containers of a stack ask for, well formed.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,6 +41,10 @@ pub struct Claimed {
     pub orders: Orders,
     pub email: Option<String>,
     pub staging: Option<bool>,
+    pub key_type: Option<KeyType>,
+    pub trust_default_cert: Option<bool>,
+    /// Who vouches for its clients, and the file that says so.
+    pub clients: Option<(PathBuf, Arc<ClientAuthorities>)>,
     pub services: BTreeMap<ServiceName, ClaimedService>,
     pub routes: Vec<ClaimedRoute>,
 }
@@ -91,6 +100,7 @@ impl Config {
         }
         raw.limits = raw.limits.over(limits);
         raw.scale = raw.scale.over(scale);
+        self.mount(&mut raw);
         let mut instance = lower(raw, name, stack)?;
         instance.declared = Declared::ByPattern;
         Ok(instance)
@@ -135,7 +145,8 @@ impl Config {
                 layer.routes.push(rest.layer(&layer.at));
             }
         }
-        let raw = (*entry).clone().over(&layer);
+        let mut raw = (*entry).clone().over(&layer);
+        self.mount(&mut raw);
         Some(lower(raw, &instance.name, &instance.stack).map(|mut made| {
             made.declared = instance.declared;
             let named = &made.site.domains;
@@ -148,6 +159,20 @@ impl Config {
             Arc::make_mut(&mut made.site).domains.extend(more);
             made
         }))
+    }
+}
+
+impl Config {
+    /// Adds what files mounted for nginx-proxy say, where nothing else does.
+    fn mount(&self, raw: &mut RawInstance) {
+        if let (None, Some((path, body))) = (&raw.error_page, &self.mounted.error_page) {
+            let page = ErrorPage::of(path.clone(), body.clone());
+            raw.error_page = Some(field(&raw.at, "error-page", page));
+        }
+        if raw.trust_default_cert.is_none() {
+            let trusted = self.compat.trust_default_cert;
+            raw.trust_default_cert = Some(field(&raw.at, "trust-default-cert", trusted));
+        }
     }
 }
 
@@ -206,7 +231,17 @@ impl Claimed {
                 .certificate
                 .clone()
                 .map(|name| field(&at, "certificate", name)),
-            client_ca: None,
+            client_ca: self.clients.as_ref().map(|(file, authorities)| {
+                let clients = ClientCa::of(file.clone(), Arc::clone(authorities));
+                field(&at, "client-ca", clients)
+            }),
+            error_page: None,
+            trust_default_cert: self
+                .trust_default_cert
+                .map(|trusted| field(&at, "trust-default-cert", trusted)),
+            key_type: self
+                .key_type
+                .map(|kind| field(&at, "key-type", kind.word().to_owned())),
             acme_email: self
                 .email
                 .clone()

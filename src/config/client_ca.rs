@@ -1,35 +1,97 @@
-//! The authorities of an instance's clients, read from the file that the entry names.
+//! The authorities of an instance's clients, and what they have revoked, read from files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls::server::WebPkiClientVerifier;
 use serde::Deserialize;
 
 use super::issue::Issue;
 use super::raw::RawInstance;
 use crate::fingerprint::Fingerprint;
-use crate::plan::ClientAuthorities;
+use crate::plan::{ClientAuthorities, ClientVerify};
 
-/// The file, and what it held when the configuration was read: entries for many stacks are applied
+/// The files, and what they held when the configuration was read: entries for many stacks are applied
 /// much later, and then no file is opened.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(from = "PathBuf")]
+#[serde(from = "Written")]
 pub(super) struct ClientCa {
     path: PathBuf,
-    /// `None`: it could not be used, and that has been said.
+    revoked: Option<PathBuf>,
+    /// `None`: nobody is asked.
+    verify: Option<ClientVerify>,
+    /// `None`: nobody is asked, or it could not be used, and that has been said.
     pub(super) authorities: Option<Arc<ClientAuthorities>>,
 }
 
-impl From<PathBuf> for ClientCa {
-    fn from(path: PathBuf) -> Self {
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "neither a file nor { file = \"…\", crl = \"…\", verify = \"on\" | \"optional\" | \
+                 \"optional-no-ca\" | \"off\" }"
+)]
+enum Written {
+    File(PathBuf),
+    Files(Files),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Files {
+    file: PathBuf,
+    crl: Option<PathBuf>,
+    #[serde(default)]
+    verify: WrittenVerify,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum WrittenVerify {
+    Off,
+    #[default]
+    On,
+    Optional,
+    OptionalNoCa,
+}
+
+impl From<Written> for ClientCa {
+    fn from(written: Written) -> Self {
+        let (path, revoked, verify) = match written {
+            Written::File(path) => (path, None, WrittenVerify::On),
+            Written::Files(Files { file, crl, verify }) => (file, crl, verify),
+        };
         Self {
             path,
+            revoked,
+            verify: match verify {
+                WrittenVerify::Off => None,
+                WrittenVerify::On => Some(ClientVerify::Required),
+                WrittenVerify::Optional => Some(ClientVerify::Optional),
+                WrittenVerify::OptionalNoCa => Some(ClientVerify::Any),
+            },
             authorities: None,
         }
+    }
+}
+
+impl ClientCa {
+    /// What was read already.
+    pub(super) fn of(path: PathBuf, authorities: Arc<ClientAuthorities>) -> Self {
+        Self {
+            path,
+            revoked: None,
+            verify: Some(authorities.verify()),
+            authorities: Some(authorities),
+        }
+    }
+
+    /// Whether a client without a certificate is turned away.
+    pub(super) fn is_required(&self) -> bool {
+        self.verify == Some(ClientVerify::Required)
     }
 }
 
@@ -39,11 +101,50 @@ pub(super) fn read(raw: &mut RawInstance, issues: &mut Vec<Issue>, seen: &mut Fi
     let Some(field) = &mut raw.client_ca else {
         return;
     };
-    seen.note(&field.value.path);
-    match anchors(&field.value.path, "the clients' certificates") {
-        Ok(found) => field.value.authorities = Some(Arc::new(ClientAuthorities::new(found))),
+    let ClientCa {
+        path,
+        revoked,
+        verify,
+        authorities: _,
+    } = &field.value;
+    let Some(verify) = *verify else {
+        return;
+    };
+    for file in [Some(path), revoked.as_ref()].into_iter().flatten() {
+        seen.note(file);
+    }
+    match authorities(path, revoked.as_deref()) {
+        Ok(found) => field.value.authorities = Some(Arc::new(found.verifying(verify))),
         Err(why) => issues.push(field.at.error(why)),
     }
+}
+
+/// The authorities of a file, and what those of another one have revoked.
+///
+/// # Errors
+/// What cannot be used, with the remedy.
+pub(super) fn authorities(
+    path: &Path,
+    revoked: Option<&Path>,
+) -> Result<ClientAuthorities, String> {
+    let (found, anchors) = trusted(path, "the clients' certificates")?;
+    let mut lists = Vec::new();
+    if let Some(revoked) = revoked {
+        let remedy = "put the PEM of a list of version 2 there (RFC 5280 §5; `crl_extensions` of \
+                      openssl makes such a one)";
+        lists = pem::<CertificateRevocationListDer<'static>>(revoked, remedy)?;
+        let revoked = revoked.display();
+        if lists.is_empty() {
+            return Err(format!("{revoked} holds no list; {remedy}"));
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        WebPkiClientVerifier::builder_with_provider(Arc::new(anchors), provider)
+            .with_crls(lists.clone())
+            .build()
+            .map_err(|error| format!("{revoked} cannot be used: {error}; {remedy}"))?;
+    }
+    let lists = lists.into_iter().map(|der| der.to_vec()).collect();
+    Ok(ClientAuthorities::new(found, lists, ClientVerify::Required))
 }
 
 /// The certificates of a file, in DER, each fit to be a trust anchor. `what` they sign, for the
@@ -52,12 +153,13 @@ pub(super) fn read(raw: &mut RawInstance, issues: &mut Vec<Issue>, seen: &mut Fi
 /// # Errors
 /// What is wrong with the file, as a sentence.
 pub(super) fn anchors(file: &Path, what: &str) -> Result<Vec<Vec<u8>>, String> {
-    let path = file.display();
+    trusted(file, what).map(|(found, _)| found)
+}
+
+fn trusted(file: &Path, what: &str) -> Result<(Vec<Vec<u8>>, RootCertStore), String> {
     let remedy = format!("put the PEM of the authorities there that sign {what}");
-    let bytes = fs::read(file).map_err(|error| format!("cannot read {path}: {error}; {remedy}"))?;
-    let found: Result<Vec<CertificateDer<'static>>, _> =
-        CertificateDer::pem_slice_iter(&bytes).collect();
-    let found = found.map_err(|error| format!("{path} is no PEM: {error}; {remedy}"))?;
+    let found: Vec<CertificateDer<'static>> = pem(file, &remedy)?;
+    let path = file.display();
     if found.is_empty() {
         return Err(format!("{path} holds no certificate; {remedy}"));
     }
@@ -68,5 +170,13 @@ pub(super) fn anchors(file: &Path, what: &str) -> Result<Vec<Vec<u8>>, String> {
             format!("certificate {number} of {path} cannot be used: {error}; {remedy}")
         })?;
     }
-    Ok(found.into_iter().map(|der| der.to_vec()).collect())
+    Ok((found.into_iter().map(|der| der.to_vec()).collect(), anchors))
+}
+
+fn pem<T: PemObject>(path: &Path, remedy: &str) -> Result<Vec<T>, String> {
+    let path_shown = path.display();
+    let bytes =
+        fs::read(path).map_err(|error| format!("cannot read {path_shown}: {error}; {remedy}"))?;
+    let found: Result<Vec<T>, _> = T::pem_slice_iter(&bytes).collect();
+    found.map_err(|error| format!("{path_shown} is no PEM: {error}; {remedy}"))
 }

@@ -21,7 +21,7 @@ use super::rental::lower_rental;
 use super::route::lower_routes;
 use super::service::{lower_depends, lower_services};
 use crate::names::{Domain, Hostname, InstanceName, StackName};
-use crate::plan::{Declared, ExternalPorts, Https, NonGetRedirect, Site};
+use crate::plan::{Declared, ExternalPorts, Https, KeyType, NonGetRedirect, Site};
 
 /// Lowers a merged entry. Problems go to `issues`; with any error among them the result is not to
 /// be used.
@@ -59,6 +59,9 @@ pub(super) fn lower(
         headers,
         certificate,
         client_ca,
+        error_page,
+        trust_default_cert,
+        key_type,
         acme_email,
         staging,
         orders,
@@ -110,7 +113,9 @@ pub(super) fn lower(
         Some(RawHttps::Off) => Https::Off,
         Some(RawHttps::Only) => Https::Only,
     };
-    if let (Some(client_ca), Https::Both | Https::Off) = (&client_ca, https) {
+    if let (Some(client_ca), Https::Both | Https::Off) = (&client_ca, https)
+        && client_ca.value.is_required()
+    {
         let text =
             "would be passed by over plain HTTP; it needs `https` as \"redirect\" or \"only\"";
         report(issues, client_ca.at.error(text));
@@ -148,6 +153,7 @@ pub(super) fn lower(
             non_get_redirect,
             http2: value_or(http2, true),
             client_ca: client_ca.and_then(|field| field.value.authorities),
+            error_page: error_page.and_then(|field| field.value.body),
             strict_origin: websocket_origin.is_some_and(|field| field.value == RawOrigin::Strict),
             hsts,
             headers,
@@ -162,6 +168,8 @@ pub(super) fn lower(
         certificate: certificate.map(|field| field.value),
         acme_email: acme_email.map(|field| field.value),
         staging: value_or(staging, false),
+        key_type: key_type.and_then(|field| lower_key_type(&field, issues)),
+        trust_default_cert: value_or(trust_default_cert, false),
         orders: orders.unwrap_or_default(),
         export_certificate: export_certificate.map(|field| field.value.volume),
         drain,
@@ -171,6 +179,15 @@ pub(super) fn lower(
         routes,
         events: lower_events(events, issues).into(),
     }
+}
+
+/// `None`, and an issue, where it is none.
+pub(super) fn lower_key_type(field: &Field<String>, issues: &Issues) -> Option<KeyType> {
+    let parsed = field.value.parse();
+    let wrong = |why: &&str| {
+        report(issues, field.at.error(format!("`{}` {why}", field.value)));
+    };
+    parsed.inspect_err(wrong).ok()
 }
 
 fn name_from<T>(text: &str, stack: &StackName) -> Result<T, String>

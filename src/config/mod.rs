@@ -17,6 +17,7 @@ mod beneath;
 pub mod claimed;
 mod claims;
 mod client_ca;
+mod error_page;
 mod event;
 mod filters;
 mod global;
@@ -25,6 +26,7 @@ mod issue;
 mod lower;
 mod merge;
 pub mod model;
+pub mod mounted;
 mod no_route;
 mod pattern;
 mod policy;
@@ -50,8 +52,9 @@ pub use self::units::{format_span, parse_span};
 use self::assembly::{Assembled, Defaults, assemble};
 use self::global::{STOP_WITHIN, included};
 use self::issue::Source;
-use self::lower::{Issues, report, value_or};
-use self::model::Asked;
+use self::lower::{Issues, report};
+use self::model::{Asked, NamesFromContainers};
+use self::mounted::Mounted;
 use self::raw::{RawFile, RawInstance, RawInstances};
 use self::variables::Layer;
 use crate::fingerprint::Fingerprint;
@@ -113,6 +116,15 @@ pub fn load_as(path: &Path, asked: Option<Asked>, previous: Option<&Config>) -> 
     };
     let mut config = lower_global(file, asked, &issues);
     config.without_file = without_file;
+    if config.names_from_containers != NamesFromContainers::Off {
+        config.mounted = Arc::new(Mounted::read(
+            &config.compat,
+            &config.certs.dir,
+            previous.map(|config| &*config.mounted),
+            &mut issues.borrow_mut(),
+            &mut seen,
+        ));
+    }
     let global_is_good = issues
         .borrow()
         .iter()
@@ -199,6 +211,7 @@ fn read_all(path: &Path, issues: &Issues, seen: &mut Fingerprint) -> Option<Read
     for (raw, issues) in &mut instances {
         client_ca::read(raw, issues, seen);
         upstream_tls::read(raw, issues, seen);
+        error_page::read(raw, issues, seen);
     }
     Some((main, instances, unreadable))
 }
@@ -241,6 +254,7 @@ fn lower_global(file: RawFile, asked: Option<Asked>, issues: &Issues) -> Config 
         admin,
         engine,
         certs,
+        compat,
         acme,
         alerts,
         log,
@@ -261,18 +275,26 @@ fn lower_global(file: RawFile, asked: Option<Asked>, issues: &Issues) -> Config 
     let (limits, _, _) = limits.lower(issues);
     scale.lower(issues);
     let (engine, names) = engine.lower(issues);
-    let certs = certs.lower();
+    let names = names
+        .or_else(|| asked.as_ref().map(|asked| asked.names))
+        .unwrap_or_default();
+    // Who starts it in the place of nginx-proxy says so on the command line, as the image does.
+    let in_its_place = asked.is_some() && names != NamesFromContainers::Off;
+    let is_followed = names != NamesFromContainers::Off;
+    let compat = compat.lower(in_its_place, is_followed, issues);
+    let (certs, is_mounted) = certs.lower(&compat, in_its_place, issues);
+    let state_dir = state_dir.map(|field| field.value);
     Config {
-        state_dir: value_or(state_dir, PathBuf::from("state")),
+        state_dir: state_dir.unwrap_or_else(|| global::state_dir(&certs.dir, is_mounted, issues)),
         listen: listen.lower(issues),
         admin: admin.lower(&certs.dir, issues),
         engine,
-        names_from_containers: names
-            .or_else(|| asked.as_ref().map(|asked| asked.names))
-            .unwrap_or_default(),
+        names_from_containers: names,
         asked,
         without_file: false,
         certs,
+        compat,
+        mounted: Arc::default(),
         acme: acme.map(|acme| acme.lower(issues)),
         alerts: alert::lower(alerts, issues),
         log: log.lower(),

@@ -14,11 +14,12 @@ use jiff::civil::Date;
 
 use super::assembly::Defaults;
 use super::claimed::Entry;
+use super::mounted::Mounted;
 use super::pattern::Pattern;
 use super::variables::Layer;
 use crate::names::{Domain, Hostname, InstanceName, PathPattern, ServiceName, StackName};
 use crate::plan::{
-    BasicAuth, Declared, Listing, Placement, ProxyProtocol, Site, Upstream, UpstreamTls,
+    BasicAuth, Declared, KeyType, Listing, Placement, ProxyProtocol, Site, Upstream, UpstreamTls,
 };
 
 /// The whole configuration. The global part applies whole or not at all; each instance alone.
@@ -34,6 +35,9 @@ pub struct Config {
     /// Whether there is no file, and everything is as it is without one.
     pub without_file: bool,
     pub certs: Certs,
+    pub compat: Compat,
+    /// What the files say that were mounted for nginx-proxy.
+    pub mounted: Arc<Mounted>,
     /// Without it no certificate is ordered.
     pub acme: Option<Acme>,
     /// Who is told when the status changes.
@@ -149,6 +153,22 @@ pub struct Certs {
     pub min_version: TlsVersion,
     /// Whether a renewal keeps the key, for readers that cannot meet another one.
     pub reuse_key: bool,
+    /// Of new keys, where an instance says nothing.
+    pub key_type: KeyType,
+    /// Where other programs leave their answers to authorities, below `.well-known/acme-challenge`.
+    pub webroot: Option<PathBuf>,
+}
+
+/// What holds for names that containers give themselves.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Compat {
+    /// Where files for nginx were mounted.
+    pub nginx: Option<PathBuf>,
+    /// Where files were mounted that nginx gave out itself.
+    pub html: Option<PathBuf>,
+    /// Whether names without a pair are served with `default.crt` unless their container says
+    /// otherwise.
+    pub trust_default_cert: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -356,6 +376,10 @@ pub struct Instance {
     pub export_certificate: Option<String>,
     /// Certificates come from the staging directory and are trusted by nobody.
     pub staging: bool,
+    /// `None`: as all others.
+    pub key_type: Option<KeyType>,
+    /// Whether its names without a pair are served with `default.crt`.
+    pub trust_default_cert: bool,
     pub orders: Orders,
     pub drain: Drain,
     pub scale: ScalePolicy,

@@ -28,6 +28,7 @@ pub(super) struct RawFile {
     pub(super) admin: RawAdmin,
     pub(super) engine: RawEngine,
     pub(super) certs: RawCerts,
+    pub(super) compat: RawCompat,
     pub(super) acme: Option<RawAcme>,
     pub(super) alerts: Vec<RawAlert>,
     pub(super) log: RawLog,
@@ -110,6 +111,15 @@ pub(super) struct RawCerts {
     pub(super) unknown_name: Leaf<RawUnknownName>,
     pub(super) min_version: Leaf<RawTlsVersion>,
     pub(super) reuse_key: Leaf<bool>,
+    pub(super) key_type: Leaf<String>,
+    pub(super) webroot: Leaf<PathBuf>,
+}
+
+#[derive(Default)]
+pub(super) struct RawCompat {
+    pub(super) nginx: Leaf<PathBuf>,
+    pub(super) html: Leaf<PathBuf>,
+    pub(super) trust_default_cert: Leaf<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -263,6 +273,7 @@ impl RawFile {
             admin: table.table("admin", RawAdmin::read),
             engine: table.table("engine", RawEngine::read),
             certs: table.table("certs", RawCerts::read),
+            compat: table.table("compat", RawCompat::read),
             acme: table.optional_table("acme", RawAcme::read),
             alerts: table.tables("alert", RawAlert::read),
             log: table.table("log", RawLog::read),
@@ -327,6 +338,18 @@ impl RawCerts {
             unknown_name: table.leaf("unknown-name"),
             min_version: table.leaf("min-version"),
             reuse_key: table.leaf("reuse-key"),
+            key_type: table.leaf("key-type"),
+            webroot: table.leaf("webroot"),
+        }
+    }
+}
+
+impl RawCompat {
+    fn read(table: &mut Reader<'_, '_>) -> Self {
+        Self {
+            nginx: table.leaf("nginx"),
+            html: table.leaf("html"),
+            trust_default_cert: table.leaf("trust-default-cert"),
         }
     }
 }

@@ -809,7 +809,7 @@ fn containers_that_name_themselves_need_no_file_until_there_is_one() {
 }
 
 /// As a process with these variables is started.
-fn asked(names: model::NamesFromContainers, set: &[(&str, &str)]) -> Asked {
+fn asked(names: NamesFromContainers, set: &[(&str, &str)]) -> Asked {
     let (variables, _) = variables::read(|name| {
         let found = set.iter().find(|(key, _)| *key == name)?;
         Some(found.1.to_owned())
@@ -886,7 +886,7 @@ fn variables_are_a_layer_of_which_a_file_changes_what_it_says() {
 
     // Off by the command line is no way of running in nginx-proxy's place.
     let off = Asked {
-        names: model::NamesFromContainers::Off,
+        names: NamesFromContainers::Off,
         variables: Arc::default(),
     };
     let config = load_as(&path, Some(off), None).config.expect("good");

@@ -11,6 +11,7 @@ use std::fmt::Display;
 use toml::{Table, Value};
 
 use crate::names::Hostname;
+use crate::plan::KeyType;
 
 /// What the variables say.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,7 +31,7 @@ pub struct Note {
 }
 
 /// The variables that [`read`] follows.
-pub const FOLLOWED: [&str; 29] = [
+pub const FOLLOWED: [&str; 30] = [
     "ACME_CA_URI",
     "ACME_CERT_PROFILE",
     "ACME_CHALLENGE",
@@ -40,6 +41,7 @@ pub const FOLLOWED: [&str; 29] = [
     "CA_BUNDLE",
     "DEFAULT_EMAIL",
     "DEFAULT_HOST",
+    "DEFAULT_KEY_SIZE",
     "DEFAULT_ROOT",
     "DISABLE_ACCESS_LOGS",
     "DOCKER_CONTAINER_FILTERS",
@@ -260,6 +262,17 @@ impl Reading {
         // As there: what has no certificate is answered with default.crt, where that exists.
         if self.flag("TRUST_DEFAULT_CERT", true) {
             self.say("certs", "unknown-name", "default");
+        } else {
+            self.say("compat", "trust-default-cert", false);
+        }
+        if let Some(size) = self.get("DEFAULT_KEY_SIZE") {
+            match size.parse::<KeyType>() {
+                Ok(kind) => self.say("certs", "key-type", kind.word()),
+                Err(why) => {
+                    let why = format!("it {why}; ec-256 holds");
+                    self.ignored("DEFAULT_KEY_SIZE", &size, why);
+                }
+            }
         }
         let name = match self.set.contains_key("ACME_RENEW_PRIVATE_KEYS") {
             true => "ACME_RENEW_PRIVATE_KEYS",
@@ -400,11 +413,13 @@ impl Reading {
             // Who may come by plain HTTP is not told to come by TLS only.
             self.every("hsts", "off");
         }
-        if let Some(status) = self.get("NON_GET_REDIRECT")
-            && status != "308"
-        {
-            let why = "redirects of methods other than GET keep the method; 308 holds";
-            self.ignored("NON_GET_REDIRECT", &status, why);
+        match self.get("NON_GET_REDIRECT").as_deref() {
+            None | Some("308") => {}
+            Some("307") => self.every("non-get-redirect", 307),
+            Some(other) => {
+                let why = "it is neither 307 nor 308; 308 holds";
+                self.ignored("NON_GET_REDIRECT", other, why);
+            }
         }
         if !self.flag("ENABLE_HTTP_ON_MISSING_CERT", true) {
             self.every("http-without-certificate", false);

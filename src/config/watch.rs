@@ -236,6 +236,11 @@ fn changes(before: &Config, after: &Config) -> Vec<String> {
             before.listen.default_host != after.listen.default_host,
         ),
         ("acme", before.acme != after.acme),
+        ("compat", before.compat != after.compat),
+        (
+            "files mounted for nginx-proxy",
+            before.mounted != after.mounted,
+        ),
         ("status", before.thresholds != after.thresholds),
         ("stop.within", before.stop_within != after.stop_within),
         (

@@ -29,6 +29,8 @@ impl Controller {
             default_host: config.listen.default_host.clone(),
             header_timeout: config.header_timeout,
             doors: self.doors(),
+            error_page: config.mounted.error_page().cloned(),
+            webroot: config.certs.webroot.clone(),
         };
         let edge = if *self.plan.edge == edge {
             Arc::clone(&self.plan.edge)
@@ -143,6 +145,10 @@ impl Controller {
                     may_order: may_order && !instance.standby && tenant.rented,
                     staging: instance.staging,
                     email: instance.acme_email.clone(),
+                    key_type: instance
+                        .key_type
+                        .unwrap_or(self.current.config.certs.key_type),
+                    trust_default: instance.trust_default_cert,
                     declared: instance.declared,
                     export: export.clone(),
                 })

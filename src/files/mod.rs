@@ -18,6 +18,7 @@ mod place;
 mod respond;
 mod root;
 mod shelf;
+mod small;
 mod workshop;
 
 pub use self::conditions::{Conditions, Slice};
@@ -29,4 +30,5 @@ pub use self::negotiate::{Accepted, Coding, is_text};
 pub use self::place::{Kind, Place};
 pub use self::respond::Reply;
 pub use self::root::{OpenFile, RootError};
+pub use self::small::small;
 pub use self::workshop::Workshop;

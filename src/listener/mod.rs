@@ -22,6 +22,7 @@ use tracing::{debug, warn};
 mod arrival;
 mod budget;
 mod challenge;
+mod clients;
 mod connection;
 mod counters;
 mod frames;

@@ -2,14 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::pki_types::CertificateDer;
 use rustls::server::{
     NoServerSessionStorage, ResolvesServerCert, ServerConfig, VerifierBuilderError,
-    WebPkiClientVerifier,
 };
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ConfigBuilder, RootCertStore, SupportedProtocolVersion, WantsVerifier, version};
+use rustls::{ConfigBuilder, SupportedProtocolVersion, WantsVerifier, version};
 
+use super::clients::verifier;
 use super::tickets::Tickets;
 use crate::certs::Store;
 use crate::config::model::TlsVersion;
@@ -142,14 +141,8 @@ fn config(
     let builder = match authorities {
         None => builder.with_no_client_auth(),
         Some(authorities) => {
-            let mut roots = RootCertStore::empty();
-            for certificate in authorities.certificates() {
-                roots.add(CertificateDer::from(certificate))?;
-            }
             let provider = Arc::clone(builder.crypto_provider());
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
-            builder.with_client_cert_verifier(verifier)
+            builder.with_client_cert_verifier(verifier(authorities, provider)?)
         }
     };
     let mut config = builder.with_cert_resolver(resolver);

@@ -18,6 +18,8 @@ pub enum FileError {
     /// Never repeats the line: it may hold a password in the clear.
     #[error("line {line} of the file of passwords {why}")]
     Line { line: usize, why: String },
+    #[error("the file of passwords is no file")]
+    NoFile,
     #[error("the file of passwords is larger than 1 MiB")]
     TooLarge,
 }

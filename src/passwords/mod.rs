@@ -104,6 +104,17 @@ impl Default for Passwords {
     }
 }
 
+/// Whether a file of passwords would let anybody in. Blocking.
+///
+/// # Errors
+/// Why it would not.
+pub fn examine(path: &Path) -> Result<(), FileError> {
+    if !path.metadata()?.is_file() {
+        return Err(FileError::NoFile);
+    }
+    Entries::read(path).map(drop)
+}
+
 impl Passwords {
     /// Whether the credentials of an `Authorization` field are in a file.
     ///

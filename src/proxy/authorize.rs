@@ -24,10 +24,7 @@ impl Gateway {
         let Some(auth) = &route.auth else {
             return Ok(());
         };
-        let refuse = |failure| {
-            let reader = Reader::new(Some(instance.name().as_str()), fields);
-            Box::new(Answer::failure(failure, reader))
-        };
+        let refuse = |failure| Box::new(Answer::failure(failure, Reader::of(instance, fields)));
         let credentials = fields.get(AUTHORIZATION).map(http::HeaderValue::as_bytes);
         match self.passwords.judge(&auth.file, credentials, now()).await {
             Ok(Verdict::Admitted) => Ok(()),

@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::headers::{Client, Origin};
 use super::local::Answer;
 use super::pages::Reader;
+use super::webroot::Token;
 use crate::certs::Store;
 use crate::certs::challenge::{Challenges, PREFIX};
 use crate::listener::Connection;
@@ -52,6 +53,11 @@ pub(super) enum Decision {
     },
     /// A route answers.
     Serve(Box<Served>),
+    /// What another program may have left for an authority.
+    Webroot {
+        token: Token,
+        instance: Arc<InstanceTable>,
+    },
 }
 
 /// A request that has a place.
@@ -93,8 +99,9 @@ pub(super) struct Known<'a> {
 
 impl Known<'_> {
     pub(super) fn decide(&self, asked: &Asked<'_>) -> Decision {
+        let reader = Reader::new(None, asked.fields).with(self.table.edge().error_page.as_ref());
         let refuse = |failure| Decision::Answer {
-            answer: Box::new(Answer::failure(failure, Reader::new(None, asked.fields))),
+            answer: Box::new(Answer::failure(failure, reader)),
             instance: None,
         };
         if asked.fields.len() > MOST_FIELDS {
@@ -140,6 +147,16 @@ impl Known<'_> {
             });
         };
         let instance = &found.instance;
+        // Authorities ask over plain HTTP, and follow no redirect to where a name has no pair yet.
+        if !asked.connection.is_tls()
+            && self.table.edge().webroot.is_some()
+            && let Some(token) = asked.path.strip_prefix(PREFIX).and_then(Token::parse)
+        {
+            return Decision::Webroot {
+                token,
+                instance: Arc::clone(instance),
+            };
+        }
         let place = Place {
             host: &host,
             port,
@@ -176,7 +193,7 @@ impl Known<'_> {
             redirect_to,
         } = place;
         let site = &instance.plan().site;
-        let reader = Reader::new(Some(instance.name().as_str()), asked.fields);
+        let reader = Reader::of(instance, asked.fields);
         let fail = |failure| Err(Answer::failure(failure, reader));
         if let Some(name) = asked.connection.server_name.as_ref()
             && name != host
@@ -244,6 +261,7 @@ impl Known<'_> {
             Https::Both | Https::Off | Https::Only | Https::Redirect => {}
         }
         if let Some(required) = &site.client_ca
+            && required.is_required()
             && asked.connection.client_ca.as_ref() != Some(required)
         {
             // The connection was made before a certificate was asked for, or without TLS.

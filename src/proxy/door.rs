@@ -107,6 +107,10 @@ impl ProxyHttp for Door {
                 ctx.instance = instance;
                 return self.answer(session, ctx, *answer).await;
             }
+            Decision::Webroot { token, instance } => {
+                ctx.instance = Some(instance);
+                return self.answer_from_webroot(session, ctx, token).await;
+            }
             Decision::Serve(served) => served,
         };
         let instance = Arc::clone(&served.instance);

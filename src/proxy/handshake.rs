@@ -74,12 +74,13 @@ pub(super) struct Refused {
 
 impl Refused {
     fn because(failure: Failure, visit: &Visit) -> Self {
-        let site = visit
-            .served
-            .as_ref()
-            .map(|served| served.instance.name().as_str());
+        let fields = &visit.request.fields;
+        let reader = match &visit.served {
+            Some(served) => Reader::of(&served.instance, fields),
+            None => Reader::new(None, fields),
+        };
         Self {
-            answer: refusal(failure, Reader::new(site, &visit.request.fields)),
+            answer: refusal(failure, reader),
             status: failure.status(),
             failure: Some(failure),
         }
@@ -104,6 +105,7 @@ impl Gateway {
         });
         let served = match decision {
             Decision::Serve(served) => served,
+            Decision::Webroot { .. } => return Err(Refused::because(Failure::NotFound, visit)),
             Decision::Answer { answer, .. } => {
                 return Err(Refused {
                     answer: answer.to_last_bytes(),

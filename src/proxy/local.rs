@@ -18,6 +18,14 @@ const RETRY_AFTER_SECONDS: RangeInclusive<u32> = 1..=5;
 /// after the other, and come back so.
 const STARTED_WITHIN_SECONDS: u32 = 3;
 
+/// What a page of the operator's stands for, as nginx-proxy's does.
+const OWN_PAGES: [StatusCode; 4] = [
+    StatusCode::INTERNAL_SERVER_ERROR,
+    StatusCode::BAD_GATEWAY,
+    StatusCode::SERVICE_UNAVAILABLE,
+    StatusCode::GATEWAY_TIMEOUT,
+];
+
 /// A whole answer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Answer {
@@ -35,8 +43,15 @@ impl Answer {
         let mut fields = vec![
             ("content-type", "text/html; charset=utf-8".to_owned()),
             ("cache-control", "no-store".to_owned()),
-            ("content-language", reader.language.tag().to_owned()),
         ];
+        let own_page = reader.own_page.filter(|_| OWN_PAGES.contains(&status));
+        let body = match own_page {
+            Some(page) => page.clone(),
+            None => {
+                fields.push(("content-language", reader.language.tag().to_owned()));
+                page(failure, reader).into()
+            }
+        };
         if status == StatusCode::SERVICE_UNAVAILABLE {
             let seconds = match failure {
                 Failure::Starting => STARTED_WITHIN_SECONDS,
@@ -54,7 +69,7 @@ impl Answer {
         Self {
             status,
             fields,
-            body: page(failure, reader).into(),
+            body,
             reason: Some(failure),
         }
     }

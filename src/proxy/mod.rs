@@ -39,6 +39,7 @@ mod trace;
 mod tunnel;
 mod upgrade;
 mod visit;
+mod webroot;
 mod websocket;
 
 pub use self::access_log::AccessLog;
@@ -174,11 +175,11 @@ impl Gateway {
 
     /// Answers with the page of a failure.
     async fn fail(&self, session: &mut Session, ctx: &mut Ctx, failure: Failure) -> Result<bool> {
-        let site = ctx
-            .instance
-            .as_ref()
-            .map(|instance| instance.name().to_string());
-        let reader = Reader::new(site.as_deref(), &session.req_header().headers);
+        let fields = &session.req_header().headers;
+        let reader = match &ctx.instance {
+            Some(instance) => Reader::of(instance, fields),
+            None => Reader::new(None, fields),
+        };
         let answer = Answer::failure(failure, reader);
         self.answer(session, ctx, answer).await
     }

@@ -1,9 +1,11 @@
 //! The pages usher answers with in a site's place: small, self-contained, in the site's name, and in
 //! the language the visitor's browser asks for.
 
+use bytes::Bytes;
 use http::header::{ACCEPT_LANGUAGE, HeaderMap};
 
 use super::failure::Failure;
+use crate::routing::InstanceTable;
 
 /// Who will read a page.
 #[derive(Clone, Copy, Debug, Default)]
@@ -11,6 +13,8 @@ pub(super) struct Reader<'a> {
     /// The site they came for, where that is known.
     site: Option<&'a str>,
     pub(super) language: Language,
+    /// What they see in the place of usher's own page where it or a replica fails.
+    pub(super) own_page: Option<&'a Bytes>,
 }
 
 /// A language that pages are written in.
@@ -26,7 +30,18 @@ impl<'a> Reader<'a> {
         Self {
             site,
             language: Language::asked_for(fields),
+            own_page: None,
         }
+    }
+
+    /// Who came to an instance.
+    pub(super) fn of(instance: &'a InstanceTable, fields: &HeaderMap) -> Self {
+        Self::new(Some(instance.name().as_str()), fields)
+            .with(instance.plan().site.error_page.as_ref())
+    }
+
+    pub(super) fn with(self, own_page: Option<&'a Bytes>) -> Self {
+        Self { own_page, ..self }
     }
 }
 
@@ -304,6 +319,7 @@ mod tests {
         let reader = Reader {
             site: Some("<b>congress</b>"),
             language: Language::German,
+            own_page: None,
         };
         let text = page(Failure::Starting, reader);
         assert!(text.contains("&lt;b&gt;congress"), "{text}");

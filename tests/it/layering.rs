@@ -22,7 +22,18 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("shutdown", &[]),
     ("host", &["shutdown"]),
     ("systemd", &["shutdown"]),
-    ("config", &["fingerprint", "names", "plan", "shutdown"]),
+    // What is wrong with a file of passwords is told with everything else that is wrong.
+    (
+        "config",
+        &[
+            "cause",
+            "fingerprint",
+            "names",
+            "passwords",
+            "plan",
+            "shutdown",
+        ],
+    ),
     // The control plane.
     ("autoscaler", &["config", "moment"]),
     // The window of handshakes is the one that serves.

@@ -135,7 +135,7 @@ impl Disk {
         let mut all = BTreeMap::new();
         let marked = |name: &str| dir.folder(name).is_ok_and(|folder| folder.has(MARKER));
         for name in dir.names()? {
-            if name.starts_with('.') {
+            if name.starts_with('.') || is_of_clients(&name) {
                 continue;
             } else if marked(&name) {
                 let files = self.whole_in(&dir, &name);
@@ -298,6 +298,11 @@ impl Disk {
             staging: false,
         })
     }
+}
+
+/// Whether a certificate is nobody's pair, but signs those of clients: `ca.crt`, `<name>.ca.crt`.
+fn is_of_clients(name: &str) -> bool {
+    name == "ca.crt" || name.ends_with(".ca.crt")
 }
 
 /// What came of reading one folder.

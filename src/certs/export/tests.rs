@@ -3,7 +3,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
 use crate::certs::pair::tests::{month, pem};
-use crate::plan::Declared;
+use crate::plan::{Declared, KeyType};
 
 /// The folder of certificates, and the volume of one stack.
 struct Room {
@@ -29,6 +29,8 @@ impl Room {
                 may_order: true,
                 staging: false,
                 email: None,
+                key_type: KeyType::default(),
+                trust_default: false,
                 declared: Declared::ByName,
                 export: (at == 0).then(|| Export {
                     volume: "certs".to_owned(),

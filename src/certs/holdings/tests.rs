@@ -2,7 +2,7 @@ use std::fs;
 
 use super::*;
 use crate::certs::pair::tests::{month, pem};
-use crate::plan::Declared;
+use crate::plan::{Declared, KeyType};
 
 /// The folder of a test, and who wants what from it.
 struct Room {
@@ -37,6 +37,8 @@ impl Room {
                 declared: Declared::ByName,
                 export: None,
                 email: None,
+                key_type: KeyType::default(),
+                trust_default: false,
             }
         });
         Self {

@@ -10,10 +10,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::rsa::{self, KeySize};
 use instant_acme::{Account, Error, Identifier, NewOrder, Order, OrderStatus};
-use rcgen::{CertificateParams, DistinguishedName, KeyPair};
+use rcgen::{
+    CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
+    PKCS_ECDSA_P521_SHA512,
+};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
+use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
 mod account;
@@ -41,6 +47,7 @@ use super::challenge::Challenges;
 use super::lineage::Lineage;
 use crate::config::model::{Acme, ChallengeKind, Directory};
 use crate::durable::keep;
+use crate::plan::KeyType;
 
 /// A nonce may be refused at random; instant-acme asks three times each time.
 const NONCE_TRIES: u32 = 10;
@@ -68,7 +75,7 @@ pub(super) struct Job {
 /// With which key a certificate is asked for.
 #[derive(Clone)]
 pub(super) enum CertificateKey {
-    Fresh,
+    Fresh(KeyType),
     /// PEM; the one that is installed, for readers that cannot meet a new one.
     Reuse(String),
 }
@@ -288,12 +295,10 @@ impl Desk<'_> {
             }
         }
         let fresh = match &self.job.key {
-            CertificateKey::Fresh => KeyPair::generate()
-                .map(|pair| SigningKey {
-                    pem: pair.serialize_pem(),
-                    pair,
-                })
-                .map_err(|error| error.to_string()),
+            CertificateKey::Fresh(kind) => fresh_key(*kind).await.map(|pair| SigningKey {
+                pem: pair.serialize_pem(),
+                pair,
+            }),
             CertificateKey::Reuse(pem) => read(pem).map(|pair| SigningKey {
                 pem: pem.clone(),
                 pair,
@@ -310,7 +315,7 @@ impl Desk<'_> {
     /// A key that the authority may know is kept whatever is wished for now.
     fn may_keep(&self, pem: &str, written: &Written) -> bool {
         match &self.job.key {
-            CertificateKey::Fresh => true,
+            CertificateKey::Fresh(_) => true,
             CertificateKey::Reuse(wanted) => wanted == pem || written.finalizing,
         }
     }
@@ -490,6 +495,28 @@ impl Desk<'_> {
     }
 }
 
+/// A new key. One of RSA takes seconds to find, and so none is looked for on a serving thread.
+async fn fresh_key(kind: KeyType) -> Result<KeyPair, String> {
+    let of_curve = |algorithm| KeyPair::generate_for(algorithm).map_err(|error| error.to_string());
+    let size = match kind {
+        KeyType::P256 => return of_curve(&PKCS_ECDSA_P256_SHA256),
+        KeyType::P384 => return of_curve(&PKCS_ECDSA_P384_SHA384),
+        KeyType::P521 => return of_curve(&PKCS_ECDSA_P521_SHA512),
+        KeyType::Rsa2048 => KeySize::Rsa2048,
+        KeyType::Rsa3072 => KeySize::Rsa3072,
+        KeyType::Rsa4096 => KeySize::Rsa4096,
+        KeyType::Rsa8192 => KeySize::Rsa8192,
+    };
+    let found = spawn_blocking(move || {
+        let key = rsa::KeyPair::generate(size).ok()?;
+        let der: Pkcs8V1Der<'static> = key.as_der().ok()?;
+        let der = PrivateKeyDer::Pkcs8(der.as_ref().to_vec().into());
+        KeyPair::try_from(&der).ok()
+    });
+    let found = found.await.map_err(|error| error.to_string())?;
+    found.ok_or_else(|| format!("no RSA key of {} bits can be made", kind.word()))
+}
+
 /// Whether an order may be refused for what it replaces alone (RFC 9773 §5).
 fn refuses_replacing(error: &Error) -> bool {
     ["alreadyReplaced", "conflict", "malformed"]
@@ -500,8 +527,31 @@ fn refuses_replacing(error: &Error) -> bool {
 impl fmt::Debug for CertificateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Fresh => "Fresh",
+            Self::Fresh(_) => "Fresh",
             Self::Reuse(_) => "Reuse(..)",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn keys_of_every_kind_sign_requests_and_are_read_again() {
+        for kind in KeyType::ALL {
+            // Looking for the largest takes too long here, and goes the same way.
+            if matches!(kind, KeyType::Rsa4096 | KeyType::Rsa8192) {
+                continue;
+            }
+            let key = fresh_key(kind).await.expect("a key");
+            let pem = key.serialize_pem();
+            let der = PrivateKeyDer::from_pem_slice(pem.as_bytes()).expect("PEM");
+            let again = KeyPair::try_from(&der).expect("a key");
+            let params = CertificateParams::new(["a.example.org".to_owned()]).expect("a name");
+            let chain = params.self_signed(&again).expect("signed").pem();
+            let pair = super::super::pair::Pair::parse(chain.as_bytes(), pem.as_bytes());
+            assert!(pair.is_ok(), "{kind:?}: served");
+        }
     }
 }

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::plan::KeyType;
 
 fn said(values: &[(&str, &str)]) -> Claims {
     let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
@@ -173,6 +174,7 @@ fn certificates_are_asked_for_by_the_newer_name_first_and_never_for_what_no_auth
         ("LETSENCRYPT_TEST", "TRUE"),
         ("LETSENCRYPT_SINGLE_DOMAIN_CERTS", "true"),
         ("ACME_KEYSIZE", "4096"),
+        ("LETSENCRYPT_KEYSIZE", "1024"),
     ]);
     let claim = claim.expect("a claim");
     let orders: Vec<_> = claim.orders.iter().map(ToString::to_string).collect();
@@ -183,7 +185,8 @@ fn certificates_are_asked_for_by_the_newer_name_first_and_never_for_what_no_auth
         (Some(true), Some(true))
     );
     let text = troubles.join("\n");
-    for word in ["localhost", "other.example.org", "KEYSIZE"] {
+    assert_eq!(claim.wishes.tls.key_type, Some(KeyType::Rsa4096));
+    for word in ["localhost", "other.example.org"] {
         assert!(text.contains(word), "{word}: {text}");
     }
 }
@@ -209,11 +212,15 @@ fn labels_choose_who_gets_whom_and_unknown_words_are_told() {
     let (claim, troubles) = open(&[host, (&alive, "for ever")]);
     assert_eq!(claim.expect("served").keep_alive, None);
     assert!(troubles[0].contains("keepalive"), "{troubles:?}");
-    let verify = label("ssl_verify_client");
-    let (claim, troubles) = open(&[host, (&verify, "on"), ("LETSENCRYPT_RESTART_CONTAINER", "")]);
+    let unheard = label("unheard-of");
+    let (claim, troubles) = open(&[
+        host,
+        (&unheard, "on"),
+        ("LETSENCRYPT_RESTART_CONTAINER", ""),
+    ]);
     assert!(claim.is_some());
     let text = troubles.join("\n");
-    assert!(text.contains("ssl_verify_client"), "{text}");
+    assert!(text.contains("the label unheard-of"), "{text}");
     assert!(
         text.contains("LETSENCRYPT_RESTART_CONTAINER is not followed"),
         "{text}"
@@ -358,4 +365,44 @@ fn several_ports_of_which_one_is_none_keep_the_container_out_and_bad_names_do_no
     let (claim, troubles) = open(&[(MULTIPORTS, "a b:\nc.example.org:\n")]);
     assert_eq!(hosts(&claim.expect("served")), ["c.example.org"]);
     assert!(troubles[0].contains("`a b` is ignored"), "{troubles:?}");
+}
+
+#[test]
+fn what_is_said_of_keys_and_of_clients_is_of_its_type_or_a_sentence() {
+    use crate::plan::ClientVerify::{Any, Optional, Required};
+    let label = |name: &str| format!("{LABELS}{name}");
+    let (verify, default) = (label("ssl_verify_client"), label("trust-default-cert"));
+    let host = ("VIRTUAL_HOST", "a.example.org");
+    for (value, expected) in [
+        ("on", Some(Clients::Asked(Required))),
+        ("optional", Some(Clients::Asked(Optional))),
+        ("optional_no_ca", Some(Clients::Asked(Any))),
+        ("off", Some(Clients::NotAsked)),
+        ("perhaps", None),
+    ] {
+        let (claim, troubles) = open(&[host, (&verify, value)]);
+        let tls = claim.expect("a claim").wishes.tls;
+        assert_eq!(
+            (tls.clients, troubles.len()),
+            (expected, usize::from(expected.is_none()))
+        );
+    }
+    for (value, expected) in [("true", Some(true)), ("False", Some(false)), ("no", None)] {
+        let (claim, troubles) = open(&[host, (&default, value)]);
+        let tls = claim.expect("a claim").wishes.tls;
+        assert_eq!(
+            (tls.trust_default, troubles.len()),
+            (expected, usize::from(expected.is_none()))
+        );
+    }
+    for kind in KeyType::ALL {
+        let claim = good(&[host, ("LETSENCRYPT_KEYSIZE", kind.word())]);
+        assert_eq!(claim.wishes.tls.key_type, Some(kind));
+    }
+    let (claim, troubles) = open(&[host, ("LETSENCRYPT_KEYSIZE", "1024")]);
+    assert_eq!(claim.expect("a claim").wishes.tls.key_type, None);
+    assert!(
+        troubles[0].contains("LETSENCRYPT_KEYSIZE `1024`"),
+        "{troubles:?}"
+    );
 }

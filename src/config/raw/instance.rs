@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::super::client_ca::ClientCa;
+use super::super::error_page::ErrorPage;
 use super::super::issue::At;
 use super::super::model::Orders;
 use super::super::reader::{Datetime, Field, Reader};
@@ -43,6 +44,9 @@ pub(in crate::config) struct RawInstance {
     pub(in crate::config) headers: Leaf<BTreeMap<String, String>>,
     pub(in crate::config) certificate: Leaf<String>,
     pub(in crate::config) client_ca: Leaf<ClientCa>,
+    pub(in crate::config) error_page: Leaf<ErrorPage>,
+    pub(in crate::config) trust_default_cert: Leaf<bool>,
+    pub(in crate::config) key_type: Leaf<String>,
     pub(in crate::config) acme_email: Leaf<String>,
     pub(in crate::config) staging: Leaf<bool>,
     /// Not of files: what an entry names is ordered.
@@ -201,6 +205,9 @@ impl RawInstance {
             headers: table.leaf("headers"),
             certificate: table.leaf("certificate"),
             client_ca: table.leaf("client-ca"),
+            error_page: table.leaf("error-page"),
+            trust_default_cert: table.leaf("trust-default-cert"),
+            key_type: table.leaf("key-type"),
             acme_email: table.leaf("acme-email"),
             staging: table.leaf("staging"),
             orders: None,

@@ -139,6 +139,7 @@ fn each_variable_says_what_its_key_says() {
         (&[("HTTPS_METHOD", "nohttps")], "", "https = \"off\""),
         (&[("HSTS", "off")], "", "hsts = \"off\""),
         (&[("NON_GET_REDIRECT", "308")], "", ""),
+        (&[("NON_GET_REDIRECT", "307")], "", "non-get-redirect = 307"),
         (
             &[("ENABLE_HTTP_ON_MISSING_CERT", "false")],
             "",
@@ -177,6 +178,12 @@ fn a_default_certificate_is_for_everybody_unless_it_is_not_trusted() {
     );
     let (layer, _) = reading(&[("TRUST_DEFAULT_CERT", "false")]);
     assert!(!layer.globals.contains("unknown-name"), "{layer:?}");
+    assert!(
+        layer.globals.contains("trust-default-cert = false"),
+        "{layer:?}"
+    );
+    let (layer, _) = reading(&[("DEFAULT_KEY_SIZE", "4096")]);
+    assert!(layer.globals.contains("key-type = \"4096\""), "{layer:?}");
 }
 
 #[test]
@@ -219,6 +226,7 @@ fn a_bad_value_is_one_sentence_and_the_default() {
         ("HTTPS_METHOD", "https", "redirect holds"),
         ("HSTS", "max-age=1\r\nX: y", "cannot be sent"),
         ("NON_GET_REDIRECT", "301", "308 holds"),
+        ("DEFAULT_KEY_SIZE", "1024", "ec-256 holds"),
         ("DEFAULT_ROOT", "444", "404 holds"),
         ("DEFAULT_ROOT", "301", "404 holds"),
         ("DEFAULT_ROOT", "301 https://$remote_addr/", "404 holds"),

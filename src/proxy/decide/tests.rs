@@ -141,7 +141,7 @@ impl World {
             connection: &connection,
         };
         match known.decide(&asked) {
-            Decision::Serve(_) => (0, None),
+            Decision::Serve(_) | Decision::Webroot { .. } => (0, None),
             Decision::Answer { answer, .. } => {
                 let location = answer.fields.iter().find(|(name, _)| *name == "location");
                 (
@@ -453,4 +453,38 @@ fn before_there_is_a_certificate_plain_http_can_be_kept_shut() {
     assert_eq!(with(Https::Redirect).ask("http://a.example/app").0, 301);
     assert_eq!(with(Https::Only).ask("http://a.example/app").0, 503);
     assert_eq!(with(Https::Both).ask("http://a.example/app").0, 0);
+}
+
+#[test]
+fn what_other_programs_left_for_an_authority_comes_after_usher_s_own_and_over_plain_http_alone() {
+    let mut world = plain().with_certificate(&["a.example"]);
+    let plan = Plan {
+        generation: Generation(2),
+        edge: Arc::new(EdgePolicy {
+            webroot: Some("/srv".into()),
+            ..EdgePolicy::default()
+        }),
+        instances: [instance("a", |_, _| {})]
+            .into_iter()
+            .map(|plan| (plan.name.clone(), plan))
+            .collect(),
+    };
+    world.routes = Routes::default();
+    world.routes.apply(&plan, &Nobody);
+    let host = "a.example".parse().expect("host");
+    let _published = world.challenges.publish_for_test(host, "own", "answer");
+    let below = |scheme: &str, host: &str, token: &str| {
+        let url = format!("{scheme}://{host}/.well-known/acme-challenge/{token}");
+        world.ask(&url).0
+    };
+    assert_eq!(below("http", "a.example", "own"), 200);
+    assert_eq!(
+        below("http", "a.example", "other"),
+        0,
+        "the folder is asked"
+    );
+    assert_eq!(below("https", "a.example", "other"), 404);
+    assert_eq!(below("http", "nobody.example", "other"), 503);
+    // Led to TLS like everything else that cannot be a token would be answered before that.
+    assert_ne!(below("http", "a.example", "..%2fother"), 0);
 }

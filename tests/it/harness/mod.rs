@@ -166,6 +166,11 @@ impl Setup {
         self.folder.path().join(name)
     }
 
+    /// A pair in the folder of certificates, under the first of these names.
+    pub fn write_pair(&self, names: &[&str]) {
+        self.pki.write_pair(&self.path("certs"), names);
+    }
+
     pub async fn start(self) -> Edge {
         let Self {
             folder,

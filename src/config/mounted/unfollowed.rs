@@ -1,0 +1,76 @@
+//! Files that mean something to nginx and nothing to usher: they are named, and what takes their
+//! place.
+
+use std::path::Path;
+
+use super::names;
+
+/// Of one folder; the others are counted.
+const MOST: usize = 8;
+
+/// What may lie in the folder of nginx, and what to write instead.
+const PLACES: [(&str, &str); 4] = [
+    (
+        "conf.d",
+        "`[limits] max-body` for client_max_body_size, other keys of the reference for the rest",
+    ),
+    ("dhparam", NO_PARAMETERS),
+    (
+        "toplevel.conf.d",
+        "nothing: streams that are no HTTP are not passed on",
+    ),
+    (
+        "vhost.d",
+        "`[[instance.route]]`, `headers` and `[instance.limits]` of an instance",
+    ),
+];
+const FILES: [(&str, &str); 3] = [
+    (".htpasswd", "`auth = { basic = \"…\" }` of a route"),
+    ("nginx.conf", "`[listen]` and `[limits]`"),
+    (
+        "proxy.conf",
+        "nothing: the fields it sets are set; `[limits]` for timeouts",
+    ),
+];
+const NO_PARAMETERS: &str = "nothing: no cipher that usher offers has such parameters";
+/// docker-gen writes it.
+const GENERATED: &str = "default.conf";
+
+/// A sentence for each place with files that are not followed. Blocking.
+pub(super) fn of(nginx: &Path, certs: &Path) -> impl Iterator<Item = String> {
+    let mut found = Vec::new();
+    for (place, instead) in PLACES {
+        let folder = nginx.join(place);
+        let mut names = names(&folder).unwrap_or_default();
+        names.retain(|name| name != GENERATED);
+        found.extend(sentence(&folder, &names, instead));
+    }
+    for (name, instead) in FILES {
+        let file = nginx.join(name);
+        if file.is_file() {
+            found.push(format!(
+                "{} is not followed; write {instead}",
+                file.display()
+            ));
+        }
+    }
+    let mut parameters = names(certs).unwrap_or_default();
+    parameters.retain(|name| name.ends_with("dhparam.pem"));
+    found.extend(sentence(certs, &parameters, NO_PARAMETERS));
+    found.into_iter()
+}
+
+fn sentence(folder: &Path, names: &[String], instead: &str) -> Option<String> {
+    let shown = names.iter().take(MOST).map(String::as_str);
+    let mut shown = shown.collect::<Vec<_>>().join(", ");
+    match names.len().checked_sub(MOST) {
+        None | Some(0) => {}
+        Some(more) => shown.push_str(&format!(" and {more} more")),
+    }
+    (!names.is_empty()).then(|| {
+        format!(
+            "files in {} ({shown}) are not followed; write {instead}",
+            folder.display()
+        )
+    })
+}
