@@ -150,6 +150,7 @@ pub fn decide(
                 };
                 let leader = Leader {
                     name: &followed.name,
+                    least: followed.bounds.min,
                     ratio,
                     led,
                 };

@@ -100,6 +100,15 @@ pub enum Term {
         per_replica: u32,
         count: u32,
     },
+    /// Those it follows are not full, by the highest demand of the span.
+    Spread {
+        peak: u32,
+        span: Duration,
+        leader: Arc<str>,
+        ratio: f64,
+        per_replica: u32,
+        count: u32,
+    },
     /// Its rental has not begun or is over.
     Unrented { rental: Rental },
     /// Nothing ran, and somebody has come.
@@ -236,6 +245,19 @@ impl fmt::Display for Term {
             } => write!(
                 f,
                 "at most {peak} sessions in {}, {per_replica} per replica: {count} are enough",
+                format_span(*span)
+            ),
+            Self::Spread {
+                peak,
+                span,
+                leader,
+                ratio,
+                per_replica,
+                count,
+            } => write!(
+                f,
+                "at most {peak} sessions in {}, {ratio} per {per_replica} of {leader} and a third more: \
+                 {count}",
                 format_span(*span)
             ),
             Self::Unrented { rental } => write!(f, "rented from {rental} only: 0"),

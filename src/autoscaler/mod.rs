@@ -15,11 +15,14 @@
 //!
 //! **Nothing shrinks** while it is too much (panic), while a crowd that was lost at once may come
 //! back, after usher itself has started (`holds`), and while the past is not known: missing
-//! samples are not low demand.
+//! samples are not low demand. Nor does the return of those who were lost look like growth: as many
+//! as there were are no more than there were.
 //!
-//! **Workers** (`workers`) follow by their ratio; one is enough where hardly anybody has been for
-//! `down-after`; more than the ratio where they are busy or slow, unless that was no help twice
-//! (`brake`). Only idle ones leave.
+//! **Workers** (`workers`) follow by their ratio: up with those they follow, down as soon as the
+//! highest demand of `down-after` leaves a third of them over, because nobody is connected to a worker
+//! and one is back within seconds. One is enough where hardly anybody has been for so long; more than
+//! the ratio come where they are busy or slow, unless that was no help twice (`brake`), and leave
+//! when that is over. Only idle ones leave.
 //!
 //! **The calendar** raises and never lowers. An operator's number comes before everything.
 //!

@@ -51,6 +51,8 @@ pub(super) struct Led {
     pub(super) ghost: bool,
     /// What was found at the start stays.
     pub(super) boot: bool,
+    /// Its number is an operator's.
+    pub(super) told: bool,
     pub(super) panic: bool,
     /// The stack says that it is too much.
     pub(super) overloaded: bool,
@@ -83,7 +85,7 @@ impl Web {
         } = tick;
         let crew = seen.crew;
         let spans = &policy.spans;
-        let reading = self.demand.read(seen.load, fresh, spans.down_after, now);
+        let mut reading = self.demand.read(seen.load, fresh, spans.down_after, now);
         if !self.booted {
             self.booted = true;
             self.holds
@@ -92,6 +94,13 @@ impl Web {
         let sessions = seen.load.sessions;
         self.holds
             .watch(&reading, crew.present, event.is_some(), spans, now);
+        let crowd = seen.load.crowd();
+        if self.holds.is_return_of(crowd, now) {
+            // Each of them asks for something before its session, and would be counted twice; and as
+            // many as there were is no growth. Their replicas are held for them anyway.
+            reading.demand = crowd;
+            reading.growth = 0.0;
+        }
 
         let (need, demand_term) = need(policy, event, &reading, lead);
         let (floor, floor_term) = self.floor(policy, event, seen.over, now);
@@ -137,6 +146,7 @@ impl Web {
             lifted: floor.max(decision.desired) > service.bounds.min && floor > service.bounds.min,
             ghost: self.holds.ghost(now).is_some(),
             boot: self.holds.boot_now(now).is_some(),
+            told: matches!(seen.over, Some(Override::Exact(_))),
             panic,
             overloaded,
         };
