@@ -29,7 +29,8 @@
 //! **Nobody at all** for `idle-to-zero` (`zero`): nothing runs, whatever the minimum, until somebody
 //! comes. Outside the rental nothing runs in any case.
 //!
-//! **A full host** is shared by weight ([`share()`]); nobody loses a replica to another stack.
+//! **A full host** is shared by weight ([`share()`]). What gives way gives way in an order that is told
+//! ([`squeeze()`]); nobody loses a session to another stack.
 //!
 //! Pure: time is an argument, and nothing here starts or stops anything. `usher simulate` runs the
 //! same [`decide()`] on a clock of its own.
@@ -45,6 +46,7 @@ mod observation;
 mod policy;
 mod recent;
 mod share;
+mod squeeze;
 mod web;
 mod window;
 mod workers;
@@ -57,3 +59,4 @@ pub use self::lead::Lead;
 pub use self::observation::{Backlog, Crew, Load, Observation, Override, Seen};
 pub use self::policy::{Kind, Policy, ServicePolicy, Spans};
 pub use self::share::{Claim, Part, share};
+pub use self::squeeze::{Guest, Place, squeeze};

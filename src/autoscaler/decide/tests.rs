@@ -540,14 +540,18 @@ fn a_replica_above_max_leaves_whatever_the_demand() {
 fn a_host_that_is_full_is_named() {
     let mut stack = Stack::new(4, 16);
     let [web, _] = stack.sessions(790).second();
-    let web = web.within(5);
+    let web = web.within(5, Some((100, 250)));
     assert_eq!((web.wanted, web.desired), (8, 5));
     assert_eq!(
         web.to_string(),
-        "790 sessions, 100 per replica: 8; host memory allows 5"
+        "790 sessions, 100 per replica: 8; host memory allows 5, and each fills up to 250 meanwhile"
     );
     let [web, _] = stack.second();
-    assert_eq!(web.within(1).desired, 8, "nobody leaves for want of room");
+    assert_eq!(
+        web.within(1, None).desired,
+        8,
+        "nobody leaves for want of room"
+    );
 }
 
 #[test]
