@@ -88,6 +88,11 @@ impl State {
         self.zero.is_asleep()
     }
 
+    /// Whether the first replicas are on their way up for whoever has come.
+    pub fn is_waking(&self) -> bool {
+        self.zero.is_waking()
+    }
+
     /// Keeps what is known of the services there are, whatever their order was.
     fn adopt(&mut self, policy: &Policy, now: Instant) {
         let same = self.services.len() == policy.services.len()

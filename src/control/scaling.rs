@@ -49,6 +49,11 @@ impl Scaler {
             .remember(&self.policy, service, peaks, days_ago, now.at);
     }
 
+    /// Whether the first replicas are on their way up for whoever has come.
+    pub(super) fn is_waking(&self) -> bool {
+        self.state.is_waking()
+    }
+
     /// Takes a new configuration; what is known of the past stays.
     pub(super) fn configure(&mut self, instance: &Instance) {
         self.policy = Policy::of(instance);

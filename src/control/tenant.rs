@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::info;
 
-use super::closing::Elsewhere;
 use super::event::Now;
-use super::guard::Allowance;
+use super::guard::{Allowance, For};
 use super::ledger::Ledger;
-use super::replica::{State, Who};
+use super::replica::Who;
 use super::scaling::{Orders, Scaler};
 use super::service::{ServiceState, Wished};
 use super::step::EngineFacts;
@@ -268,6 +267,11 @@ impl Tenant {
         }
         let instance = Arc::clone(&self.instance);
         let quiet = self.quiet_until.is_some_and(|until| until > now.at);
+        let reason = if self.scaler.is_waking() {
+            For::Waking
+        } else {
+            For::Working
+        };
         for scaled in &self.scaler.policy.services {
             let (Some((name, service)), Some(state)) = (
                 instance.services.get_key_value(&*scaled.name),
