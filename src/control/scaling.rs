@@ -181,9 +181,8 @@ impl ServiceState {
         if desired < self.crew(now).present {
             // Who would be left might be the worse one. Where nothing is to run, nothing is left.
             // Nor is anybody taken away while an operator is about to say by hand how many there
-            // should be, unless usher itself was told.
-            let told = matches!(self.over, Some(over) if matches!(over.wish, Override::Exact(_)));
-            let wait = self.by_hand.is_under_way() && !told;
+            // should be, unless usher itself was told since.
+            let wait = self.by_hand.is_under_way(self.over.as_ref());
             if desired > 0 && (wait || self.nobody_answers()) {
                 return None;
             }
