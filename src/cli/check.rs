@@ -17,7 +17,7 @@ use crate::config::{self, Config, Instance, Level};
 use crate::control::step::Controller;
 use crate::control::{EngineFacts, Event, Now};
 use crate::engine::setup::is_superseded;
-use crate::engine::{Engine, Listing};
+use crate::engine::{DockerHost, Engine, Listing};
 use crate::inventory::Inventory;
 use crate::names::Domain;
 
@@ -196,7 +196,7 @@ async fn check_engine(config: &Arc<Config>, findings: &mut Findings) {
     let EngineChoice::Docker { endpoint, networks } = &config.engine else {
         return;
     };
-    let docker_host = std::env::var("DOCKER_HOST").ok();
+    let docker_host = DockerHost::told(|name| std::env::var(name).ok());
     let engine = app::docker_for(
         endpoint.clone(),
         *networks,

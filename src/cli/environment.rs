@@ -3,7 +3,7 @@
 //! with the key that takes its place, and never ignored in silence.
 
 /// The variables, and what to write instead.
-const SPOKEN: [(&str, &str); 31] = [
+const SPOKEN: [(&str, &str); 29] = [
     (
         "ACME_CA_URI",
         "`[acme.directory.NAME] url`, and NAME in `[acme] directories`",
@@ -38,16 +38,8 @@ const SPOKEN: [(&str, &str); 31] = [
     ),
     ("DISABLE_ACCESS_LOGS", "`[log] access = false`"),
     (
-        "DOCKER_CERT_PATH",
-        "nothing: only sockets of this machine are spoken to",
-    ),
-    (
         "DOCKER_CONTAINER_FILTERS",
         "`match` and `except` of an instance `*`",
-    ),
-    (
-        "DOCKER_TLS_VERIFY",
-        "nothing: only sockets of this machine are spoken to",
     ),
     ("ENABLE_HTTP2", "nothing: HTTP/2 is offered always"),
     ("ENABLE_HTTP3", "nothing: HTTP/3 is not offered"),

@@ -22,6 +22,7 @@ use crate::cause::chain;
 use crate::config;
 use crate::config::model::{Log, LogFormat, NamesFromContainers};
 use crate::control::Status;
+use crate::engine::DockerHost;
 use crate::listener::Inherited;
 use crate::systemd::Supervisor;
 
@@ -66,7 +67,7 @@ pub(super) async fn run(
         Ok(state) => state,
         Err(error) => return failed(&error),
     };
-    let docker_host = std::env::var("DOCKER_HOST").ok();
+    let docker_host = DockerHost::told(|name| std::env::var(name).ok());
     let (engine, engine_facts) = match app::engine_for(config, &state, docker_host) {
         Ok(engine) => engine,
         Err(error) => return failed(&error),

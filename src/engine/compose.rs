@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -82,6 +82,13 @@ impl Compose {
             acted: Arc::default(),
             swarm: Arc::default(),
         }
+    }
+
+    /// Speaks to engines over TCP only with the certificates of this folder.
+    #[must_use]
+    pub fn proving(mut self, certificates: Option<PathBuf>) -> Self {
+        self.engine.prove_with(certificates);
+        self
     }
 
     /// As if usher ran in this container of the engine.

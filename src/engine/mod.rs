@@ -21,6 +21,7 @@ mod claims;
 mod clone;
 mod compose;
 mod containers;
+mod dial;
 mod docker;
 mod here;
 mod lease;
@@ -34,6 +35,7 @@ pub mod watch;
 #[cfg(test)]
 pub(crate) use self::chatty::Chatty;
 pub use self::compose::{Compose, NetworkPolicy};
+pub use self::dial::DockerHost;
 pub use self::output::{Line, Printer, Span, Stream};
 pub use self::processes::Processes;
 

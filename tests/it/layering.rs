@@ -115,6 +115,7 @@ const CRATES: &[(&str, &[&str])] = &[
     (
         "bollard",
         &[
+            "engine/dial.rs",
             "engine/docker.rs",
             "engine/compose.rs",
             "engine/containers.rs",
