@@ -285,6 +285,7 @@ impl ServiceState {
     pub(super) fn count_totals(&mut self, totals: &SessionTotals, now: Now) {
         self.held = totals.held;
         self.longest_wait = totals.longest_wait;
+        self.window = totals.window;
         let new = (totals.refused, totals.overloaded);
         // Totals that were not known before are of an unknown time.
         let old = self.pushed_back.known.replace(new).unwrap_or(new);
