@@ -5,7 +5,7 @@ use super::reach::is_probed;
 use super::replica::State;
 use super::service::ServiceState;
 use super::tenant::Tenant;
-use crate::autoscaler::{self, Decision, Direction, Kind, Limit, Observation, Override, Policy};
+use crate::autoscaler::{self, Decision, Direction, Kind, Limit, Observation, Policy};
 use crate::config::Instance;
 use crate::config::model::{ScaleMode, Service};
 use crate::engine::Action;
@@ -77,6 +77,9 @@ impl Tenant {
     pub(super) fn decide(&mut self, now: Now, fresh: bool) {
         if !self.is_scaled() {
             return;
+        }
+        for state in self.services.values_mut() {
+            state.watch_stillness(fresh, now);
         }
         let policy = &self.scaler.policy;
         let services = &mut self.services;

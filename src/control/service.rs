@@ -187,9 +187,12 @@ impl ServiceState {
         if left {
             self.left_at = Some(now.at);
         }
-        if let Some(why) = short_lived {
-            self.starts.stillborn(now, why);
-        } else if let Some(why) = died {
+        if let Some(why) = &short_lived
+            && service.bounds().is_some()
+        {
+            self.starts.stillborn(now, why.clone());
+        } else if let Some(why) = short_lived.or(died) {
+            // Where usher starts nothing, nobody knows who ended it and why: often enough is a loop.
             self.starts.died(now, why);
         }
         for unit in alive {

@@ -269,9 +269,11 @@ impl Engine for Compose {
         // Ends with the events, which end with the connection.
         let events = events.map(Some).chain(stream::once(async { None }));
         let looks = stream::unfold(Arc::clone(&self.swarm), |swarm| async move {
+            let mut waited = Duration::ZERO;
             loop {
                 sleep(LOOK_EVERY).await;
-                if swarm.is_to_be_watched() {
+                waited += LOOK_EVERY;
+                if swarm.ask_again_after().is_some_and(|after| waited >= after) {
                     return Some((Some(()), swarm));
                 }
             }

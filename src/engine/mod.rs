@@ -122,6 +122,9 @@ pub enum Action {
 pub enum StopWhen {
     /// Only while it has nothing to do, which the engine finds out; else [`EngineError::Busy`].
     Idle,
+    /// The same; where the engine cannot look, now: nobody has asked for anything for a while that it
+    /// could work on.
+    IdleOrUnseen,
     Now,
 }
 

@@ -37,6 +37,9 @@ pub(super) use self::listing::NAMESPACE;
 
 /// Managers that cannot agree would make the listing of everything else wait.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+const WHILE_SOMETHING_MOVES: Duration = Duration::from_secs(1);
+/// All tasks of a Swarm are a long answer, and mostly the same.
+const WHILE_ALL_IS_AT_REST: Duration = Duration::from_secs(6);
 
 /// The Swarm whose manager the engine is, if it is one.
 #[derive(Debug, Default)]
@@ -144,12 +147,19 @@ impl Swarm {
         self.known().served.contains(stack)
     }
 
-    /// Whether something may change of which the engine's events tell nothing: they are about
-    /// services and nodes, and about the containers of this machine.
-    pub(super) fn is_to_be_watched(&self) -> bool {
+    /// After which time to ask again, if something may change of which the engine's events tell nothing:
+    /// they are about services and nodes, and about the containers of this machine.
+    ///
+    /// Where something is on its way the end of that is awaited. Where all is at rest, a task on another
+    /// node may still end by itself; its probe tells that as soon, and this what comes in its place.
+    pub(super) fn ask_again_after(&self) -> Option<Duration> {
         let known = self.known();
-        let many = |look: &Arc<Look>| look.nodes.len() > 1 || look.is_unsettled();
-        known.lost.is_some() || known.look.as_ref().is_some_and(many)
+        let look = known.look.as_ref();
+        if known.lost.is_some() || look.is_some_and(|look| look.is_unsettled()) {
+            return Some(WHILE_SOMETHING_MOVES);
+        }
+        let many = look.is_some_and(|look| look.nodes.len() > 1);
+        many.then_some(WHILE_ALL_IS_AT_REST)
     }
 
     /// The tasks of a stack, by name; several of one slot by age.
