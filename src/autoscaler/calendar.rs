@@ -24,9 +24,18 @@ pub fn next_event(events: &[Event], now: SystemTime) -> Option<&Event> {
 
 /// Whether replicas are held for an event at this moment.
 pub fn is_on(event: &Event, now: SystemTime) -> bool {
+    is_held(event, AFTERWARDS, now)
+}
+
+/// Whether an event is prepared or runs: the while that people stay after its end is not in it.
+pub(super) fn is_running(event: &Event, now: SystemTime) -> bool {
+    is_held(event, Duration::ZERO, now)
+}
+
+fn is_held(event: &Event, afterwards: Duration, now: SystemTime) -> bool {
     let (now, start, end) = (seconds(now), seconds(event.start), seconds(event.end));
     let before = i64::try_from(event.prewarm.as_secs()).unwrap_or(i64::MAX);
-    let after = i64::try_from(AFTERWARDS.as_secs()).unwrap_or(0);
+    let after = i64::try_from(afterwards.as_secs()).unwrap_or(0);
     if now < start.saturating_sub(before) || now > end.saturating_add(after) {
         return false;
     }

@@ -131,9 +131,11 @@ pub fn decide(
     now: Now,
 ) -> Vec<Decision> {
     state.adopt(policy, now.at);
+    let event = calendar::expected(&policy.events, now.wall);
     let tick = Tick {
         fresh: observation.fresh,
-        event: calendar::expected(&policy.events, now.wall),
+        event,
+        over: event.is_some_and(|event| !calendar::is_running(event, now.wall)),
         lead: lead(policy, observation),
         now: now.at,
     };

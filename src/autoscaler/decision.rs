@@ -316,6 +316,9 @@ impl fmt::Display for Decision {
                 replicas.saturating_mul(hard)
             )?,
             Some(Limit::Growth(count)) => write!(f, "; this step adds up to {count}")?,
+            Some(Limit::Host(count)) if self.desired > count => {
+                write!(f, "; host memory allows {count} of {}", self.desired)?;
+            }
             Some(Limit::Host(count)) => write!(f, "; host memory allows {count}")?,
             Some(Limit::Max(count)) => write!(f, "; max allows {count}")?,
             Some(Limit::Min(count)) => write!(f, "; min keeps {count}")?,
@@ -389,11 +392,14 @@ impl Decision {
                 | Limit::Cap(_)
                 | Limit::Density { .. }
                 | Limit::Full { .. }
-                | Limit::Host(_)
                 | Limit::Max(_)
                 | Limit::Ratio { .. }
                 | Limit::Surplus(_),
             ) => self.wanted > self.desired,
+            // The least there should be, or what is wanted.
+            Some(Limit::Host(_)) => {
+                self.wanted > self.desired || self.desired > self.inputs.present
+            }
             Some(Limit::PerMinute(_) | Limit::Pressure(_) | Limit::WakesPerMinute(_)) => {
                 self.desired > self.inputs.present
             }

@@ -35,6 +35,8 @@ pub(super) struct Tick<'a> {
     pub(super) fresh: bool,
     /// The event that is on.
     pub(super) event: Option<&'a Event>,
+    /// It has ended, and people stay a little.
+    pub(super) over: bool,
     /// From an order to a bundle that works.
     pub(super) lead: Duration,
     pub(super) now: Instant,
@@ -80,6 +82,7 @@ impl Web {
         let Tick {
             fresh,
             event,
+            over,
             lead,
             now,
         } = tick;
@@ -104,6 +107,8 @@ impl Web {
 
         let (need, demand_term) = need(policy, event, &reading, lead);
         let (floor, floor_term) = self.floor(policy, event, seen.over, now);
+        // Who stays after the end keeps the replicas with sessions, and no workers that are to spare.
+        let (lifting, _) = self.floor(policy, event.filter(|_| !over), seen.over, now);
         let overloaded = self.overloaded(seen, now);
         let panic = self.panic(policy, seen, need, overloaded, now);
         let (wanted, term) = match floor_term {
@@ -143,7 +148,7 @@ impl Web {
             desired: decision.desired,
             reading,
             load: seen.load,
-            lifted: floor.max(decision.desired) > service.bounds.min && floor > service.bounds.min,
+            lifted: lifting > service.bounds.min,
             ghost: self.holds.ghost(now).is_some(),
             boot: self.holds.boot_now(now).is_some(),
             told: matches!(seen.over, Some(Override::Exact(_))),
