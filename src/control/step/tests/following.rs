@@ -169,6 +169,19 @@ async fn a_full_host_starts_no_more_than_fits_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_host_that_is_too_small_for_the_least_of_a_service_is_told() {
+    let mut edge = Edge::new(&CONFIG.replace("max = 4", "min = 3\nmax = 4"));
+    edge.units = Edge::running().units;
+    edge.list();
+    edge.probe("web_1", true);
+    memory(&mut edge, 0);
+    assert_eq!(edge.seconds(3), [""; 0]);
+    let own = edge.controller.status(edge.now).instances[0].clone();
+    let told = |reason: &Reason| reason.text.ends_with("host memory allows 1 of 3");
+    assert!(own.reasons.iter().any(told), "{:?}", own.reasons);
+}
+
+#[tokio::test]
 async fn what_was_saved_is_told_by_month() {
     let mut edge = Edge::running();
     edge.seconds(60);
