@@ -126,6 +126,21 @@ mod tests {
     }
 
     #[test]
+    fn people_stay_a_little_after_an_end_and_the_event_does_not_run_any_more() {
+        const HOUR: i64 = 3_600;
+        // Before the opening, at 18:59 and at 19:01 of the first day, and after the end.
+        for (when, held, runs) in [
+            (-60, true, true),
+            (10 * HOUR - 60, true, true),
+            (10 * HOUR + 60, true, false),
+            (33 * HOUR + 60, true, false),
+        ] {
+            let found = (is_on(&event(), at(when)), is_running(&event(), at(when)));
+            assert_eq!(found, (held, runs), "{when}");
+        }
+    }
+
+    #[test]
     fn without_hours_the_night_counts() {
         let event = Event {
             hours: None,

@@ -10,7 +10,6 @@ use tracing::info;
 use super::event::Now;
 use super::guard::{Allowance, For};
 use super::ledger::Ledger;
-use super::replica::Who;
 use super::scaling::{Orders, Scaler};
 use super::service::{ServiceState, Wished};
 use super::step::EngineFacts;
