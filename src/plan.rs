@@ -603,6 +603,8 @@ pub struct ServicePlan {
     /// Replicas that are ready of the services that follow this one: they answer what comes in by
     /// it. `None` where nobody follows.
     pub workers: Option<u32>,
+    /// Requests that may be with all of those at a time.
+    pub requests: u32,
 }
 
 /// Which replica takes a request or a session.

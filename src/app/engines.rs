@@ -6,9 +6,9 @@ use super::{StartError, StateDir};
 use crate::config::Config;
 use crate::config::model::{EngineChoice, NamesFromContainers, Networks};
 use crate::control::{EngineFacts, QUIET};
-use crate::engine::{Compose, Engine, NetworkPolicy, Nobody, Processes};
+use crate::engine::{Compose, DockerHost, Engine, NetworkPolicy, Nobody, Processes};
 
-/// The engine the configuration names. `docker_host` is the variable of that name.
+/// The engine the configuration names, unless the variables of the docker command name another.
 ///
 /// The state folder has to be this process' own: an engine of processes ends what the last owner
 /// left.
@@ -18,7 +18,7 @@ use crate::engine::{Compose, Engine, NetworkPolicy, Nobody, Processes};
 pub fn engine_for(
     config: &Config,
     _state: &StateDir,
-    docker_host: Option<String>,
+    told: DockerHost,
 ) -> Result<(Arc<dyn Engine>, EngineFacts), StartError> {
     let facts = |kind, starts_from_nothing| EngineFacts {
         kind,
@@ -43,7 +43,7 @@ pub fn engine_for(
             prefer_ipv6,
         } => {
             let names = config.names_from_containers;
-            let docker = docker_for(endpoint.clone(), *networks, names, docker_host)
+            let docker = docker_for(endpoint.clone(), *networks, names, told)
                 .filtered(filters.clone())
                 .preferring_ipv6(*prefer_ipv6);
             (Arc::new(docker), facts("docker", false))
@@ -56,9 +56,9 @@ pub fn docker_for(
     endpoint: Option<String>,
     networks: Networks,
     names: NamesFromContainers,
-    docker_host: Option<String>,
+    told: DockerHost,
 ) -> Compose {
-    let endpoints = match docker_host.filter(|host| !host.is_empty()).or(endpoint) {
+    let endpoints = match told.endpoint.or(endpoint) {
         Some(endpoint) => vec![endpoint],
         None => ["/var/run/docker.sock", "/tmp/docker.sock"]
             .map(|path| format!("unix://{path}"))
@@ -71,5 +71,7 @@ pub fn docker_for(
         Networks::Reach => NetworkPolicy::Reach,
     };
     let reads_claims = names != NamesFromContainers::Off;
-    Compose::new(endpoints, policy).reading_claims(reads_claims)
+    Compose::new(endpoints, policy)
+        .proving(told.certificates)
+        .reading_claims(reads_claims)
 }

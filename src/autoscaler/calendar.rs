@@ -24,9 +24,18 @@ pub fn next_event(events: &[Event], now: SystemTime) -> Option<&Event> {
 
 /// Whether replicas are held for an event at this moment.
 pub fn is_on(event: &Event, now: SystemTime) -> bool {
+    is_held(event, AFTERWARDS, now)
+}
+
+/// Whether an event is prepared or runs: the while that people stay after its end is not in it.
+pub(super) fn is_running(event: &Event, now: SystemTime) -> bool {
+    is_held(event, Duration::ZERO, now)
+}
+
+fn is_held(event: &Event, afterwards: Duration, now: SystemTime) -> bool {
     let (now, start, end) = (seconds(now), seconds(event.start), seconds(event.end));
     let before = i64::try_from(event.prewarm.as_secs()).unwrap_or(i64::MAX);
-    let after = i64::try_from(AFTERWARDS.as_secs()).unwrap_or(0);
+    let after = i64::try_from(afterwards.as_secs()).unwrap_or(0);
     if now < start.saturating_sub(before) || now > end.saturating_add(after) {
         return false;
     }
@@ -113,6 +122,21 @@ mod tests {
             (47 * HOUR, false),
         ] {
             assert_eq!(is_on(&event(), at(when)), on, "{when}");
+        }
+    }
+
+    #[test]
+    fn people_stay_a_little_after_an_end_and_the_event_does_not_run_any_more() {
+        const HOUR: i64 = 3_600;
+        // Before the opening, at 18:59 and at 19:01 of the first day, and after the end.
+        for (when, held, runs) in [
+            (-60, true, true),
+            (10 * HOUR - 60, true, true),
+            (10 * HOUR + 60, true, false),
+            (33 * HOUR + 60, true, false),
+        ] {
+            let found = (is_on(&event(), at(when)), is_running(&event(), at(when)));
+            assert_eq!(found, (held, runs), "{when}");
         }
     }
 

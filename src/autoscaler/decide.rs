@@ -88,6 +88,11 @@ impl State {
         self.zero.is_asleep()
     }
 
+    /// Whether the first replicas are on their way up for whoever has come.
+    pub fn is_waking(&self) -> bool {
+        self.zero.is_waking()
+    }
+
     /// Keeps what is known of the services there are, whatever their order was.
     fn adopt(&mut self, policy: &Policy, now: Instant) {
         let same = self.services.len() == policy.services.len()
@@ -126,9 +131,11 @@ pub fn decide(
     now: Now,
 ) -> Vec<Decision> {
     state.adopt(policy, now.at);
+    let event = calendar::expected(&policy.events, now.wall);
     let tick = Tick {
         fresh: observation.fresh,
-        event: calendar::expected(&policy.events, now.wall),
+        event,
+        over: event.is_some_and(|event| !calendar::is_running(event, now.wall)),
         lead: lead(policy, observation),
         now: now.at,
     };
@@ -150,6 +157,7 @@ pub fn decide(
                 };
                 let leader = Leader {
                     name: &followed.name,
+                    least: followed.bounds.min,
                     ratio,
                     led,
                 };

@@ -100,6 +100,15 @@ pub enum Term {
         per_replica: u32,
         count: u32,
     },
+    /// Those it follows are not full, by the highest demand of the span.
+    Spread {
+        peak: u32,
+        span: Duration,
+        leader: Arc<str>,
+        ratio: f64,
+        per_replica: u32,
+        count: u32,
+    },
     /// Its rental has not begun or is over.
     Unrented { rental: Rental },
     /// Nothing ran, and somebody has come.
@@ -107,7 +116,7 @@ pub enum Term {
 }
 
 /// What kept a wish from being granted.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Limit {
     /// So many start on the host at a time.
     AtOnce(u32),
@@ -115,6 +124,16 @@ pub enum Limit {
     Boost(u32),
     /// An operator allows no more for now.
     Cap(u32),
+    /// The host has no room for more, and these hold more sessions than they are to.
+    Density {
+        replicas: u32,
+        hard: u32,
+    },
+    /// The host has no room for more, and these cannot hold everybody.
+    Full {
+        replicas: u32,
+        hard: u32,
+    },
     /// One step at most doubles.
     Growth(u32),
     /// The host has no room for more.
@@ -125,6 +144,17 @@ pub enum Limit {
     PerMinute(u32),
     /// The host has waited for memory for so many hundredths of the time, lately.
     Pressure(u32),
+    /// The host has no room for everybody, and who holds more than its share has fewer for each that
+    /// is followed.
+    Ratio {
+        each: f64,
+        count: u32,
+    },
+    /// The host has no room for everybody, and who holds more than its share waits no longer to let go
+    /// of what is to spare.
+    Surplus(u32),
+    /// So many starts in a minute are for stacks that wake.
+    WakesPerMinute(u32),
 }
 
 /// Why nobody leaves although fewer would do.
@@ -171,12 +201,17 @@ impl fmt::Display for Limit {
             Self::AtOnce(_) => "starts at a time",
             Self::Boost(_) => "host memory (boost)",
             Self::Cap(_) => "operator",
+            Self::Density { .. } => "host memory (density)",
+            Self::Full { .. } => "host memory (full)",
             Self::Growth(_) => "growth per step",
             Self::Host(_) => "host memory",
             Self::Max(_) => "max",
             Self::Min(_) => "min",
             Self::PerMinute(_) => "starts per minute",
             Self::Pressure(_) => "memory pressure",
+            Self::Ratio { .. } => "host memory (ratio)",
+            Self::Surplus(_) => "host memory (surplus)",
+            Self::WakesPerMinute(_) => "wakes per minute",
         })
     }
 }
@@ -238,6 +273,19 @@ impl fmt::Display for Term {
                 "at most {peak} sessions in {}, {per_replica} per replica: {count} are enough",
                 format_span(*span)
             ),
+            Self::Spread {
+                peak,
+                span,
+                leader,
+                ratio,
+                per_replica,
+                count,
+            } => write!(
+                f,
+                "at most {peak} sessions in {}, {ratio} per {per_replica} of {leader} and a third more: \
+                 {count}",
+                format_span(*span)
+            ),
             Self::Unrented { rental } => write!(f, "rented from {rental} only: 0"),
             Self::Woken { count } => write!(f, "somebody has come: {count}"),
         }
@@ -257,7 +305,20 @@ impl fmt::Display for Decision {
                 write!(f, "; the host is full and boosts go first, down to {count}")?;
             }
             Some(Limit::Cap(count)) => write!(f, "; the operator allows {count}")?,
+            Some(Limit::Density { replicas, hard }) => write!(
+                f,
+                "; host memory allows {replicas}, and each fills up to {hard} meanwhile"
+            )?,
+            Some(Limit::Full { replicas, hard }) => write!(
+                f,
+                "; host memory allows {replicas}, which hold {} at most: who comes beyond that waits, \
+                 and is turned away in the end",
+                replicas.saturating_mul(hard)
+            )?,
             Some(Limit::Growth(count)) => write!(f, "; this step adds up to {count}")?,
+            Some(Limit::Host(count)) if self.desired > count => {
+                write!(f, "; host memory allows {count} of {}", self.desired)?;
+            }
             Some(Limit::Host(count)) => write!(f, "; host memory allows {count}")?,
             Some(Limit::Max(count)) => write!(f, "; max allows {count}")?,
             Some(Limit::Min(count)) => write!(f, "; min keeps {count}")?,
@@ -268,6 +329,20 @@ impl fmt::Display for Decision {
                 f,
                 "; the host waits for memory {percent} % of the time, and nothing starts until that is over"
             )?,
+            Some(Limit::Ratio { each, count }) => write!(
+                f,
+                "; the host is full and others hold less than their share: {each} for each it follows, \
+                 down to {count}"
+            )?,
+            Some(Limit::Surplus(count)) => write!(
+                f,
+                "; the host is full and others hold less than their share: what is to spare leaves \
+                 early, down to {count}"
+            )?,
+            Some(Limit::WakesPerMinute(count)) => write!(
+                f,
+                "; no more than {count} starts on the host in a minute are for those who wake"
+            )?,
         }
         match self.kept {
             None => Ok(()),
@@ -276,29 +351,35 @@ impl fmt::Display for Decision {
     }
 }
 
-impl Decision {
-    /// The same where the host has room for so many. Nobody leaves for want of room.
-    pub fn within(mut self, granted: u32) -> Self {
-        let most = granted.max(self.inputs.present);
-        if self.desired > most {
-            self.desired = most;
-            self.limited_by = Some(Limit::Host(most));
+/// For a service that nothing was decided for: it has none and wants none.
+impl Default for Decision {
+    fn default() -> Self {
+        Self {
+            wanted: 0,
+            desired: 0,
+            term: Term::Idle { spare: 0 },
+            limited_by: None,
+            kept: None,
+            by_ratio: None,
+            inputs: Inputs::default(),
         }
-        self
     }
+}
 
-    /// The same without what is beyond the ratio. `leave`: one of those who run may go for it.
-    pub fn without_boost(mut self, leave: bool) -> Self {
-        let Some(by_ratio) = self.by_ratio else {
-            return self;
-        };
-        let present = self.inputs.present;
-        let stays = by_ratio.max(present);
-        let goes = leave && self.inputs.draining == 0 && present > by_ratio;
-        let most = if goes { present - 1 } else { stays };
-        if self.desired > most {
-            self.desired = most;
-            self.limited_by = Some(Limit::Boost(by_ratio));
+impl Decision {
+    /// The same where the host has room for so many. Nobody leaves for want of room. `density`:
+    /// sessions that one replica is to hold and may hold, if it carries any.
+    pub fn within(mut self, granted: u32, density: Option<(u32, u32)>) -> Self {
+        let replicas = granted.max(self.inputs.present);
+        if self.desired > replicas {
+            let demand = u64::from(self.inputs.demand);
+            let hold = |each: u32| u64::from(replicas) * u64::from(each);
+            self.desired = replicas;
+            self.limited_by = Some(match density {
+                Some((_, hard)) if demand > hold(hard) => Limit::Full { replicas, hard },
+                Some((soft, hard)) if demand > hold(soft) => Limit::Density { replicas, hard },
+                _ => Limit::Host(replicas),
+            });
         }
         self
     }
@@ -306,10 +387,22 @@ impl Decision {
     /// Whether something that an operator can change keeps it below what it needs.
     pub fn falls_short(&self) -> bool {
         match self.limited_by {
-            Some(Limit::Boost(_) | Limit::Cap(_) | Limit::Host(_) | Limit::Max(_)) => {
-                self.wanted > self.desired
+            Some(
+                Limit::Boost(_)
+                | Limit::Cap(_)
+                | Limit::Density { .. }
+                | Limit::Full { .. }
+                | Limit::Max(_)
+                | Limit::Ratio { .. }
+                | Limit::Surplus(_),
+            ) => self.wanted > self.desired,
+            // The least there should be, or what is wanted.
+            Some(Limit::Host(_)) => {
+                self.wanted > self.desired || self.desired > self.inputs.present
             }
-            Some(Limit::PerMinute(_) | Limit::Pressure(_)) => self.desired > self.inputs.present,
+            Some(Limit::PerMinute(_) | Limit::Pressure(_) | Limit::WakesPerMinute(_)) => {
+                self.desired > self.inputs.present
+            }
             // These pass by themselves, or are somebody's wish.
             Some(Limit::AtOnce(_) | Limit::Growth(_) | Limit::Min(_)) | None => false,
         }

@@ -127,10 +127,7 @@ impl Demand {
             reason = "a mean of u32"
         )]
         let requests = self.requests.mean(6).round() as u32;
-        load.sessions
-            .saturating_add(load.pending)
-            .saturating_add(load.held)
-            .saturating_add(requests)
+        load.crowd().saturating_add(requests)
     }
 
     /// The smaller of two rates, so that noise is none; and only near the highest that was, so that

@@ -60,6 +60,11 @@ impl Holds {
         }
     }
 
+    /// Whether those who are there are the ones who were lost, or fewer; one in ten more is as good.
+    pub(super) fn is_return_of(&self, crowd: u32, now: Instant) -> bool {
+        self.ghost(now).is_some() && u64::from(crowd) * 10 <= u64::from(self.missing) * 11
+    }
+
     pub(super) fn boot_now(&self, now: Instant) -> Option<u32> {
         running(self.boot, now)
     }

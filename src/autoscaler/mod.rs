@@ -15,18 +15,22 @@
 //!
 //! **Nothing shrinks** while it is too much (panic), while a crowd that was lost at once may come
 //! back, after usher itself has started (`holds`), and while the past is not known: missing
-//! samples are not low demand.
+//! samples are not low demand. Nor does the return of those who were lost look like growth: as many
+//! as there were are no more than there were.
 //!
-//! **Workers** (`workers`) follow by their ratio; one is enough where hardly anybody has been for
-//! `down-after`; more than the ratio where they are busy or slow, unless that was no help twice
-//! (`brake`). Only idle ones leave.
+//! **Workers** (`workers`) follow by their ratio: up with those they follow, down as soon as the
+//! highest demand of `down-after` leaves a third of them over, because nobody is connected to a worker
+//! and one is back within seconds. One is enough where hardly anybody has been for so long; more than
+//! the ratio come where they are busy or slow, unless that was no help twice (`brake`), and leave
+//! when that is over. Only idle ones leave.
 //!
 //! **The calendar** raises and never lowers. An operator's number comes before everything.
 //!
 //! **Nobody at all** for `idle-to-zero` (`zero`): nothing runs, whatever the minimum, until somebody
 //! comes. Outside the rental nothing runs in any case.
 //!
-//! **A full host** is shared by weight ([`share()`]); nobody loses a replica to another stack.
+//! **A full host** is shared by weight ([`share()`]). What gives way gives way in an order that is told
+//! ([`squeeze()`]); nobody loses a session to another stack.
 //!
 //! Pure: time is an argument, and nothing here starts or stops anything. `usher simulate` runs the
 //! same [`decide()`] on a clock of its own.
@@ -42,6 +46,7 @@ mod observation;
 mod policy;
 mod recent;
 mod share;
+mod squeeze;
 mod web;
 mod window;
 mod workers;
@@ -54,3 +59,4 @@ pub use self::lead::Lead;
 pub use self::observation::{Backlog, Crew, Load, Observation, Override, Seen};
 pub use self::policy::{Kind, Policy, ServicePolicy, Spans};
 pub use self::share::{Claim, Part, share};
+pub use self::squeeze::{Guest, Place, squeeze};

@@ -66,6 +66,15 @@ pub struct Load {
     pub answered_within: Option<Duration>,
 }
 
+impl Load {
+    /// Who is connected or wants to be, each of them once.
+    pub fn crowd(&self) -> u32 {
+        self.sessions
+            .saturating_add(self.pending)
+            .saturating_add(self.held)
+    }
+}
+
 /// Messages in the channel layer, for whoever can read it. Nobody does yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Backlog {

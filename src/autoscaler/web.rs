@@ -35,6 +35,8 @@ pub(super) struct Tick<'a> {
     pub(super) fresh: bool,
     /// The event that is on.
     pub(super) event: Option<&'a Event>,
+    /// It has ended, and people stay a little.
+    pub(super) over: bool,
     /// From an order to a bundle that works.
     pub(super) lead: Duration,
     pub(super) now: Instant,
@@ -51,6 +53,8 @@ pub(super) struct Led {
     pub(super) ghost: bool,
     /// What was found at the start stays.
     pub(super) boot: bool,
+    /// Its number is an operator's.
+    pub(super) told: bool,
     pub(super) panic: bool,
     /// The stack says that it is too much.
     pub(super) overloaded: bool,
@@ -78,12 +82,13 @@ impl Web {
         let Tick {
             fresh,
             event,
+            over,
             lead,
             now,
         } = tick;
         let crew = seen.crew;
         let spans = &policy.spans;
-        let reading = self.demand.read(seen.load, fresh, spans.down_after, now);
+        let mut reading = self.demand.read(seen.load, fresh, spans.down_after, now);
         if !self.booted {
             self.booted = true;
             self.holds
@@ -92,9 +97,18 @@ impl Web {
         let sessions = seen.load.sessions;
         self.holds
             .watch(&reading, crew.present, event.is_some(), spans, now);
+        let crowd = seen.load.crowd();
+        if self.holds.is_return_of(crowd, now) {
+            // Each of them asks for something before its session, and would be counted twice; and as
+            // many as there were is no growth. Their replicas are held for them anyway.
+            reading.demand = crowd;
+            reading.growth = 0.0;
+        }
 
         let (need, demand_term) = need(policy, event, &reading, lead);
         let (floor, floor_term) = self.floor(policy, event, seen.over, now);
+        // Who stays after the end keeps the replicas with sessions, and no workers that are to spare.
+        let (lifting, _) = self.floor(policy, event.filter(|_| !over), seen.over, now);
         let overloaded = self.overloaded(seen, now);
         let panic = self.panic(policy, seen, need, overloaded, now);
         let (wanted, term) = match floor_term {
@@ -134,9 +148,10 @@ impl Web {
             desired: decision.desired,
             reading,
             load: seen.load,
-            lifted: floor.max(decision.desired) > service.bounds.min && floor > service.bounds.min,
+            lifted: lifting > service.bounds.min,
             ghost: self.holds.ghost(now).is_some(),
             boot: self.holds.boot_now(now).is_some(),
+            told: matches!(seen.over, Some(Override::Exact(_))),
             panic,
             overloaded,
         };

@@ -21,6 +21,8 @@ const SLOW_FOR: u64 = 3;
 const UTILISATION: f64 = 0.7;
 /// What slowness asks for, and the most that busyness may, for each worker of the ratio.
 const BEYOND_RATIO: f64 = 1.5;
+/// What those are prepared for who follow somebody that is not full, for each session there was.
+const TO_SPARE: f64 = 4.0 / 3.0;
 /// Never two stops of one service closer together.
 const BETWEEN_STOPS: Duration = Duration::from_secs(2);
 
@@ -39,8 +41,20 @@ pub(super) struct Workers {
 /// Who is followed, and how.
 pub(super) struct Leader<'a> {
     pub(super) name: &'a Arc<str>,
+    pub(super) least: u32,
     pub(super) ratio: f64,
     pub(super) led: &'a Led,
+}
+
+/// What is the case with one that is to leave.
+#[derive(Clone, Copy, Debug)]
+struct Leaving {
+    /// There are more than there may be.
+    above: bool,
+    /// Somebody is there who could miss it.
+    active: bool,
+    /// The ratio does not ask for it.
+    beyond: bool,
 }
 
 impl Workers {
@@ -86,16 +100,21 @@ impl Workers {
             || led.lifted
             || led.ghost
             || led.panic;
-        let by_ratio = times(leader.ratio, led.desired);
-        let idle = service.bounds.min.max(1).min(by_ratio);
-        let (mut wanted, mut term) = if active {
+        let leaders = led.desired;
+        let by_ratio = times(leader.ratio, leaders);
+        let spread = spread(policy, leader).filter(|(count, _)| *count < by_ratio);
+        let (by_ratio, by_ratio_term) = spread.unwrap_or_else(|| {
             let term = Term::Ratio {
                 leader: Arc::clone(leader.name),
-                leaders: led.desired,
+                leaders,
                 ratio: leader.ratio,
                 count: by_ratio,
             };
             (by_ratio, term)
+        });
+        let idle = service.bounds.min.max(1).min(by_ratio);
+        let (mut wanted, mut term) = if active {
+            (by_ratio, by_ratio_term)
         } else {
             (idle, Term::Idle { spare: idle })
         };
@@ -149,7 +168,15 @@ impl Workers {
             return decision;
         }
         let above = crew.present > most(service, seen.over).0;
-        match self.may_shrink(policy, led, seen, busy, (above, active), now) {
+        // Whoever is beyond the ratio came because it was slow, and it is not any more; a crowd that was
+        // lost may be lost again.
+        let beyond = crew.present > by_ratio && !led.ghost;
+        let who = Leaving {
+            above,
+            active,
+            beyond,
+        };
+        match self.may_shrink(policy, led, seen, busy, who, now) {
             Ok(()) => decision.desired = crew.present - 1,
             Err(kept) => {
                 decision.limited_by = None;
@@ -205,22 +232,21 @@ impl Workers {
         }
     }
 
-    /// Why none may go, if none may. `above`: there are more than there may be. `active`: somebody
-    /// is there who could miss them.
+    /// Why none may go, if none may.
     fn may_shrink(
         &self,
         policy: &Policy,
         led: &Led,
         seen: &Seen,
         busy: u32,
-        (above, active): (bool, bool),
+        who: Leaving,
         now: Instant,
     ) -> Result<(), Kept> {
         let crew = seen.crew;
         let spans = &policy.spans;
         let quarter = crew.present.div_ceil(4).max(1);
         let shortest = BETWEEN_STOPS.min(spans.between_drains);
-        let apart = if active {
+        let apart = if who.active {
             (spans.quarter / quarter).max(shortest)
         } else {
             shortest
@@ -228,7 +254,7 @@ impl Workers {
         if !passed(crew.last_drain, apart, now) {
             return Err(Kept::Spacing);
         }
-        if above {
+        if who.above {
             return Ok(());
         }
         if led.reading.peak.is_none() {
@@ -240,7 +266,7 @@ impl Workers {
         if crew.ready < crew.present {
             return Err(Kept::Unready);
         }
-        if !passed(crew.last_up, spans.down_after, now) {
+        if !who.beyond && !passed(crew.last_up, spans.down_after, now) {
             return Err(Kept::Grew);
         }
         // A worker takes a message before it works on it: to stop a busy one is to lose a request.
@@ -249,6 +275,31 @@ impl Workers {
         }
         Ok(())
     }
+}
+
+/// How many are enough for the highest demand of the span, where those they follow are not full.
+///
+/// Whoever carries sessions leaves late, one at a time and drained, so that nobody is moved twice;
+/// those who follow carry none and are back within seconds. They are enough for a third more than
+/// the highest demand was: with less to spare than that, noise makes people wait.
+fn spread(policy: &Policy, leader: &Leader<'_>) -> Option<(u32, Term)> {
+    let led = leader.led;
+    if led.lifted || led.ghost || led.boot || led.panic || led.told {
+        return None;
+    }
+    let peak = led.reading.peak?.max(led.reading.demand);
+    let full = f64::from(peak) / f64::from(policy.per_replica.max(1));
+    let least = times(leader.ratio, leader.least.max(1));
+    let count = times(leader.ratio * TO_SPARE * full, 1).max(least);
+    let term = Term::Spread {
+        peak,
+        span: policy.spans.down_after,
+        leader: Arc::clone(leader.name),
+        ratio: leader.ratio,
+        per_replica: policy.per_replica,
+        count,
+    };
+    Some((count, term))
 }
 
 /// Messages that wait or are worked on. Without a look into the channel layer: requests in flight,

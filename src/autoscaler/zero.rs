@@ -53,6 +53,11 @@ impl Zero {
         matches!(self.phase, Phase::Falling | Phase::Asleep)
     }
 
+    /// Whether the first of it are on their way up for whoever has come.
+    pub(super) fn is_waking(&self) -> bool {
+        self.phase == Phase::Waking
+    }
+
     /// Takes the place of what was decided for a stack that has to rest, or that wakes.
     pub(super) fn overrule(
         &mut self,

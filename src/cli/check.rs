@@ -19,7 +19,7 @@ use crate::config::{self, Config, Instance, Level};
 use crate::control::step::Controller;
 use crate::control::{EngineFacts, Event, Now};
 use crate::engine::setup::is_superseded;
-use crate::engine::{Engine, EngineError, Listing};
+use crate::engine::{DockerHost, Engine, EngineError, Listing};
 use crate::inventory::Inventory;
 use crate::names::Domain;
 
@@ -220,7 +220,7 @@ async fn check_engine(config: &Arc<Config>, findings: &mut Findings) {
     else {
         return;
     };
-    let docker_host = std::env::var("DOCKER_HOST").ok();
+    let docker_host = DockerHost::told(|name| std::env::var(name).ok());
     let engine = app::docker_for(
         endpoint.clone(),
         *networks,

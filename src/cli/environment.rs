@@ -9,7 +9,7 @@ use crate::config::model::{Asked, NamesFromContainers};
 use crate::config::variables::{self, FOLLOWED, Layer, Note};
 
 /// The variables, and what to write instead.
-const SPOKEN: [(&str, &str); 56] = [
+const SPOKEN: [(&str, &str); 54] = [
     ("ACMESH_DNS_API_CONFIG", "`[acme] dns-hook`"),
     (
         "ACME_CA_URI",
@@ -72,15 +72,7 @@ const SPOKEN: [(&str, &str); 56] = [
         "nothing: no cipher that usher offers has such parameters",
     ),
     ("DISABLE_ACCESS_LOGS", "`[log] access = false`"),
-    (
-        "DOCKER_CERT_PATH",
-        "nothing: only sockets of this machine are spoken to",
-    ),
     ("DOCKER_CONTAINER_FILTERS", "`[engine] container-filters`"),
-    (
-        "DOCKER_TLS_VERIFY",
-        "nothing: only sockets of this machine are spoken to",
-    ),
     ("ENABLE_HTTP2", "`[listen] http2`"),
     ("ENABLE_HTTP3", "nothing: HTTP/3 is not offered"),
     (

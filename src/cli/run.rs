@@ -23,6 +23,7 @@ use crate::config;
 use crate::config::model::{Log, LogFormat, NamesFromContainers};
 use crate::config::variables::Note;
 use crate::control::Status;
+use crate::engine::DockerHost;
 use crate::listener::Inherited;
 use crate::systemd::Supervisor;
 
@@ -77,7 +78,7 @@ pub(super) async fn run(
         Ok(state) => state,
         Err(error) => return failed(&error),
     };
-    let docker_host = std::env::var("DOCKER_HOST").ok();
+    let docker_host = DockerHost::told(|name| std::env::var(name).ok());
     let (engine, engine_facts) = match app::engine_for(config, &state, docker_host) {
         Ok(engine) => engine,
         Err(error) => return failed(&error),

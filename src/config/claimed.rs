@@ -277,6 +277,7 @@ impl ClaimedService {
             role: Some(field(at, "role", RawRole::Fixed)),
             of: None,
             ratio: None,
+            requests_each: None,
             min: None,
             max: None,
             port: self.port.map(|port| field(at, "port", port)),

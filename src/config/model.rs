@@ -548,6 +548,8 @@ pub enum Role {
     Ratio {
         of: ServiceName,
         ratio: f64,
+        /// Requests that may be with each of them at a time.
+        requests_each: u32,
         bounds: Bounds,
     },
     /// Carries traffic, scaled by its sessions.

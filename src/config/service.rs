@@ -79,6 +79,7 @@ impl RawService {
             role,
             of,
             ratio,
+            requests_each,
             min,
             max,
             port: listens,
@@ -131,6 +132,7 @@ impl RawService {
             RawRole::Ratio => Role::Ratio {
                 of: lower_of(at, of.as_ref(), issues)?,
                 ratio: lower_ratio(ratio.as_ref(), issues),
+                requests_each: lower_requests_each(requests_each.as_ref(), issues),
                 bounds: bounds(64),
             },
         };
@@ -138,7 +140,8 @@ impl RawService {
             let misplaced = of
                 .map(|field| field.at)
                 .into_iter()
-                .chain(ratio.map(|field| field.at));
+                .chain(ratio.map(|field| field.at))
+                .chain(requests_each.map(|field| field.at));
             for at in misplaced {
                 report(
                     issues,
@@ -181,6 +184,19 @@ fn lower_of(at: &At, of: Option<&Field<String>>, issues: &Issues) -> Option<Serv
         .parse()
         .map_err(|error| report(issues, field.at.error(format!("`{}` {error}", field.value))))
         .ok()
+}
+
+/// What a worker of Channels bears: it works on one and has a few waiting.
+const REQUESTS_EACH: u32 = 8;
+
+fn lower_requests_each(each: Option<&Field<u32>>, issues: &Issues) -> u32 {
+    let Some(field) = each else {
+        return REQUESTS_EACH;
+    };
+    if !(1..=100_000).contains(&field.value) {
+        report(issues, field.at.error("must be between 1 and 100000"));
+    }
+    field.value
 }
 
 fn lower_ratio(ratio: Option<&Field<f64>>, issues: &Issues) -> f64 {

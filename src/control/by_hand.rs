@@ -1,6 +1,8 @@
 //! What an operator means who changes the number of replicas without usher, as `docker-compose up
 //! --scale` does: more of them is a floor, fewer a ceiling, for half an hour.
 //!
+//! What an operator wished last counts, whether usher was told or not.
+//!
 //! A deployment is no such wish, and neither is a plain `docker-compose up -d`, which removes what
 //! usher has added because no file asks for it.
 
@@ -60,9 +62,12 @@ impl ByHand {
         change.over_at = now + quiet;
     }
 
-    /// Whether somebody may not be done yet.
-    pub(super) fn is_under_way(&self) -> bool {
-        self.change.is_some()
+    /// Whether somebody may not be done yet, and has not told usher anything since.
+    pub(super) fn is_under_way(&self, told: Option<&Wished>) -> bool {
+        let exact = told.filter(|told| matches!(told.wish, Override::Exact(_)));
+        self.change
+            .as_ref()
+            .is_some_and(|change| exact.is_none_or(|told| told.since.at < change.began))
     }
 
     /// What was meant, once nothing has been changed for a while. `usher_acted` is when usher itself
@@ -115,13 +120,17 @@ impl ServiceState {
     }
 
     /// What somebody else's change of the replicas asks for, once it is over. What was asked of
-    /// usher itself comes first.
+    /// usher itself before it began is not asked any more.
     pub(super) fn heed_what_was_done_by_hand(&mut self, now: Now) -> Option<Override> {
         let mut hand = std::mem::take(&mut self.by_hand);
-        let wish = hand.meant(now.at, self.last_drain, || self.counts());
-        self.by_hand = hand;
         let asked = |over: &Wished| matches!(over.wish, Override::Exact(_));
-        let wish = wish.filter(|_| !self.over.as_ref().is_some_and(asked))?;
+        let told = self.over.filter(asked);
+        let counts = told.is_none() || hand.is_under_way(told.as_ref());
+        // On its way to an operator's number usher adds as well.
+        let added = self.last_up.filter(|_| told.is_some());
+        let wish = hand.meant(now.at, self.last_drain.max(added), || self.counts());
+        self.by_hand = hand;
+        let wish = wish.filter(|_| counts)?;
         self.over = Some(Wished::within(wish, Some(COUNTS_FOR), now));
         Some(wish)
     }
@@ -137,6 +146,13 @@ impl ServiceState {
         let Some(left) = COUNTS_FOR.checked_sub(age) else {
             return;
         };
+        let told_since = |over: &Wished| {
+            let asked = matches!(over.wish, Override::Exact(_));
+            asked && over.since.wall > count.at
+        };
+        if self.over.as_ref().is_some_and(told_since) {
+            return;
+        }
         let to = u32::try_from(count.to).unwrap_or(u32::MAX);
         let wish = if count.to > count.from {
             Override::Floor(to)

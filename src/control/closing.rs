@@ -56,8 +56,7 @@ impl Elsewhere {
         Self {
             room: i64::from(state.room(per_replica)) - closing,
             busy: event || inputs.is_some_and(|inputs| inputs.panic || inputs.ghost),
-            // A quarter of the handshakes that are let through at a time: one for each worker.
-            pace: workers.map_or(MOST_PER_SECOND, |ready| ready.clamp(1, MOST_PER_SECOND)),
+            pace: pace(workers, state.window),
         }
     }
 
@@ -70,6 +69,16 @@ impl Elsewhere {
     fn goes_on(&self) -> bool {
         !self.busy && self.room >= 0
     }
+}
+
+/// A quarter of the handshakes that are let through at a time. Before the first report that tells the
+/// `window`: one for each worker, of whom each begins with four.
+fn pace(workers: Option<u32>, window: u32) -> u32 {
+    let Some(ready) = workers else {
+        return MOST_PER_SECOND;
+    };
+    let at_once = if window == 0 { ready } else { window / 4 };
+    at_once.clamp(1, MOST_PER_SECOND)
 }
 
 impl Closing {
@@ -122,6 +131,28 @@ impl Replica {
             && (overdue || elsewhere.goes_on())
         {
             *closing = Closing::slice(now, closing.keep.min(sessions), elsewhere.pace);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pace_is_a_quarter_of_the_window_of_this_moment() {
+        for (workers, window, expected) in [
+            (None, 64, 5),
+            (Some(3), 0, 3),
+            (Some(3), 12, 3),
+            // The stack has said that it is too much.
+            (Some(4), 4, 1),
+            (Some(2), 2, 1),
+            // It answers quickly.
+            (Some(2), 32, 5),
+            (Some(0), 0, 1),
+        ] {
+            assert_eq!(pace(workers, window), expected, "{workers:?} {window}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What protects the host from its starts: so many at a time, so many in a minute, and none while
-//! the host waits for memory.
+//! What protects the host from its starts: so many at a time, so many in a minute and half of those for
+//! stacks that wake, and none while the host waits for memory.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
@@ -20,6 +20,9 @@ use crate::inventory::Origin;
 const LEAST_AT_ONCE: u32 = 2;
 /// More starts than these in a minute come from a configuration that nobody has thought through.
 const PER_MINUTE: u32 = 20;
+/// Of those, for stacks that wake: who knocks at every sleeping name of a host wakes a few of them a
+/// minute, and leaves starts for those that have visitors already.
+const WAKES_PER_MINUTE: u32 = 10;
 const MINUTE: Duration = Duration::from_secs(60);
 /// Hundredths of the time that somebody waits for memory. With more, one more makes all slower.
 const PRESSURE: u32 = 10;
@@ -27,7 +30,16 @@ const PRESSURE: u32 = 10;
 /// When starts were ordered, lately.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
-    ordered: VecDeque<Instant>,
+    ordered: VecDeque<(Instant, For)>,
+}
+
+/// What a start is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum For {
+    /// A stack that wakes.
+    Waking,
+    /// One that is awake.
+    Working,
 }
 
 /// What may be started at one moment.
@@ -36,13 +48,16 @@ pub(super) struct Allowance {
     at_once: u32,
     starting: u32,
     in_minute: u32,
+    wakes_in_minute: u32,
+    /// Started of this allowance.
+    new: Vec<For>,
     /// Hundredths, if it is too much.
     pressure: Option<u32>,
 }
 
 impl Guard {
     fn allow(&mut self, host: &Host, room: Option<u64>, starting: u32, now: Instant) -> Allowance {
-        let old = |at: &Instant| now.duration_since(*at) >= MINUTE;
+        let old = |(at, _): &(Instant, For)| now.duration_since(*at) >= MINUTE;
         while self.ordered.front().is_some_and(old) {
             self.ordered.pop_front();
         }
@@ -51,7 +66,14 @@ impl Guard {
             room,
             at_once: (host.cores.unwrap_or_default() / 2).max(LEAST_AT_ONCE),
             starting,
-            in_minute: u32::try_from(self.ordered.len()).unwrap_or(u32::MAX),
+            in_minute: number(self.ordered.len()),
+            wakes_in_minute: number(
+                self.ordered
+                    .iter()
+                    .filter(|(_, reason)| *reason == For::Waking)
+                    .count(),
+            ),
+            new: Vec::new(),
             pressure: pressure.filter(|pressure| *pressure >= PRESSURE),
         }
     }
@@ -59,23 +81,29 @@ impl Guard {
 
 impl Allowance {
     /// Why no further replica of a service may be started, if so. `present`: those it has.
-    pub(super) fn refuses(&self, present: u32) -> Option<Limit> {
+    pub(super) fn refuses(&self, present: u32, reason: For) -> Option<Limit> {
         if let Some(pressure) = self.pressure {
             Some(Limit::Pressure(pressure))
         } else if !room::fits_one(self.room) {
             Some(Limit::Host(present))
         } else if self.in_minute >= PER_MINUTE {
             Some(Limit::PerMinute(PER_MINUTE))
+        } else if reason == For::Waking && self.wakes_in_minute >= WAKES_PER_MINUTE {
+            Some(Limit::WakesPerMinute(WAKES_PER_MINUTE))
         } else {
             (self.starting >= self.at_once).then_some(Limit::AtOnce(self.at_once))
         }
     }
 
     /// So many more were ordered.
-    pub(super) fn spend(&mut self, starts: u32) {
+    pub(super) fn spend(&mut self, starts: u32, reason: For) {
         self.room = room::after(self.room, starts);
         self.starting += starts;
         self.in_minute += starts;
+        if reason == For::Waking {
+            self.wakes_in_minute += starts;
+        }
+        self.new.extend((0..starts).map(|_| reason));
     }
 }
 
@@ -89,9 +117,8 @@ impl Controller {
     /// Remembers what was started of an allowance.
     pub(super) fn settle_allowance(&mut self, left: &Allowance, now: Now) {
         self.room = left.room;
-        let known = u32::try_from(self.guard.ordered.len()).unwrap_or(u32::MAX);
-        let new = left.in_minute.saturating_sub(known);
-        self.guard.ordered.extend((0..new).map(|_| now.at));
+        let new = left.new.iter().map(|reason| (now.at, *reason));
+        self.guard.ordered.extend(new);
     }
 
     /// Everybody, in the order in which they may start something: who holds the least for its
@@ -116,6 +143,10 @@ impl ServiceState {
         let count = self.replicas.values().filter(starts).count();
         u32::try_from(count).unwrap_or(u32::MAX) + u32::from(self.starts.unseen(now))
     }
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 fn hundredths(share: f64) -> u32 {

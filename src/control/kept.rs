@@ -162,7 +162,7 @@ impl KeptInstance {
 }
 
 impl From<Wished> for Wish {
-    fn from(Wished { wish, until }: Wished) -> Self {
+    fn from(Wished { wish, until, .. }: Wished) -> Self {
         let (replicas, kind) = match wish {
             Override::Floor(replicas) => (replicas, Kind::AtLeast),
             Override::Cap(replicas) => (replicas, Kind::AtMost),
@@ -195,7 +195,11 @@ impl Wish {
             Kind::AtMost => Override::Cap(self.replicas),
             Kind::Exactly => Override::Exact(self.replicas),
         };
-        Some(Wished { wish, until })
+        Some(Wished {
+            wish,
+            since: now,
+            until,
+        })
     }
 }
 

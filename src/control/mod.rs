@@ -14,6 +14,7 @@ use tracing::{debug, error};
 mod answers;
 mod by_hand;
 mod closing;
+mod drains;
 mod event;
 mod guard;
 mod kept;

@@ -277,6 +277,28 @@ impl Tenant {
             .reduce(u32::saturating_add)
     }
 
+    /// Requests that may be with them at a time. A count of those who are ready may be wrong, and shuts
+    /// nobody out: one is always taken for ready.
+    fn requests_with_workers_of(&self, leader: &ServiceName) -> u32 {
+        let services = self.instance.services.iter();
+        let followers = services.filter_map(|(name, service)| match &service.role {
+            Role::Ratio {
+                of, requests_each, ..
+            } if of == leader => {
+                let state = self.services.get(name);
+                let ready = state.map_or(0, |state| state.count(|state| state == State::Ready));
+                Some((*requests_each, ready))
+            }
+            _ => None,
+        });
+        let (mut sum, mut least) = (0_u32, 0);
+        for (each, ready) in followers {
+            sum = sum.saturating_add(each.saturating_mul(ready));
+            least = least.max(each);
+        }
+        sum.max(least)
+    }
+
     fn plan(&self, stack: Option<&Stack>) -> InstancePlan {
         let instance = &self.instance;
         let routed = |role: &Role| !matches!(role, Role::Ratio { .. });
@@ -305,6 +327,7 @@ impl Tenant {
                     let state = self.services.get(name);
                     let plan = ServicePlan {
                         workers: self.workers_of(name),
+                        requests: self.requests_with_workers_of(name),
                         ..state
                             .map_or_else(ServicePlan::default, |state| service_plan(service, state))
                     };
@@ -345,6 +368,7 @@ fn service_plan(service: &Service, state: &ServiceState) -> ServicePlan {
         .collect::<Vec<_>>();
     ServicePlan {
         workers: None,
+        requests: 0,
         coming: state.coming,
         asleep: state.asleep,
         failing: state.is_failing(),

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::step::Controller;
 use super::tenant::Tenant;
-use crate::autoscaler::{self, Claim, Kind, Override, Part};
+use crate::autoscaler::{self, Guest, Kind, Override, Place};
 use crate::config::model::{Event, ScaleMode};
 use crate::host::Memory;
 
@@ -40,26 +40,15 @@ impl Controller {
         if self.replicas_more() * REPLICA <= room {
             return;
         }
-        // What was asked for because workers are slow goes first, and of that what does not run yet.
-        for leave in [false, true] {
-            let tenants = self.tenants.values_mut();
-            for tenant in tenants.filter(|tenant| tenant.is_scaled()) {
-                tenant.drop_boosts(leave);
-            }
-            if self.replicas_more() * REPLICA <= room {
-                return;
-            }
-        }
         let scaled = || self.tenants.values().filter(|tenant| tenant.is_scaled());
-        let claims: Vec<Claim> = scaled().map(|tenant| tenant.claim(wall)).collect();
-        let present: u64 = scaled().map(Tenant::replicas_present).map(u64::from).sum();
-        let grants = autoscaler::share(present * REPLICA + room, &claims);
+        let mut guests: Vec<Guest> = scaled().map(|tenant| tenant.guest(wall)).collect();
+        autoscaler::squeeze(room, &mut guests);
         let tenants = self
             .tenants
             .values_mut()
             .filter(|tenant| tenant.is_scaled());
-        for (tenant, grant) in tenants.zip(grants) {
-            tenant.limit(&grant);
+        for (tenant, guest) in tenants.zip(guests) {
+            tenant.take_decisions(guest);
         }
     }
 
@@ -156,62 +145,45 @@ impl Tenant {
         u64::from(self.replicas_running()) * 1_000_000 / u64::from(self.weight(wall).max(1))
     }
 
-    fn drop_boosts(&mut self, leave: bool) {
-        let decisions = self.services.values_mut().map(|state| &mut state.decision);
-        for decision in decisions.flatten() {
-            if decision.by_ratio.is_some() {
-                *decision = decision.clone().without_boost(leave);
+    /// What it wants of the host, and what of that is not to be taken.
+    fn guest(&self, wall: SystemTime) -> Guest {
+        let policy = &self.scaler.policy;
+        let grows = policy.mode == ScaleMode::Auto;
+        let places = policy.services.iter().map(|service| {
+            let state = self.services.get(&*service.name);
+            let decision = state.and_then(|state| state.decision.clone());
+            let decision = decision.unwrap_or_default();
+            let over = state.and_then(|state| state.over);
+            // Whoever sets a number has looked at the host.
+            let told = over.map(|over| over.wish) == Some(Override::Exact(decision.desired));
+            let least = if told {
+                decision.desired
+            } else if grows {
+                service.bounds.min.min(decision.desired)
+            } else {
+                decision.inputs.present
+            };
+            Place {
+                kind: service.kind,
+                least,
+                cost: REPLICA,
+                settled: told || !grows,
+                decision,
             }
+        });
+        Guest {
+            weight: self.weight(wall),
+            soft: policy.per_replica,
+            hard: policy.hard,
+            places: places.collect(),
         }
     }
 
-    fn claim(&self, wall: SystemTime) -> Claim {
-        let policy = &self.scaler.policy;
-        let weight = self.weight(wall);
-        let grows = policy.mode == ScaleMode::Auto;
-        let parts = policy
-            .services
-            .iter()
-            .zip(self.decisions())
-            .map(|(service, decision)| {
-                let Some(decision) = decision else {
-                    return Part::default();
-                };
-                let over = self
-                    .services
-                    .get(&*service.name)
-                    .and_then(|state| state.over);
-                let operator =
-                    over.map(|over| over.wish) == Some(Override::Exact(decision.desired));
-                let least = if operator {
-                    // Whoever sets a number has looked at the host.
-                    decision.desired
-                } else if grows {
-                    service.bounds.min.min(decision.desired)
-                } else {
-                    decision.inputs.present
-                };
-                let step = match service.kind {
-                    Kind::Fixed | Kind::Sessions => 1,
-                    Kind::Ratio { ratio, .. } => whole(ratio),
-                };
-                Part {
-                    least,
-                    wanted: if grows { decision.desired } else { least }.max(least),
-                    step,
-                    cost: REPLICA,
-                }
-            })
-            .collect();
-        Claim { weight, parts }
-    }
-
-    fn limit(&mut self, grant: &[u32]) {
-        for (service, granted) in self.scaler.policy.services.iter().zip(grant) {
+    fn take_decisions(&mut self, guest: Guest) {
+        for (service, place) in self.scaler.policy.services.iter().zip(guest.places) {
             let state = self.services.get_mut(&*service.name);
             if let Some(decision) = state.and_then(|state| state.decision.as_mut()) {
-                let limited = decision.clone().within(*granted);
-                *decision = limited;
+                *decision = place.decision;
             }
         }
     }

@@ -5,7 +5,7 @@ use super::reach::is_probed;
 use super::replica::State;
 use super::service::ServiceState;
 use super::tenant::Tenant;
-use crate::autoscaler::{self, Decision, Direction, Kind, Limit, Observation, Override, Policy};
+use crate::autoscaler::{self, Decision, Direction, Kind, Limit, Observation, Policy};
 use crate::config::Instance;
 use crate::config::model::{ScaleMode, Service};
 use crate::engine::Action;
@@ -49,6 +49,11 @@ impl Scaler {
             .remember(&self.policy, service, peaks, days_ago, now.at);
     }
 
+    /// Whether the first replicas are on their way up for whoever has come.
+    pub(super) fn is_waking(&self) -> bool {
+        self.state.is_waking()
+    }
+
     /// Takes a new configuration; what is known of the past stays.
     pub(super) fn configure(&mut self, instance: &Instance) {
         self.policy = Policy::of(instance);
@@ -72,6 +77,9 @@ impl Tenant {
     pub(super) fn decide(&mut self, now: Now, fresh: bool) {
         if !self.is_scaled() {
             return;
+        }
+        for state in self.services.values_mut() {
+            state.watch_stillness(fresh, now);
         }
         let policy = &self.scaler.policy;
         let services = &mut self.services;
@@ -176,9 +184,8 @@ impl ServiceState {
         if desired < self.crew(now).present {
             // Who would be left might be the worse one. Where nothing is to run, nothing is left.
             // Nor is anybody taken away while an operator is about to say by hand how many there
-            // should be, unless usher itself was told.
-            let told = matches!(self.over, Some(over) if matches!(over.wish, Override::Exact(_)));
-            let wait = self.by_hand.is_under_way() && !told;
+            // should be, unless usher itself was told since.
+            let wait = self.by_hand.is_under_way(self.over.as_ref());
             if desired > 0 && (wait || self.nobody_answers()) {
                 return None;
             }

@@ -60,6 +60,10 @@ pub(super) struct ServiceState {
     /// Requests that wait for one, and how long the first of them has.
     held: u32,
     longest_wait: Duration,
+    /// Since when nobody has asked it for anything.
+    pub(super) still_since: Option<Instant>,
+    /// Handshakes that are let through at a time; 0 while nobody has told.
+    pub(super) window: u32,
     pushed_back: PushedBack,
     answers: Answers,
 }
@@ -96,6 +100,7 @@ pub(super) struct Change {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wished {
     pub(super) wish: Override,
+    pub(super) since: Now,
     /// `None`: until it is taken back.
     pub(super) until: Option<Now>,
 }
@@ -105,6 +110,7 @@ impl Wished {
     pub(super) fn within(wish: Override, span: Option<Duration>, now: Now) -> Self {
         Self {
             wish,
+            since: now,
             until: span.map(|span| Now {
                 at: now.at + span,
                 wall: now.wall + span,
@@ -181,9 +187,12 @@ impl ServiceState {
         if left {
             self.left_at = Some(now.at);
         }
-        if let Some(why) = short_lived {
-            self.starts.stillborn(now, why);
-        } else if let Some(why) = died {
+        if let Some(why) = &short_lived
+            && service.bounds().is_some()
+        {
+            self.starts.stillborn(now, why.clone());
+        } else if let Some(why) = short_lived.or(died) {
+            // Where usher starts nothing, nobody knows who ended it and why: often enough is a loop.
             self.starts.died(now, why);
         }
         for unit in alive {
@@ -279,12 +288,23 @@ impl ServiceState {
     pub(super) fn count_totals(&mut self, totals: &SessionTotals, now: Now) {
         self.held = totals.held;
         self.longest_wait = totals.longest_wait;
+        self.window = totals.window;
         let new = (totals.refused, totals.overloaded);
         // Totals that were not known before are of an unknown time.
         let old = self.pushed_back.known.replace(new).unwrap_or(new);
         self.pushed_back.refused += new.0.saturating_sub(old.0);
         self.pushed_back.overloaded += new.1.saturating_sub(old.1);
         self.answers.take(now.at, totals.handshakes);
+    }
+
+    /// Notices whether anything is under way. `fresh`: the newest counts are of now.
+    pub(super) fn watch_stillness(&mut self, fresh: bool, now: Now) {
+        let asked = |replica: &Replica| replica.load.requests() > 0 || replica.load.pending > 0;
+        let still = fresh && self.held == 0 && !self.replicas.values().any(asked);
+        self.still_since = match self.still_since {
+            since if still => Some(since.unwrap_or(now.at)),
+            _ => None,
+        };
     }
 
     /// What the autoscaler has to know. Signs of too much are told once.

@@ -1,30 +1,25 @@
-//! One instance and the stack it stands for: listed, watched, scaled, drained.
+//! One instance and the stack it stands for: listed, watched, scaled. How its drains end is in `drains`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::info;
 
-use super::closing::Elsewhere;
 use super::event::Now;
-use super::guard::Allowance;
+use super::guard::{Allowance, For};
 use super::ledger::Ledger;
-use super::replica::{State, Who};
 use super::scaling::{Orders, Scaler};
 use super::service::{ServiceState, Wished};
 use super::step::EngineFacts;
-use crate::autoscaler::{Kind, Override, is_on};
+use crate::autoscaler::{Kind, Override};
 use crate::config::Instance;
-use crate::config::model::{Role, ScaleMode, Service};
-use crate::engine::{Action, StopWhen};
+use crate::config::model::{ScaleMode, Service};
+use crate::engine::Action;
 use crate::inventory::{Origin, Phase, Reach, Stack, Unit};
 use crate::names::{Generation, ReplicaId, ServiceName};
-use crate::plan::{InstanceReport, Report};
-
-/// Two workers of one stack are not stopped closer together than this.
-const BETWEEN_FOLLOWERS: Duration = Duration::from_secs(2);
+use crate::plan::InstanceReport;
 
 /// Whoever changes the stack now may be gone by then.
 const CLAIM_AGAIN_AFTER: Duration = Duration::from_secs(10);
@@ -83,7 +78,7 @@ pub(super) struct Tenant {
     /// What was removed is expected back before this.
     deployed_until: Option<Instant>,
     /// When one of those that follow others was last seen to be stopped.
-    follower_stopped: Option<Instant>,
+    pub(super) follower_stopped: Option<Instant>,
 }
 
 impl Tenant {
@@ -268,6 +263,11 @@ impl Tenant {
         }
         let instance = Arc::clone(&self.instance);
         let quiet = self.quiet_until.is_some_and(|until| until > now.at);
+        let reason = if self.scaler.is_waking() {
+            For::Waking
+        } else {
+            For::Working
+        };
         for scaled in &self.scaler.policy.services {
             let (Some((name, service)), Some(state)) = (
                 instance.services.get_key_value(&*scaled.name),
@@ -284,7 +284,7 @@ impl Tenant {
                 name,
                 service,
                 may_start: !quiet && has_something,
-                refused: allowance.refuses(decision.inputs.present),
+                refused: allowance.refuses(decision.inputs.present, reason),
             };
             if !state.starts.is_under_way()
                 && instance.scale.mode != ScaleMode::Recommend
@@ -297,7 +297,7 @@ impl Tenant {
                 });
             }
             let started = state.approach(now, next, &decision, &orders, actions);
-            allowance.spend(started);
+            allowance.spend(started, reason);
         }
     }
 
@@ -315,148 +315,6 @@ impl Tenant {
             });
         }
         self.claim == Claim::Held
-    }
-
-    /// Lets drains end: the empty stop, the overdue are cut. `frozen`: nothing can be stopped now.
-    pub(super) fn advance_drains(
-        &mut self,
-        now: Now,
-        next: Generation,
-        report: &Report,
-        frozen: bool,
-        actions: &mut Vec<Action>,
-    ) {
-        let instance = Arc::clone(&self.instance);
-        let off = instance.scale.mode == ScaleMode::Off;
-        let in_flight = self.followers_at_work();
-        let workers = self.workers();
-        let mut may_stop_follower = self.may_stop_follower(now);
-        let event = instance.events.iter().any(|event| is_on(event, now.wall));
-        for (name, service) in &instance.services {
-            let Some(state) = self.services.get_mut(name) else {
-                continue;
-            };
-            let routed = !matches!(service.role, Role::Ratio { .. });
-            let per_replica = instance.scale.sessions_per_replica;
-            let ready = workers.get(name).copied();
-            let mut elsewhere = Elsewhere::of(state, per_replica, event, ready);
-            let busy = in_flight.get(name).is_some_and(|busy| *busy);
-            let turn = state.next_to_end(now, report, &instance.name);
-            let may_be_cut = state.may_be_cut(now, report, &instance.name);
-            state.replicas.retain(|id, replica| {
-                let (State::Draining {
-                    from,
-                    by: Who::Usher,
-                }
-                | State::Cutting { from, .. }) = replica.state()
-                else {
-                    return true;
-                };
-                let fixed = replica.unit.origin == Origin::Fixed;
-                if !fixed && (frozen || off) {
-                    return true;
-                }
-                // What it does may take long; when its time is over, it is over.
-                let at_work = busy && matches!(replica.state(), State::Draining { .. });
-                let waits = !routed && (at_work || !may_stop_follower);
-                let others = match (&replica.unit.task, &turn) {
-                    (None, _) => Some(Vec::new()),
-                    (Some(_), Some(turn)) if turn.replica == *id => Some(turn.others.clone()),
-                    (Some(_), _) => None,
-                };
-                let proof = replica.drained(now, report, &instance.name);
-                if let (Some(proof), Some(others), false) = (proof, others, waits) {
-                    if fixed {
-                        info!(replica = %replica.unit.name, "address left");
-                        return false;
-                    }
-                    // Nobody is connected to a follower; what it does has to be over instead.
-                    let when = match (routed, replica.state()) {
-                        (false, State::Draining { .. }) => StopWhen::Idle,
-                        _ => StopWhen::Now,
-                    };
-                    if !routed {
-                        may_stop_follower = false;
-                        self.follower_stopped = Some(now.at);
-                    }
-                    replica.stopping(now, from);
-                    actions.push(Action::Stop {
-                        stack: instance.stack.clone(),
-                        service: name.clone(),
-                        proof,
-                        others,
-                        when,
-                        grace: instance.drain.stop,
-                    });
-                    return true;
-                }
-                let drained_for = replica.drained_for(now);
-                let due = drained_for >= instance.drain.natural && elsewhere.takes(replica);
-                let overdue = drained_for >= instance.drain.at_most;
-                if matches!(replica.state(), State::Cutting { .. }) {
-                    replica.cut_on(now, &elsewhere, overdue);
-                } else if (due || overdue) && may_be_cut.contains(id) {
-                    if !due {
-                        warn!(
-                            replica = %replica.unit.name,
-                            sessions = replica.sessions(),
-                            "has drained for too long; it is closed although the others are full or busy"
-                        );
-                    }
-                    replica.cut(now, next, &mut elsewhere);
-                }
-                true
-            });
-        }
-    }
-
-    /// Whether the services that follow others have something to do, as far as the requests of
-    /// those they follow tell: one for each of them is in flight.
-    fn followers_at_work(&self) -> BTreeMap<ServiceName, bool> {
-        let services = self.instance.services.iter();
-        services
-            .filter_map(|(name, service)| {
-                let Role::Ratio { of, .. } = &service.role else {
-                    return None;
-                };
-                let leader = self.services.get(of)?;
-                let requests: u32 = leader
-                    .replicas
-                    .values()
-                    .map(|replica| replica.load.requests())
-                    .sum();
-                let followers = self
-                    .services
-                    .get(name)?
-                    .count(|state| state == State::Ready);
-                Some((name.clone(), requests > 0 && requests >= followers))
-            })
-            .collect()
-    }
-
-    /// How many are ready to answer for each service that others follow. Who is not rented sends
-    /// nobody back to them.
-    fn workers(&self) -> BTreeMap<ServiceName, u32> {
-        let names = self.instance.services.keys().filter(|_| self.rented);
-        names
-            .filter_map(|name| Some((name.clone(), self.workers_of(name)?)))
-            .collect()
-    }
-
-    /// Whether no follower is being stopped, nor was a moment ago.
-    fn may_stop_follower(&mut self, now: Now) -> bool {
-        let instance = &self.instance;
-        let stopping = instance
-            .services
-            .iter()
-            .filter(|(_, service)| matches!(service.role, Role::Ratio { .. }))
-            .filter_map(|(name, _)| self.services.get(name))
-            .any(|state| state.count(|state| matches!(state, State::Stopping { .. })) > 0);
-        if stopping {
-            self.follower_stopped = Some(now.at);
-        }
-        self.follower_stopped
-            .is_none_or(|at| now.at >= at + BETWEEN_FOLLOWERS)
     }
 
     /// Has one replica leave, whoever takes its place.

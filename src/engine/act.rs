@@ -41,7 +41,7 @@ pub async fn run(
             Some(action) = actions.recv() => {
                 match action {
                     // It may be asked for again and again.
-                    Action::Stop { when: StopWhen::Idle, .. } => debug!(%action, "engine action begins"),
+                    Action::Stop { when: StopWhen::Idle | StopWhen::IdleOrUnseen, .. } => debug!(%action, "engine action begins"),
                     _ => info!(%action, "engine action begins"),
                 }
                 let engine = Arc::clone(&engine);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -76,6 +76,13 @@ impl Compose {
             swarm: Arc::default(),
             told_forwarding: AtomicBool::new(false),
         }
+    }
+
+    /// Speaks to engines over TCP only with the certificates of this folder.
+    #[must_use]
+    pub fn proving(mut self, certificates: Option<PathBuf>) -> Self {
+        self.engine.prove_with(certificates);
+        self
     }
 
     /// As if usher ran in this container of the engine.
@@ -194,9 +201,11 @@ impl Engine for Compose {
         // Ends with the events, which end with the connection.
         let events = events.map(Some).chain(stream::once(async { None }));
         let looks = stream::unfold(Arc::clone(&self.swarm), |swarm| async move {
+            let mut waited = Duration::ZERO;
             loop {
                 sleep(LOOK_EVERY).await;
-                if swarm.is_to_be_watched() {
+                waited += LOOK_EVERY;
+                if swarm.ask_again_after().is_some_and(|after| waited >= after) {
                     return Some((Some(()), swarm));
                 }
             }

@@ -1,15 +1,16 @@
-//! The connection to a Docker engine.
+//! What is asked of a Docker engine, over the roads of `dial`.
 //!
 //! bollard's typed models drop fields they do not know. Where JSON has to survive a round trip (a
 //! container that is cloned, a service of a Swarm) a small client of our own speaks to the same endpoint.
 
 use std::collections::{HashMap, HashSet};
-use std::pin::Pin;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
+use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::models::{
     ContainerInspectResponse, ContainerSummary, EndpointSettings, EventMessage,
@@ -20,7 +21,6 @@ use bollard::query_parameters::{
     EventsOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptions, ListVolumesOptions,
     LogsOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
-use bollard::{API_DEFAULT_VERSION, Docker};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -29,11 +29,10 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::clone::Attach;
+use super::dial::{DialError as RawError, Road};
 use super::{EngineError, Line, Span, Stream};
 
 /// For everything but a stop, which takes as long as the container's grace.
@@ -50,6 +49,8 @@ pub(super) const TASK: &str = "task/";
 pub(super) struct Engine {
     /// Tried in order until one answers.
     endpoints: Vec<String>,
+    /// Of `ca.pem`, `cert.pem` and `key.pem`, for those over TCP.
+    certificates: Option<PathBuf>,
     connected: ArcSwapOption<Connected>,
     heard: Arc<Mutex<Heard>>,
 }
@@ -92,6 +93,7 @@ pub(super) enum Remove {
 #[derive(Debug)]
 struct Connected {
     endpoint: String,
+    road: Road,
     api: Docker,
 }
 
@@ -99,21 +101,27 @@ impl Engine {
     pub(super) fn new(endpoints: Vec<String>) -> Self {
         Self {
             endpoints,
+            certificates: None,
             connected: ArcSwapOption::empty(),
             heard: Arc::default(),
         }
+    }
+
+    pub(super) fn prove_with(&mut self, certificates: Option<PathBuf>) {
+        self.certificates = certificates;
     }
 
     /// Finds the engine anew and agrees on a version of its API.
     pub(super) async fn connect(&self) -> Result<(), EngineError> {
         let mut last = None;
         for endpoint in &self.endpoints {
-            match connect_to(endpoint).await {
-                Ok(api) => {
+            match connect_to(endpoint, self.certificates.as_deref()).await {
+                Ok((road, api)) => {
                     // What happened while nobody listened is in the next listing.
                     *lock(&self.heard) = Heard::default();
                     self.connected.store(Some(Arc::new(Connected {
                         endpoint: endpoint.clone(),
+                        road,
                         api,
                     })));
                     return Ok(());
@@ -430,11 +438,6 @@ impl Engine {
     }
 }
 
-type RawError = Box<dyn std::error::Error + Send + Sync>;
-
-trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
-
 impl Connected {
     fn failed(&self, what: &str, error: bollard::errors::Error) -> EngineError {
         match error {
@@ -460,13 +463,7 @@ impl Connected {
         path: &str,
         body: Option<&Value>,
     ) -> Result<(StatusCode, Value), RawError> {
-        let stream: Pin<Box<dyn Duplex>> = match self.endpoint.split_once("://") {
-            Some(("unix", path)) => Box::pin(UnixStream::connect(path).await?),
-            Some((_, address)) => {
-                Box::pin(TcpStream::connect(address.trim_end_matches('/')).await?)
-            }
-            None => return Err("the endpoint has no scheme".into()),
-        };
+        let stream = self.road.connect().await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let version = self.api.client_version();
         let uri = format!(
@@ -508,23 +505,19 @@ impl Connected {
     }
 }
 
-async fn connect_to(endpoint: &str) -> Result<Docker, EngineError> {
+async fn connect_to(
+    endpoint: &str,
+    certificates: Option<&Path>,
+) -> Result<(Road, Docker), EngineError> {
     let unreachable = |source: RawError| EngineError::Unreachable {
         endpoint: endpoint.to_owned(),
         source,
     };
-    let seconds = CALL_WITHIN.as_secs();
-    let api = match endpoint.split_once("://") {
-        Some(("unix", path)) => Docker::connect_with_unix(path, seconds, API_DEFAULT_VERSION),
-        Some((_, address)) => {
-            let address = format!("http://{address}");
-            Docker::connect_with_http(&address, seconds, API_DEFAULT_VERSION)
-        }
-        None => return Err(unreachable("the endpoint has no scheme".into())),
-    };
+    let road = Road::to(endpoint, certificates).map_err(unreachable)?;
+    let api = road.client(CALL_WITHIN.as_secs());
     let api = api.map_err(|error| unreachable(error.into()))?;
     match timeout(Duration::from_secs(5), api.negotiate_version()).await {
-        Ok(Ok(api)) => Ok(api),
+        Ok(Ok(api)) => Ok((road, api)),
         Ok(Err(error)) => Err(unreachable(error.into())),
         Err(_) => Err(unreachable("no answer within 5 s".into())),
     }

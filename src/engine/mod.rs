@@ -22,6 +22,7 @@ mod claims;
 mod clone;
 mod compose;
 mod containers;
+mod dial;
 mod docker;
 mod here;
 mod lease;
@@ -37,6 +38,7 @@ pub mod watch;
 #[cfg(test)]
 pub(crate) use self::chatty::Chatty;
 pub use self::compose::{Compose, NetworkPolicy};
+pub use self::dial::DockerHost;
 pub use self::output::{Line, Printer, Span, Stream};
 pub use self::processes::Processes;
 
@@ -123,6 +125,9 @@ pub enum Action {
 pub enum StopWhen {
     /// Only while it has nothing to do, which the engine finds out; else [`EngineError::Busy`].
     Idle,
+    /// The same; where the engine cannot look, now: nobody has asked for anything for a while that it
+    /// could work on.
+    IdleOrUnseen,
     Now,
 }
 

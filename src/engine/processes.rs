@@ -200,7 +200,7 @@ impl Processes {
             .find(|child| child.unit.id == *replica)
             .map(|child| (child.group, child.exit.clone()));
         if let Some((group, exit)) = found {
-            if when == StopWhen::Idle && exit.borrow().is_none() {
+            if when != StopWhen::Now && exit.borrow().is_none() {
                 let before = ticks_of_group(group);
                 sleep(LOOKED_AT_FOR).await;
                 let used = ticks_of_group(group).saturating_sub(before);

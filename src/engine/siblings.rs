@@ -141,7 +141,7 @@ impl Compose {
         if is_alive(&container) && started_at(&container) != replica.started() {
             return Ok(());
         }
-        if when == StopWhen::Idle && is_alive(&container) {
+        if when != StopWhen::Now && is_alive(&container) {
             idle(&self.engine, replica, id).await?;
         }
         self.engine.stop(id, grace).await?;

@@ -11,9 +11,6 @@ use tokio::time::Instant;
 use super::line::{Line, Rank};
 use super::window::{Hands, Window};
 
-/// Requests that may be with workers, for each that is ready.
-const REQUESTS_PER_WORKER: u32 = 8;
-
 /// What is under way, who waits for it, and the window.
 #[derive(Debug, Default)]
 pub(super) struct Admission {
@@ -61,9 +58,9 @@ impl Admission {
         Some(Shaking(Arc::clone(self)))
     }
 
-    /// Counts a request with the workers, until the value is dropped, unless there are too many.
-    pub(super) fn request(self: &Arc<Self>, workers: u32) -> Option<Working> {
-        below(&self.requests, requests(workers)).then(|| Working(Arc::clone(self)))
+    /// Counts a request with the workers, until the value is dropped, unless there are so many.
+    pub(super) fn request(self: &Arc<Self>, most: u32) -> Option<Working> {
+        below(&self.requests, most).then(|| Working(Arc::clone(self)))
     }
 
     /// Counts one in any case: it was let in before.
@@ -73,8 +70,8 @@ impl Admission {
     }
 
     /// Whether one more request could be counted.
-    pub(super) fn has_room(&self, workers: u32) -> bool {
-        self.requests.load(Ordering::Acquire) < requests(workers)
+    pub(super) fn has_room(&self, most: u32) -> bool {
+        self.requests.load(Ordering::Acquire) < most
     }
 
     pub(super) fn answered_handshake(&self, took: Duration) {
@@ -94,11 +91,6 @@ impl Admission {
     pub(super) fn longest_wait(&self, now: Instant) -> Duration {
         self.seats.longest(now).max(self.calls.longest(now))
     }
-}
-
-fn requests(workers: u32) -> u32 {
-    // As for handshakes, a count that may be wrong shuts nobody out.
-    REQUESTS_PER_WORKER.saturating_mul(workers.max(1))
 }
 
 /// Counts one more, if fewer than `most` are.
@@ -160,12 +152,12 @@ mod tests {
     fn handshakes_and_requests_do_not_take_each_others_places() {
         let admission = admission(Some(1));
         let handshakes: Vec<_> = (0..4).map(|_| admission.handshake(1)).collect();
-        let requests: Vec<_> = (0..8).map(|_| admission.request(1)).collect();
+        let requests: Vec<_> = (0..8).map(|_| admission.request(8)).collect();
         assert!(handshakes.iter().all(Option::is_some));
         assert!(requests.iter().all(Option::is_some));
-        assert!(admission.request(1).is_none() && !admission.has_room(1));
+        assert!(admission.request(8).is_none() && !admission.has_room(8));
         drop(requests);
-        assert!(admission.has_room(1));
+        assert!(admission.has_room(8));
     }
 
     #[test]

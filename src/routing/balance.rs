@@ -39,6 +39,8 @@ pub struct Pool {
     placement: Placement,
     /// Who answers behind the replicas, and is ready.
     workers: Option<u32>,
+    /// Requests that may be with them at a time.
+    requests: u32,
     pub(super) counters: Arc<ServiceCounters>,
     /// Ties go around in turn, or the first replica would get every first request.
     turn: AtomicUsize,
@@ -98,6 +100,7 @@ impl Pool {
             failing: plan.failing,
             placement: plan.placement,
             workers: plan.workers,
+            requests: plan.requests,
             counters,
             turn: AtomicUsize::new(0),
         }
@@ -189,8 +192,8 @@ impl Pool {
     pub fn pick(&self, client: IpAddr, tried: &[ReplicaId], whole: bool) -> Result<Pick, NoPick> {
         let admission = &self.counters.admission;
         let working = match self.workers {
-            Some(workers) if whole => Some(admission.request(workers).ok_or(NoPick::Busy)?),
-            Some(workers) if !admission.has_room(workers) => return Err(NoPick::Busy),
+            Some(_) if whole => Some(admission.request(self.requests).ok_or(NoPick::Busy)?),
+            Some(_) if !admission.has_room(self.requests) => return Err(NoPick::Busy),
             _ => None,
         };
         let key = |load: &Load| {

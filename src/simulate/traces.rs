@@ -1,4 +1,4 @@
-//! Ten audiences: what happens to a stack on the days that matter.
+//! Eleven audiences: what happens to a stack on the days that matter.
 //!
 //! Seed 1 is each as it is described; every other seed moves its times, sizes and speeds.
 
@@ -8,8 +8,9 @@ use rand::{Rng, SeedableRng};
 use super::trace::{CONNECT_WORK, Expected, Loss, Trace};
 
 /// The names of all, in the order of the table.
-pub const NAMES: [&str; 10] = [
-    "ramp", "morning", "storm", "heavy", "outage", "glitches", "lunch", "flash", "diurnal", "noisy",
+pub const NAMES: [&str; 11] = [
+    "ramp", "morning", "storm", "heavy", "outage", "glitches", "lunch", "flash", "diurnal", "week",
+    "noisy",
 ];
 
 /// A trace by its name.
@@ -25,6 +26,7 @@ pub fn named(name: &str, seed: u64) -> Option<Trace> {
         "lunch" => lunch,
         "flash" => flash,
         "diurnal" => diurnal,
+        "week" => week,
         "noisy" => noisy,
         _ => return None,
     };
@@ -216,6 +218,20 @@ fn diurnal(dice: &mut Dice) -> Trace {
     trace
         .announced(29_700, 63_000)
         .announced(86_400 + 29_700, 86_400 + 63_000)
+}
+
+/// A week between congresses: four people look in by day and nobody by night, but for one evening of
+/// 1 000.
+fn week(dice: &mut Dice) -> Trace {
+    let (people, begins) = (dice.about(1_000.0, 0.15), dice.about(68.0 * 3_600.0, 0.02));
+    let lasts = dice.about(7_200.0, 0.2);
+    over(7 * 86_400, |t| {
+        let hour = (t % 86_400.0) / 3_600.0;
+        let office = 4.0 * logistic(hour, 8.7, 0.15) * (1.0 - logistic(hour, 17.6, 0.2));
+        let evening = logistic(t, begins, 260.0) * (1.0 - logistic(t, begins + lasts, 240.0));
+        office + people * evening
+    })
+    .announced(date(begins), date(begins + lasts))
 }
 
 /// 300, and 15 % of noise that forgets within a minute.

@@ -129,6 +129,7 @@ const CRATES: &[(&str, &[&str])] = &[
     (
         "bollard",
         &[
+            "engine/dial.rs",
             "engine/docker.rs",
             "engine/attached.rs",
             "engine/compose.rs",

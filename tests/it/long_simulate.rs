@@ -3,7 +3,7 @@
 use usher::simulate::{NAMES, Rule, Static, judge};
 
 use crate::simulate::rules::{Calendar, Fly, Hpa, Kpa};
-use crate::simulate::{announced, flash, lossy, noise, planned, trace, two_days, usher};
+use crate::simulate::{announced, flash, idle_week, lossy, noise, planned, trace, two_days, usher};
 
 const SEEDS: std::ops::RangeInclusive<u64> = 4..=20;
 
@@ -40,6 +40,12 @@ fn crowds_and_noise() {
 #[ignore = "takes minutes"]
 fn days_and_nights() {
     SEEDS.for_each(two_days);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn weeks_between_events() {
+    (2..=8).for_each(idle_week);
 }
 
 /// Prints the table of the README as well.

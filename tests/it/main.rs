@@ -49,6 +49,7 @@ mod docker_rests;
 mod docker_scaling;
 mod docker_status;
 mod docker_swarm;
+mod docker_tls;
 mod encoding;
 mod endurance;
 mod engine_faults;

@@ -88,6 +88,51 @@ async fn it_rests_when_nobody_comes_and_a_browser_wakes_it_and_gets_its_page() {
     edge.running.stop().await;
 }
 
+/// How long the program takes from its start to its first answer, by itself.
+async fn cold_start(port: u16) -> Duration {
+    let began = Instant::now();
+    let mut program = tokio::process::Command::new(origin());
+    program
+        .env("PORT", port.to_string())
+        .env("START_AFTER_MS", "500");
+    let mut running = program.kill_on_drop(true).spawn().expect("started");
+    while tokio::net::TcpStream::connect(("127.0.0.1", port))
+        .await
+        .is_err()
+    {
+        sleep(Duration::from_millis(5)).await;
+    }
+    let took = began.elapsed();
+    running.kill().await.expect("ended");
+    took
+}
+
+#[tokio::test]
+async fn a_page_that_wakes_comes_half_a_second_after_the_cold_start_at_the_latest() {
+    let program = origin().display().to_string();
+    let slow = format!("command = [\"env\", \"START_AFTER_MS=500\", \"{program}\"]\nprobe");
+    let text = configuration("").replacen(&format!("command = [\"{program}\"]\nprobe"), &slow, 1);
+    let edge = Setup::new(&text).start().await;
+    let (mut cold, mut woken) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = free.local_addr().expect("bound").port();
+        drop(free);
+        cold.push(cold_start(port).await);
+        asleep(&edge).await;
+        let began = Instant::now();
+        let ask = edge.ask(URL).field("user-agent", BROWSER);
+        let answer = ask.field("accept", "text/html").send().await;
+        woken.push(began.elapsed());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    println!("cold starts {cold:?}, woken {woken:?}");
+    let (slowest, latest) = (cold.iter().max(), woken.iter().max());
+    let allowed = *slowest.expect("four") + Duration::from_millis(500);
+    assert!(*latest.expect("four") <= allowed, "{cold:?} {woken:?}");
+    edge.running.stop().await;
+}
+
 #[tokio::test]
 async fn a_websocket_is_held_while_it_wakes_and_keeps_it_awake() {
     let edge = Setup::new(&configuration("")).start().await;

@@ -330,3 +330,25 @@ async fn a_service_that_is_each_nodes_own_is_served_and_never_scaled() {
     replicas(&edge, "web", 2).await;
     assert_eq!(updates(&api), 0);
 }
+
+#[tokio::test]
+async fn a_swarm_at_rest_is_asked_for_its_tasks_now_and_then_and_one_that_moves_each_second() {
+    let (api, edge) = fronted(&["n1", "n2"], 2).await;
+    let asked = || api.calls("GET /tasks").len();
+    let calm = async || {
+        let before = asked();
+        sleep(Duration::from_millis(3_500)).await;
+        let calls = asked() - before;
+        check(calls <= 1, format!("{calls} in 3.5 s"))
+    };
+    eventually("nobody asks all the time", calm).await;
+    // What comes is seen as soon as ever.
+    scale(&edge, 3).await;
+    eventually("there are three", async || {
+        let web = service(&edge, "web").await;
+        let count = web["replicas"].as_array().map(Vec::len);
+        check(count == Some(3), web)
+    })
+    .await;
+    edge.running.stop().await;
+}

@@ -370,6 +370,66 @@ fn workers_that_are_too_slow_get_half_as_many_more_for_a_while() {
 }
 
 #[test]
+fn workers_leave_before_those_they_follow_once_a_third_of_them_is_to_spare() {
+    let mut stack = Stack::new(8, 32);
+    stack.sessions(800).seconds(700);
+    assert_eq!(stack.workers(), 32);
+    // Not all at once: that would be a loss.
+    stack.sessions(650).seconds(15);
+    let [web, worker] = stack.sessions(500).seconds(1_000);
+    assert_eq!((web.desired, web.kept), (8, Some(Kept::Peak)));
+    assert_eq!(worker.desired, 27);
+    assert_eq!(
+        worker.to_string(),
+        "at most 500 sessions in 10m, 4 per 100 of web and a third more: 27"
+    );
+    // Whoever sets the number of webs means their workers too.
+    stack.seen[0].over = Some(Override::Exact(8));
+    assert_eq!(stack.second()[1].desired, 32);
+}
+
+#[test]
+fn the_least_that_others_follow_keep_their_workers() {
+    let mut stack = Stack::new(3, 12);
+    stack.policy.services[0].bounds.min = 3;
+    stack.sessions(30).seconds(1_000);
+    assert_eq!((stack.webs(), stack.workers()), (3, 12));
+}
+
+#[test]
+fn boosted_workers_leave_when_it_is_not_slow_any_more() {
+    let mut stack = Stack::new(4, 16);
+    stack.sessions(390).seconds(700);
+    stack.seen[0].load.answered_within = Some(Duration::from_secs(4));
+    stack.seconds(4);
+    assert_eq!(stack.workers(), 24);
+    stack.seen[0].load.answered_within = None;
+    // The boost lasts for five minutes, and nobody waits for ten after that.
+    stack.seconds(420);
+    assert_eq!(stack.workers(), 16);
+}
+
+#[test]
+fn those_who_come_back_are_no_more_than_they_were() {
+    let mut stack = Stack::new(8, 32);
+    stack.sessions(800).seconds(700);
+    stack.sessions(0).seconds(20);
+    for back in 1..=8 {
+        stack.seen[0].load = Load {
+            sessions: back * 50,
+            held: 400,
+            in_flight: 400,
+            ..Load::default()
+        };
+        stack.second();
+    }
+    assert_eq!(stack.webs(), 8, "each of them counts once");
+    // More than there were is growth again.
+    stack.sessions(900).second();
+    assert!(stack.webs() >= 13, "{}", stack.webs());
+}
+
+#[test]
 fn workers_that_are_no_help_are_not_asked_for_again() {
     let mut stack = Stack::new(2, 8);
     stack.sessions(150);
@@ -480,14 +540,18 @@ fn a_replica_above_max_leaves_whatever_the_demand() {
 fn a_host_that_is_full_is_named() {
     let mut stack = Stack::new(4, 16);
     let [web, _] = stack.sessions(790).second();
-    let web = web.within(5);
+    let web = web.within(5, Some((100, 250)));
     assert_eq!((web.wanted, web.desired), (8, 5));
     assert_eq!(
         web.to_string(),
-        "790 sessions, 100 per replica: 8; host memory allows 5"
+        "790 sessions, 100 per replica: 8; host memory allows 5, and each fills up to 250 meanwhile"
     );
     let [web, _] = stack.second();
-    assert_eq!(web.within(1).desired, 8, "nobody leaves for want of room");
+    assert_eq!(
+        web.within(1, None).desired,
+        8,
+        "nobody leaves for want of room"
+    );
 }
 
 #[test]

@@ -30,7 +30,7 @@ use crate::certs;
 use crate::config;
 use crate::config::model::{AccessKeys, Addresses, Log, LogFormat};
 use crate::control::Status;
-use crate::engine::Processes;
+use crate::engine::{DockerHost, Processes};
 use crate::listener::Inherited;
 
 /// The two instances and their domains. Browsers take every name below `localhost` for this
@@ -201,7 +201,7 @@ async fn demonstrate(arguments: Arguments, panics: &'static AtomicU64) -> Result
     };
     let state_dir = config.state_dir.clone();
     let state = StateDir::open(&state_dir)?;
-    let (engine, engine_facts) = app::engine_for(config, &state, None)?;
+    let (engine, engine_facts) = app::engine_for(config, &state, DockerHost::default())?;
     let ports = Ports {
         engine,
         engine_facts,

@@ -11,6 +11,7 @@ use super::{Exit, HERE, SYSTEM};
 use crate::app;
 use crate::cause::chain;
 use crate::config::model::{NamesFromContainers, Networks};
+use crate::engine::DockerHost;
 use crate::engine::setup::is_superseded;
 
 mod compose_file;
@@ -47,7 +48,7 @@ pub(super) async fn init(arguments: Arguments) -> Exit {
 }
 
 async fn start(named: Option<PathBuf>) -> Exit {
-    let docker_host = std::env::var("DOCKER_HOST").ok();
+    let docker_host = DockerHost::told(|name| std::env::var(name).ok());
     let engine = app::docker_for(None, Networks::Reach, NamesFromContainers::Off, docker_host);
     let seen = match timeout(ENGINE_WITHIN, engine.seen()).await {
         Ok(Ok(seen)) => seen,

@@ -293,7 +293,10 @@ fn judge_service(
         return Some(Some((Level::Warning, text)));
     }
     if let Some(trouble) = &state.starts.trouble {
-        let text = format!("no further replica of {name} could be started: {trouble}");
+        let text = match service.bounds() {
+            Some(_) => format!("no further replica of {name} could be started: {trouble}"),
+            None => format!("{name} does not last: {trouble}, three times within five minutes"),
+        };
         return Some(Some((Level::Warning, text)));
     }
     if let Some(stuck) = state

@@ -37,6 +37,9 @@ pub(super) use self::listing::NAMESPACE;
 
 /// Managers that cannot agree would make the listing of everything else wait.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+const WHILE_SOMETHING_MOVES: Duration = Duration::from_secs(1);
+/// All tasks of a Swarm are a long answer, and mostly the same.
+const WHILE_ALL_IS_AT_REST: Duration = Duration::from_secs(6);
 
 /// The Swarm whose manager the engine is, if it is one.
 #[derive(Debug, Default)]
@@ -69,10 +72,12 @@ impl Swarm {
                 Err(error) if is_no_manager(&error) => return Ok(None),
                 Err(error) => return Err(error),
             }
-            let (info, services, tasks, nodes) = tokio::try_join!(
+            // Services are as new as their tasks: tasks of a number that is not seen yet would be
+            // too many, and drain.
+            let tasks = engine.raw_get("/tasks").await?;
+            let (info, services, nodes) = tokio::try_join!(
                 engine.raw_get("/info"),
                 engine.raw_get("/services"),
-                engine.raw_get("/tasks"),
                 engine.raw_get("/nodes")
             )?;
             Ok(Some(Look {
@@ -144,12 +149,19 @@ impl Swarm {
         self.known().served.contains(stack)
     }
 
-    /// Whether something may change of which the engine's events tell nothing: they are about
-    /// services and nodes, and about the containers of this machine.
-    pub(super) fn is_to_be_watched(&self) -> bool {
+    /// After which time to ask again, if something may change of which the engine's events tell nothing:
+    /// they are about services and nodes, and about the containers of this machine.
+    ///
+    /// Where something is on its way the end of that is awaited. Where all is at rest, a task on another
+    /// node may still end by itself; its probe tells that as soon, and this what comes in its place.
+    pub(super) fn ask_again_after(&self) -> Option<Duration> {
         let known = self.known();
-        let many = |look: &Arc<Look>| look.nodes.len() > 1 || look.is_unsettled();
-        known.lost.is_some() || known.look.as_ref().is_some_and(many)
+        let look = known.look.as_ref();
+        if known.lost.is_some() || look.is_some_and(|look| look.is_unsettled()) {
+            return Some(WHILE_SOMETHING_MOVES);
+        }
+        let many = look.is_some_and(|look| look.nodes.len() > 1);
+        many.then_some(WHILE_ALL_IS_AT_REST)
     }
 
     /// The tasks of a stack, by name; several of one slot by age.

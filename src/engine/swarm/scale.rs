@@ -143,8 +143,8 @@ impl Swarm {
             if ends_one {
                 let next = order.first().map(Vec::as_slice).unwrap_or_default();
                 may_end(next, &drained, full_name)?;
-                if when == StopWhen::Idle {
-                    self.idle(engine, next, name).await?;
+                if when != StopWhen::Now {
+                    self.idle(engine, next, name, when).await?;
                 }
             }
             if !self.set(engine, &told, name, told.replicas - 1).await? {
@@ -298,6 +298,7 @@ impl Swarm {
         engine: &Engine,
         next: &[Slot<'_>],
         name: &ServiceName,
+        when: StopWhen,
     ) -> Result<(), EngineError> {
         let local = self.local();
         for task in next.iter().flat_map(|slot| &slot.tasks) {
@@ -308,6 +309,7 @@ impl Swarm {
             let container = status.and_then(|status| status.container_id.as_deref());
             match container.filter(|_| task.node_id == local) {
                 Some(container) => siblings::idle(engine, &id(task), container).await?,
+                None if when == StopWhen::IdleOrUnseen => {}
                 None => {
                     let why = "it is on another node, where usher cannot see whether it is at work";
                     return Err(refused(name, "end a replica of", why));

@@ -196,8 +196,9 @@ impl Setup {
             write_pairs(&pki, config, &folder.path().join("certs"));
         }
         let state = StateDir::open(&config.state_dir).expect("state");
-        let (engine, engine_facts) =
-            engine.unwrap_or_else(|| app::engine_for(config, &state, None).expect("engine"));
+        let (engine, engine_facts) = engine.unwrap_or_else(|| {
+            app::engine_for(config, &state, usher::engine::DockerHost::default()).expect("engine")
+        });
         let ports = Ports {
             engine,
             engine_facts: usher::control::EngineFacts {

@@ -1,4 +1,4 @@
-//! What the autoscaler is worth, over ten audiences: the bars it has to reach.
+//! What the autoscaler is worth, over eleven audiences: the bars it has to reach.
 
 pub mod rules;
 
@@ -34,7 +34,8 @@ fn never_cuts(name: &str, seed: u64, merit: &Merit) {
 pub fn planned(name: &str, seed: u64) {
     let trace = trace(name, seed);
     let thousands = trace.peak() / 1_000.0;
-    // Who announces 800 for the whole day pays for them at lunch as well.
+    // Who announces 800 for the whole day pays for them at lunch as well: a date raises and never
+    // lowers, and a break is not in it. Two dates, one before and one after, would free it.
     let by_calendar = if name == "lunch" {
         judge(&trace, &mut Static::for_peak(&trace)).cost
     } else {
@@ -69,9 +70,7 @@ pub fn lossy(name: &str, seed: u64) {
         "{name} {seed}: {merit:?} {most:?}"
     );
     assert!(merit.http_wait_max <= wait, "{name} {seed}: {merit:?}");
-    // The expensive one has half as many workers more for the rest of its forty minutes.
-    let cost = if name == "heavy" { 1.9 } else { 1.7 };
-    assert!(merit.cost <= cost, "{name} {seed}: {merit:?}");
+    assert!(merit.cost <= 1.7, "{name} {seed}: {merit:?}");
 }
 
 pub fn flash(seed: u64) {
@@ -87,6 +86,26 @@ pub fn flash(seed: u64) {
         .into_iter()
         .fold(f64::MAX, f64::min);
     assert!(merit.unserved <= 0.6 * best, "{seed}: {merit:?} {others:?}");
+    assert!(merit.cost <= 2.1, "{seed}: {merit:?}");
+}
+
+/// What costs next to nothing between events is what this is for.
+pub fn idle_week(seed: u64) {
+    let trace = trace("week", seed);
+    let merit = run(&trace, &mut usher());
+    never_cuts("week", seed, &merit);
+    let always = always_on(&trace);
+    assert!(
+        merit.hours <= 0.1 * always,
+        "{seed}: {merit:?}, always on: {always}"
+    );
+}
+
+/// Replica-hours of what the peak needs, all the time.
+fn always_on(trace: &Trace) -> f64 {
+    let webs = (trace.peak() / 150.0).ceil();
+    let hours = f64::from(u32::try_from(trace.wanted.len()).unwrap()) / 3_600.0;
+    webs * 5.0 * hours
 }
 
 pub fn two_days(seed: u64) {
@@ -154,6 +173,11 @@ fn two_other_days_cost_little_more_than_they_must() {
 #[test]
 fn two_more_days_cost_little_more_than_they_must() {
     two_days(3);
+}
+
+#[test]
+fn a_week_between_events_costs_a_tenth_of_what_its_one_evening_needs() {
+    idle_week(1);
 }
 
 #[test]

@@ -12,10 +12,29 @@ struct Crowd {
 
 impl Crowd {
     fn new(names: &[&str]) -> Self {
+        let mut crowd = Self::of(names, "");
+        crowd.list();
+        crowd.all_ready();
+        crowd.edge.settle();
+        crowd
+    }
+
+    /// Nobody has come for long, and nothing runs.
+    fn asleep(names: &[&str]) -> Self {
+        let mut crowd = Self::of(names, "idle-to-zero = \"1h\"\n");
+        for unit in crowd.webs.values_mut().flatten() {
+            unit.phase = Phase::Exited { code: 0 };
+        }
+        crowd.list();
+        crowd.edge.tick();
+        crowd
+    }
+
+    fn of(names: &[&str], more: &str) -> Self {
         let tables = names.iter().map(|name| {
             format!(
                 "[[instance]]\nname = \"{name}\"\ndomains = [\"{name}.example.org\"]\n\
-                 [instance.scale]\nsessions-per-replica = 100\n\
+                 [instance.scale]\nsessions-per-replica = 100\n{more}\
                  [instance.service.web]\nrole = \"sessions\"\nport = 8000\nprobe = \"/\"\nmax = 16\n"
             )
         });
@@ -23,14 +42,10 @@ impl Crowd {
             let first = unit(&format!("{name}_1"), Origin::Declared { number: 1 });
             ((*name).to_owned(), vec![first])
         });
-        let mut crowd = Self {
+        Self {
             webs: webs.collect(),
             edge: Edge::new(&tables.collect::<String>()),
-        };
-        crowd.list();
-        crowd.all_ready();
-        crowd.edge.settle();
-        crowd
+        }
     }
 
     fn list(&mut self) {
@@ -66,10 +81,16 @@ impl Crowd {
             };
             let name = stack.as_str().to_owned();
             let units = self.webs.get_mut(&name).expect("known");
-            let number = u32::try_from(units.len()).expect("few") + 1;
-            let mut made = unit(&format!("{name}_{number}"), Origin::Added { number });
-            made.since = self.edge.now.wall;
-            units.push(made);
+            let resting = |unit: &&mut Unit| !unit.phase.is_alive();
+            if let Some(own) = units.iter_mut().find(resting) {
+                own.phase = Phase::Running;
+                own.since = self.edge.now.wall;
+            } else {
+                let number = u32::try_from(units.len()).expect("few") + 1;
+                let mut made = unit(&format!("{name}_{number}"), Origin::Added { number });
+                made.since = self.edge.now.wall;
+                units.push(made);
+            }
             started.push(name);
             self.list();
             let result = Ok(());
@@ -175,6 +196,33 @@ async fn while_the_host_waits_for_memory_nothing_starts() {
     assert_eq!(own.status, Level::Warning);
     crowd.host(pressed(0.09));
     assert_eq!(crowd.second(), ["alpha"]);
+}
+
+/// Names of stacks that somebody knocks at one after the other.
+#[tokio::test]
+async fn who_knocks_at_every_sleeping_name_does_not_take_the_starts_of_those_who_have_visitors() {
+    let names: Vec<String> = (10..60).map(|number| format!("s{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut crowd = Crowd::asleep(&names);
+    crowd.host(Host {
+        cores: Some(64),
+        ..Host::default()
+    });
+    crowd.edge.visits += 1;
+    let mut woken = Vec::new();
+    for _ in 0..59 {
+        woken.extend(crowd.second());
+    }
+    assert_eq!(woken.len(), 10, "{woken:?}");
+    let waits = (0..50).filter_map(|one| crowd.limited_by(one));
+    assert!(waits.into_iter().any(|why| why == "wakes per minute"));
+    // One that is awake has the rest.
+    crowd.all_ready();
+    let busy = format!("{}_1", woken[0]);
+    crowd.edge.sessions.insert(busy, 490);
+    let more: Vec<_> = (0..20).flat_map(|_| crowd.second()).collect();
+    let own = more.iter().filter(|name| **name == woken[0]).count();
+    assert!(own >= 4, "{more:?}");
 }
 
 fn since_1970(now: Now) -> u64 {

@@ -69,21 +69,41 @@ async fn replicas_that_an_operator_removes_are_not_put_back_for_half_an_hour() {
     assert!(edge.replicas("web") >= 3, "half an hour is over");
 }
 
-#[tokio::test]
-async fn an_operators_words_come_before_what_was_done_by_hand() {
-    let mut edge = Edge::running();
-    edge.outlast_the_start();
-    edge.wish(Wish::Scale {
+fn two_webs() -> Wish {
+    Wish::Scale {
         instance: "congress".parse().expect("name"),
         service: "web".parse().expect("name"),
         replicas: 2,
         span: None,
-    });
+    }
+}
+
+#[tokio::test]
+async fn what_an_operator_tells_usher_counts_from_then_on_whatever_was_done_by_hand() {
+    let mut edge = Edge::running();
+    edge.outlast_the_start();
     edge.add_declared(2);
     edge.add_declared(3);
+    edge.wish(two_webs());
     edge.sessions.clear();
     edge.seconds(1_000);
     assert_eq!(edge.replicas("web"), 2);
+}
+
+#[tokio::test]
+async fn what_an_operator_does_by_hand_counts_from_then_on_whatever_usher_was_told() {
+    let mut edge = Edge::running();
+    edge.outlast_the_start();
+    edge.wish(two_webs());
+    edge.seconds(60);
+    assert_eq!(edge.replicas("web"), 2);
+    edge.add_declared(2);
+    edge.add_declared(3);
+    edge.sessions.clear();
+    edge.seconds(1_700);
+    assert_eq!(edge.replicas("web"), 4, "two more by hand");
+    edge.seconds(2_000);
+    assert_eq!(edge.replicas("web"), 1, "half an hour is over");
 }
 
 #[tokio::test]
