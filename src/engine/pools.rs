@@ -34,7 +34,7 @@ const USUAL: [(&str, u8); 16] = [
 const MOST: usize = 4096;
 
 impl Compose {
-    /// How many networks can still be made; [`MOST`] stands for more than anybody needs.
+    /// How many networks can still be made; `MOST` stands for more than anybody needs.
     ///
     /// # Errors
     /// The engine is away, or says no.
