@@ -15,8 +15,9 @@ use crate::plan::SessionTotals;
 
 /// What an answer may take; here three times as long.
 const WITHIN: Duration = Duration::from_millis(50);
-/// The promise is about what is installed: code that is not optimised takes several times as long.
-const UNOPTIMISED: u32 = if cfg!(debug_assertions) { 4 } else { 1 };
+/// The promise is about what is installed, and `make bench` measures that: code that is not optimised
+/// takes two to ten times as long, depending on the machine.
+const UNOPTIMISED: u32 = if cfg!(debug_assertions) { 12 } else { 1 };
 const LARGEST: usize = 5 * 1_000_000;
 
 fn names() -> Vec<String> {
