@@ -90,6 +90,8 @@ pub struct Unit {
     /// What it was made from. Two of one service that differ in it are of different deployments.
     pub make: String,
     pub phase: Phase,
+    /// Whether somebody told this life to end: however soon it does, that says nothing about it.
+    pub dismissed: bool,
     /// When this life began.
     pub since: SystemTime,
     pub reach: Reach,

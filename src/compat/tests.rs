@@ -24,6 +24,7 @@ fn unit(name: &str, values: &[(&str, &str)]) -> Unit {
         image: "image".to_owned(),
         make: String::new(),
         phase: Phase::Running,
+        dismissed: false,
         since: SystemTime::UNIX_EPOCH,
         reach: Reach::At([10, 0, 0, 1].into()),
         networks: Vec::new(),

@@ -171,6 +171,11 @@ impl ServiceState {
                     .duration_since(replica.unit.since)
                     .unwrap_or_default();
                 match ended.map(|unit| unit.phase) {
+                    // It was stopped and had ended before anybody saw it leave.
+                    Some(_) if ended.is_some_and(|unit| unit.dismissed) => {
+                        left = true;
+                        disturbance.stopped = true;
+                    }
                     Some(Phase::Exited { code }) if lived < SHORT_LIFE => {
                         short_lived = Some(format!(
                             "{} ended {} s after its start with exit code {code}",

@@ -413,6 +413,7 @@ fn fixed_units(service: &Service, wall: SystemTime) -> Vec<Unit> {
             image: String::new(),
             make: String::new(),
             phase: Phase::Running,
+            dismissed: false,
             since: wall,
             reach: Reach::At(address.ip()),
             networks: Vec::new(),

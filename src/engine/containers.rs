@@ -192,6 +192,7 @@ pub(super) fn unit(
             .unwrap_or_default(),
         make: make(container),
         phase: phase(container, leaving),
+        dismissed: leaving,
         since: UNIX_EPOCH
             .checked_add(Duration::from_nanos(started))
             .unwrap_or(SystemTime::UNIX_EPOCH),

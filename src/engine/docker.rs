@@ -58,10 +58,20 @@ pub(super) struct Engine {
 /// What events have said about containers, by their ids.
 #[derive(Debug, Default)]
 struct Heard {
-    /// Told to stop and not dead yet, and when in nanoseconds since 1970. No listing shows that.
-    leaving: HashMap<String, u64>,
+    /// Told to stop. No listing shows that.
+    leaving: HashMap<String, Told>,
     /// What is remembered of it is stale.
     touched: Touched,
+}
+
+/// How a container was told to stop.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    /// In nanoseconds since 1970.
+    at: u64,
+    /// With a signal that can be followed. A death after that is nobody's failure, and so it is known
+    /// until the next life begins.
+    politely: bool,
 }
 
 /// What events have spoken of since the last listing.
@@ -170,7 +180,7 @@ impl Engine {
         heard
             .leaving
             .get(container)
-            .is_some_and(|told| *told >= started)
+            .is_some_and(|told| told.at >= started)
     }
 
     /// What events have spoken of since this was last asked.
@@ -611,13 +621,23 @@ fn note(heard: &Mutex<Heard>, event: &EventMessage) -> bool {
             // INT, QUIT, KILL and TERM are farewells; a HUP or USR1 is not.
             let farewell = matches!(signal, "2" | "3" | "9" | "15");
             let told = event.time_nano.and_then(|time| u64::try_from(time).ok());
-            farewell
-                && heard
-                    .leaving
-                    .insert(id.clone(), told.unwrap_or(u64::MAX))
-                    .is_none()
+            let before = heard.leaving.get(&id).copied();
+            if farewell {
+                let told = Told {
+                    at: told.unwrap_or(u64::MAX),
+                    politely: signal != "9" || before.is_some_and(|before| before.politely),
+                };
+                heard.leaving.insert(id.clone(), told);
+            }
+            farewell && before.is_none()
         }
-        "die" | "start" | "destroy" => {
+        "die" => {
+            if heard.leaving.get(&id).is_some_and(|told| !told.politely) {
+                heard.leaving.remove(&id);
+            }
+            true
+        }
+        "start" | "destroy" => {
             heard.leaving.remove(&id);
             true
         }
@@ -660,7 +680,10 @@ mod tests {
         );
         assert!(!engine.is_leaving("c2", 100));
         assert!(note(&engine.heard, &event("die", 250)));
+        assert!(engine.is_leaving("c1", 100), "it ended because it was told");
+        assert!(note(&engine.heard, &event("start", 300)));
         assert!(!engine.is_leaving("c1", 100));
+        assert!(note(&engine.heard, &event("kill", 400)), "the next life");
     }
 
     #[test]

@@ -142,6 +142,7 @@ impl Processes {
                 image: program.clone(),
                 make: String::new(),
                 phase: Phase::Running,
+                dismissed: false,
                 since: wall(),
                 reach: Reach::Loopback(port),
                 networks: Vec::new(),
@@ -315,6 +316,7 @@ impl Engine for Processes {
                 };
                 Unit {
                     phase,
+                    dismissed: false,
                     reach: Reach::Loopback(replica.port),
                     ..replica.unit.clone()
                 }

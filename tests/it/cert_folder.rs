@@ -175,13 +175,17 @@ async fn a_certificate_goes_into_the_volume_of_its_own_stack_and_follows_each_ch
     assert_eq!(key.permissions().mode() & 0o777, 0o600);
     edge.pki.write_pair(&certs, &["congress.example.org"]);
     exported("the newer pair in the volume").await;
-    let names: Vec<_> = fs::read_dir(&volume).unwrap().flatten().collect();
-    assert!(
-        names
-            .iter()
-            .all(|name| name.file_name().to_string_lossy().starts_with("congress")),
-        "{names:?}"
-    );
+    // What was there before goes once what is new has its place.
+    eventually("nothing else is left", async || {
+        let names: Vec<_> = fs::read_dir(&volume).unwrap().flatten().collect();
+        let mut names = names.iter().map(|name| name.file_name());
+        let own = names.all(|name| name.to_string_lossy().starts_with("congress"));
+        check(
+            own,
+            fs::read_dir(&volume).unwrap().flatten().collect::<Vec<_>>(),
+        )
+    })
+    .await;
 
     eventually("a warning about the other volume", async || {
         let party = edge.instance("party").await;

@@ -243,6 +243,7 @@ mod tests {
             image: String::new(),
             make: String::new(),
             phase,
+            dismissed: false,
             since: SystemTime::UNIX_EPOCH,
             reach: Reach::At(IpAddr::from([10, 0, 0, 1])),
             networks: Vec::new(),

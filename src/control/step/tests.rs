@@ -86,6 +86,7 @@ fn unit(name: &str, origin: Origin) -> Unit {
         image: "image".to_owned(),
         make: String::new(),
         phase: Phase::Running,
+        dismissed: false,
         since: SystemTime::UNIX_EPOCH,
         reach: Reach::At(IpAddr::from([10, 0, 0, 1])),
         networks: vec!["n1".to_owned()],

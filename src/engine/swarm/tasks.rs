@@ -48,6 +48,7 @@ pub(super) fn unit(
         image: image(task).to_owned(),
         make: make(task),
         phase,
+        dismissed: false,
         since: moment(&task.status.timestamp),
         reach: reach(attached, node.copied(), around.paths),
         networks: attached

@@ -28,6 +28,7 @@ pub fn unit(id: &str, started: u64, address: IpAddr) -> Unit {
         image: "image".to_owned(),
         make: String::new(),
         phase: Phase::Running,
+        dismissed: false,
         since: SystemTime::UNIX_EPOCH,
         reach: Reach::At(address),
         networks: Vec::new(),

@@ -197,3 +197,30 @@ async fn a_database_and_its_standby_that_both_run_are_critical() {
     edge.list();
     assert_eq!(told(&mut edge), Some(Level::Critical));
 }
+
+/// What visitors would find after the only web of a stack has ended ten seconds after its start.
+fn after_the_end(dismissed: bool) -> (bool, bool) {
+    let mut edge = Edge::running();
+    let web = &mut edge.units.get_mut("web").expect("web")[0];
+    web.since = edge.now.wall;
+    edge.list();
+    edge.seconds(10);
+    let web = &mut edge.units.get_mut("web").expect("web")[0];
+    web.phase = Phase::Exited { code: 143 };
+    web.dismissed = dismissed;
+    edge.list();
+    edge.settle();
+    let plan = edge.controller.plan.instances.values().next().expect("one");
+    let web = &plan.services["web"];
+    (web.coming, web.failing)
+}
+
+#[tokio::test]
+async fn one_that_was_stopped_and_ended_before_anybody_saw_it_leave_is_no_failed_start() {
+    assert_eq!(after_the_end(false), (false, true), "it crashed");
+    assert_eq!(
+        after_the_end(true),
+        (true, false),
+        "another takes its place"
+    );
+}
