@@ -8,7 +8,7 @@ use super::client::Socket;
 use super::eventually::within;
 use super::{Edge, Front};
 
-const URL: &str = "wss://congress.example.org/ws/";
+pub const URL: &str = "wss://congress.example.org/ws/";
 
 pub async fn service(edge: &Edge, name: &str) -> Value {
     let instance = edge.instance("congress").await;
