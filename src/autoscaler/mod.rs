@@ -57,6 +57,6 @@ pub use self::decide::{State, decide};
 pub use self::decision::{Decision, Direction, Inputs, Kept, Limit, Term};
 pub use self::lead::Lead;
 pub use self::observation::{Backlog, Crew, Load, Observation, Override, Seen};
-pub use self::policy::{Kind, Policy, ServicePolicy, Spans};
+pub use self::policy::{Kind, Policy, ServicePolicy, Spans, whole};
 pub use self::share::{Claim, Part, share};
 pub use self::squeeze::{Guest, Place, squeeze};

@@ -42,6 +42,17 @@ pub enum Kind {
     Sessions,
 }
 
+/// Replicas of so many and a part of one.
+pub fn whole(exact: f64) -> u32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "`as` saturates, and a ratio is positive"
+    )]
+    let whole = exact.ceil() as u32;
+    whole
+}
+
 /// How long things last. All follow `down-after`: who wants a stack to shrink within seconds does
 /// not want it held for half an hour either. With its default they are what simulation found best.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -12,7 +12,7 @@
 //! are told.
 
 use super::decision::{Decision, Limit};
-use super::policy::Kind;
+use super::policy::{Kind, whole};
 use super::share::{Claim, Part, share};
 
 /// Shares of the ratio that are left to who holds too much, in hundredths.
@@ -230,16 +230,6 @@ fn settle(guests: &mut [Guest], goals: &[Vec<Goal>]) {
             }
         }
     }
-}
-
-fn whole(exact: f64) -> u32 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "`as` saturates, and a ratio is positive"
-    )]
-    let whole = exact.ceil() as u32;
-    whole
 }
 
 #[cfg(test)]

@@ -223,16 +223,6 @@ fn needed(kind: Kind, leaders: u32) -> u32 {
     match kind {
         Kind::Fixed => 0,
         Kind::Sessions => leaders,
-        Kind::Ratio { ratio, .. } => whole(ratio * f64::from(leaders)),
+        Kind::Ratio { ratio, .. } => autoscaler::whole(ratio * f64::from(leaders)),
     }
-}
-
-fn whole(exact: f64) -> u32 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "`as` saturates, and a ratio is positive"
-    )]
-    let whole = exact.ceil() as u32;
-    whole
 }
