@@ -71,6 +71,17 @@ struct Listed {
     networks: Option<ContainerSummaryNetworkSettings>,
 }
 
+impl Inspected {
+    fn new(container: ContainerInspectResponse, at: Instant) -> Self {
+        Self {
+            container: Arc::new(container),
+            claims: None,
+            at,
+            listed: None,
+        }
+    }
+}
+
 impl Memory {
     /// The connection is a new one: what happened before is not known.
     pub(super) fn forget(&self) {
@@ -176,13 +187,7 @@ async fn retouched(
             container.filter(|one| (wanted.claims || is_composed(one)) && !ran_once(one));
         match container {
             Some(container) => {
-                let inspected = Inspected {
-                    container: Arc::new(container),
-                    claims: None,
-                    at: now,
-                    listed: None,
-                };
-                known.containers.insert(id, inspected);
+                known.containers.insert(id, Inspected::new(container, now));
             }
             None => drop(known.containers.remove(&id)),
         }
@@ -226,12 +231,10 @@ async fn relisted(
             async move {
                 let inspected = match believed {
                     Some(inspected) => Some(inspected),
-                    None => engine.inspect(&id).await?.map(|container| Inspected {
-                        container: Arc::new(container),
-                        claims: None,
-                        at: now,
-                        listed: None,
-                    }),
+                    None => {
+                        let container = engine.inspect(&id).await?;
+                        container.map(|container| Inspected::new(container, now))
+                    }
                 };
                 let inspected = inspected.map(|inspected| Inspected {
                     listed: Some(listed),
