@@ -140,13 +140,10 @@ async fn ask(target: &Target, sealer: &Sealer) -> Result<(), String> {
     let tcp = TcpStream::connect(address)
         .await
         .map_err(|error| format!("cannot connect to {address}: {error}"))?;
-    let mut stream = match &target.tls {
-        None => Wire::Plain(tcp),
-        Some(tls) => match sealer.seal(tcp, tls, address).await {
-            Ok(sealed) => Wire::Sealed(sealed),
-            Err(error) => return Err(format!("no TLS with {address}: {error}")),
-        },
-    };
+    let mut stream = sealer
+        .wire(tcp, target.tls.as_ref(), address)
+        .await
+        .map_err(|error| format!("no TLS with {address}: {error}"))?;
     match &target.question {
         Question::Tcp => Ok(()),
         Question::Http { host, path } => {

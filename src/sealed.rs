@@ -6,20 +6,18 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
 use crate::plan::UpstreamTls;
 
@@ -28,6 +26,9 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// Settings that are remembered; of more the oldest are made anew.
 const MOST_KNOWN: usize = 64;
 
+/// A connection to a replica: plain, or sealed.
+pub type Wire = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
 /// Seals connections, and remembers what to resume.
 #[derive(Debug, Default)]
 pub struct Sealer {
@@ -35,6 +36,22 @@ pub struct Sealer {
 }
 
 impl Sealer {
+    /// A fresh connection to a replica as it is to be spoken over.
+    ///
+    /// # Errors
+    /// As [`Self::seal`], where it is to be sealed.
+    pub async fn wire(
+        &self,
+        tcp: TcpStream,
+        tls: Option<&UpstreamTls>,
+        replica: SocketAddr,
+    ) -> io::Result<Wire> {
+        match tls {
+            None => Ok(Wire::Left(tcp)),
+            Some(tls) => self.seal(tcp, tls, replica).await.map(Wire::Right),
+        }
+    }
+
     /// Performs the handshake on a fresh connection to a replica.
     ///
     /// # Errors
@@ -132,52 +149,5 @@ impl ServerCertVerifier for Anybody {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// A connection to a replica.
-#[derive(Debug)]
-pub enum Wire {
-    Plain(TcpStream),
-    Sealed(Box<TlsStream<TcpStream>>),
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
-            Self::Sealed(tls) => Pin::new(tls).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
-            Self::Sealed(tls) => Pin::new(tls).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
-            Self::Sealed(tls) => Pin::new(tls).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Self::Sealed(tls) => Pin::new(tls).poll_shutdown(cx),
-        }
     }
 }

@@ -74,10 +74,7 @@ pub(super) async fn dial_as(
     address: SocketAddr,
 ) -> io::Result<Wire> {
     let tcp = dial(address).await?;
-    Ok(match &upstream.tls {
-        None => Wire::Plain(tcp),
-        Some(tls) => Wire::Sealed(sealer.seal(tcp, tls, address).await?),
-    })
+    sealer.wire(tcp, upstream.tls.as_ref(), address).await
 }
 
 /// How pingora opens connections: each carries the handle to hang up on it.
