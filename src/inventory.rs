@@ -16,7 +16,8 @@ use crate::names::{ReplicaId, ServiceName, StackName};
 /// One complete listing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Inventory {
-    pub stacks: BTreeMap<StackName, Stack>,
+    /// Shared from listing to listing while nothing of one has changed.
+    pub stacks: BTreeMap<StackName, Arc<Stack>>,
     /// Networks that usher joined for the sake of a stack, and may leave again.
     pub joined: Vec<Network>,
     /// Networks that usher is on; on the host, those of the engine.

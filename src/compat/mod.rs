@@ -68,7 +68,7 @@ pub struct Ruling {
     /// New ones, and those of entries with what their containers add.
     pub instances: BTreeMap<InstanceName, Arc<Instance>>,
     /// Where an instance is to see its stack as another one.
-    pub views: BTreeMap<InstanceName, Stack>,
+    pub views: BTreeMap<InstanceName, Arc<Stack>>,
     /// What is not followed, by the instance it is told at.
     pub notes: BTreeMap<InstanceName, Vec<String>>,
     /// Stacks that claim names and get none.
@@ -217,7 +217,7 @@ impl Compat {
                     continue;
                 }
                 if let Some(seen) = view(content, reading, group) {
-                    ruling.views.insert(name.clone(), seen);
+                    ruling.views.insert(name.clone(), Arc::new(seen));
                 }
                 ruling.instances.insert(name.clone(), Arc::clone(instance));
                 told_at.get_or_insert_with(|| name.clone());

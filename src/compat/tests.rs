@@ -60,7 +60,7 @@ impl Room {
     /// Puts these containers in the place of those the service had, and settles.
     fn set(&mut self, stack: &str, service: &str, units: Vec<Unit>) {
         let stack = self.inventory.stacks.entry(stack.parse().expect("name"));
-        let services = &mut stack.or_default().services;
+        let services = &mut Arc::make_mut(stack.or_default()).services;
         services.insert(service.parse().expect("name"), units);
         self.settle();
     }
@@ -601,11 +601,11 @@ fn of_many_stacks_only_the_one_that_changed_is_made_anew() {
         let volumes = BTreeMap::new();
         room.inventory.stacks.insert(
             stack,
-            Stack {
+            Arc::new(Stack {
                 services,
                 volumes,
                 ..Stack::default()
-            },
+            }),
         );
     }
     room.settle();

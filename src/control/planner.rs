@@ -41,7 +41,7 @@ impl Controller {
         let mut instances = BTreeMap::new();
         for (name, tenant) in &self.tenants {
             let stack = inventory.and_then(|all| all.stacks.get(&tenant.instance.stack));
-            let fresh = tenant.plan(stack);
+            let fresh = tenant.plan(stack.map(Arc::as_ref));
             // An unchanged instance keeps its allocation: nothing of it is rebuilt.
             let kept = self
                 .plan

@@ -280,7 +280,7 @@ impl Controller {
             .extend(refused.map(|(stack, why)| (stack, together(&why))));
         self.tenants.retain(|name, _| wanted.contains_key(name));
         let next = self.plan.generation.next();
-        let silent = Stack::default();
+        let silent: Arc<Stack> = Arc::default();
         for (name, instance) in wanted {
             let stack = views
                 .get(&name)

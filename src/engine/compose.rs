@@ -255,7 +255,7 @@ impl Engine for Compose {
                 alone.push((stack, service, unit));
                 continue;
             }
-            let stack = inventory.stacks.entry(stack).or_default();
+            let stack = Arc::make_mut(inventory.stacks.entry(stack).or_default());
             stack.services.entry(service).or_default().push(unit);
         }
         // A project has its name for itself, whatever others are called.
@@ -273,10 +273,10 @@ impl Engine for Compose {
                 services: BTreeMap::from([(service, vec![unit])]),
                 ..Stack::default()
             };
-            inventory.stacks.insert(name, alone);
+            inventory.stacks.insert(name, Arc::new(alone));
         }
         for stack in inventory.stacks.values_mut() {
-            for units in stack.services.values_mut() {
+            for units in Arc::make_mut(stack).services.values_mut() {
                 units.sort_by_key(|unit| (unit.origin, unit.id.clone()));
             }
         }
@@ -297,18 +297,18 @@ impl Engine for Compose {
             });
             if let Some((name, key)) = deployed {
                 if let Some(stack) = inventory.stacks.get_mut(&name) {
-                    stack.volumes.insert(key, place);
+                    Arc::make_mut(stack).volumes.insert(key, place);
                 }
             } else if let (Some(project), Some(key)) = (project, key) {
                 let stack: &mut Stack = match inventory.stacks.get_mut::<StackName>(&project) {
-                    Some(stack) => stack,
+                    Some(stack) => Arc::make_mut(stack),
                     None => continue,
                 };
                 stack.volumes.insert(key.clone(), place);
             } else {
                 // An external volume: whoever names it in the configuration may mean it.
                 for stack in inventory.stacks.values_mut() {
-                    stack
+                    Arc::make_mut(stack)
                         .volumes
                         .entry(volume.name.clone())
                         .or_insert_with(|| place.clone());

@@ -126,7 +126,7 @@ impl Controller {
         }
         let inventory = self.listing.inventory.as_deref();
         let stack = inventory.and_then(|all| all.stacks.get(&instance.stack));
-        if let Some(finding) = stack.and_then(judge_together) {
+        if let Some(finding) = stack.and_then(|stack| judge_together(stack)) {
             findings.insert("databases".to_owned(), (Some(finding), Vec::new()));
         }
         if let Claim::Refused { why, .. } = &tenant.claim {

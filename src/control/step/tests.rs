@@ -152,7 +152,7 @@ impl Edge {
             ..Stack::default()
         };
         Inventory {
-            stacks: BTreeMap::from([("congress".parse().expect("name"), stack)]),
+            stacks: BTreeMap::from([("congress".parse().expect("name"), Arc::new(stack))]),
             ..Inventory::default()
         }
     }

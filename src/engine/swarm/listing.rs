@@ -1,6 +1,7 @@
 //! Stacks of a Swarm in the inventory.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::counts::Counts;
@@ -106,7 +107,7 @@ impl Look {
                 ));
                 continue;
             }
-            let stack = inventory.stacks.entry(stack).or_default();
+            let stack = Arc::make_mut(inventory.stacks.entry(stack).or_default());
             if let Some(count) = counts.changed(&service.id) {
                 stack.counts.insert(name.clone(), count);
             }

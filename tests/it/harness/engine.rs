@@ -55,12 +55,8 @@ impl FakeEngine {
 
     pub fn stack(&self, name: &str, change: impl FnOnce(&mut Stack)) {
         let mut inventory = self.inventory.lock().expect("lock");
-        change(
-            inventory
-                .stacks
-                .entry(name.parse().expect("name"))
-                .or_default(),
-        );
+        let stack = inventory.stacks.entry(name.parse().expect("name"));
+        change(Arc::make_mut(stack.or_default()));
         drop(inventory);
         self.changed.notify_one();
     }

@@ -23,7 +23,7 @@ fn stack_of(units: Vec<Unit>) -> Stack {
 fn listing(stacks: &[(&str, Vec<Unit>)]) -> Inventory {
     let stacks = stacks.iter().map(|(name, units)| {
         let name = name.parse().expect("name");
-        (name, stack_of(units.clone()))
+        (name, Arc::new(stack_of(units.clone())))
     });
     Inventory {
         stacks: stacks.collect(),

@@ -55,7 +55,7 @@ impl Crowd {
                 services,
                 ..Stack::default()
             };
-            (name.parse().expect("name"), stack)
+            (name.parse().expect("name"), Arc::new(stack))
         });
         let inventory = Inventory {
             stacks: stacks.collect(),
@@ -307,7 +307,7 @@ async fn on_a_full_host_a_boosted_worker_leaves_for_another_stack() {
     };
     inventory
         .stacks
-        .insert("assembly".parse().expect("name"), stack);
+        .insert("assembly".parse().expect("name"), Arc::new(stack));
     edge.list_this(Some(inventory), None);
     edge.probe("assembly_1", true);
     overloaded_second(&mut edge);

@@ -83,7 +83,7 @@ fn well() -> Edge {
 /// The engine lists what there is, changed as wished.
 fn listed(edge: &mut Edge, change: impl FnOnce(&mut Inventory)) {
     let mut inventory = edge.inventory();
-    let stack = inventory.stacks.get_mut("congress").expect("a stack");
+    let stack = Arc::make_mut(inventory.stacks.get_mut("congress").expect("a stack"));
     stack
         .volumes
         .insert("staticfiles".into(), Volume::At("/volumes/x".into()));
