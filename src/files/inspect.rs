@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::editions::{Editions, Set};
-use super::root::{Root, RootError};
+use super::root::Root;
+use crate::cause::chain;
 use crate::shutdown::Shutdown;
 
 const EVERY: Duration = Duration::from_secs(5);
@@ -69,6 +70,13 @@ pub async fn inspect(
         };
         let routes = routes();
         let mut found: Unserved = Unserved::clone(&unserved.borrow());
+        // What hung the last time may have answered since.
+        while let Some(looked) = looks.try_join_next() {
+            if let Ok(looked) = looked {
+                inside.remove(&looked.0);
+                note(&mut found, looked);
+            }
+        }
         found.retain(|instance, _| routes.contains_key(instance));
         let mut waiting = routes.into_iter().filter(|(_, routes)| !routes.is_empty());
         let mut asked: HashSet<String> = HashSet::new();
@@ -92,13 +100,10 @@ pub async fn inspect(
                 break;
             }
             match timeout(DEADLINE.saturating_sub(at.elapsed()), looks.join_next()).await {
-                Ok(Some(Ok((instance, why)))) => {
-                    inside.remove(&instance);
-                    asked.remove(&instance);
-                    match why {
-                        Some(why) => found.insert(instance, why),
-                        None => found.remove(&instance),
-                    };
+                Ok(Some(Ok(looked))) => {
+                    inside.remove(&looked.0);
+                    asked.remove(&looked.0);
+                    note(&mut found, looked);
                 }
                 // It panicked, which has been logged.
                 Ok(Some(Err(_)) | None) => break,
@@ -123,6 +128,13 @@ pub async fn inspect(
     }
 }
 
+fn note(found: &mut Unserved, (instance, why): Looked) {
+    match why {
+        Some(why) => found.insert(instance, why),
+        None => found.remove(&instance),
+    };
+}
+
 impl Served {
     /// Blocking.
     ///
@@ -130,14 +142,19 @@ impl Served {
     /// Why it cannot be served, with the remedy where there is one.
     fn look(&self, editions: &Editions) -> Result<(), String> {
         let (whole, result) = match self {
-            Self::InSet(set) => return editions.place(set).map(|_| ()).map_err(told),
+            Self::InSet(set) => {
+                return editions
+                    .place(set)
+                    .map(|_| ())
+                    .map_err(|error| chain(&error));
+            }
             Self::Folder { root, path, listed } => {
-                let folder = Root::open(root, path).map_err(told)?;
+                let folder = Root::open(root, path).map_err(|error| chain(&error))?;
                 (root.join(path), folder.try_folder(*listed))
             }
             Self::File { root, path } => {
                 let folder = path.parent().unwrap_or(path);
-                let folder = Root::open(root, folder).map_err(told)?;
+                let folder = Root::open(root, folder).map_err(|error| chain(&error))?;
                 let name = path.file_name().unwrap_or_default();
                 (root.join(path), folder.try_file(name.as_ref()))
             }
@@ -154,10 +171,4 @@ impl Served {
             }
         })
     }
-}
-
-/// With the cause, which the message alone leaves out.
-fn told(error: RootError) -> String {
-    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-    format!("{error}{}", cause.unwrap_or_default())
 }

@@ -95,6 +95,34 @@ async fn a_volume_that_hangs_costs_its_own_instance_only() {
 }
 
 #[tokio::test]
+#[ignore = "needs the right to administer the system, and perl"]
+async fn the_status_says_that_a_volume_hangs_and_that_it_does_so_no_more() {
+    let mut setup = Setup::new("");
+    let folder = setup.path("hung");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("a.txt"), "hung").unwrap();
+    setup.text(&format!(
+        "[[instance]]\nname = \"hung\"\ndomains = [\"hung.example.org\"]\n\
+         [[instance.route]]\nprefix = \"/\"\nfile = {{ dir = \"{}\", path = \"a.txt\" }}\n",
+        folder.display()
+    ));
+    let edge = setup.start().await;
+    let hang = Hang::start(&folder).await;
+    let says = async || edge.instance("hung").await["reasons"].to_string();
+    eventually("the status says that it hangs", async || {
+        let said = says().await;
+        check(said.contains("has not answered"), said)
+    })
+    .await;
+    hang.end().await;
+    eventually("the status says nothing any more", async || {
+        let said = says().await;
+        check(!said.contains("has not answered"), said)
+    })
+    .await;
+}
+
+#[tokio::test]
 #[ignore = "needs perl"]
 async fn a_file_that_somebody_has_a_lease_on_is_not_tried_for_ever() {
     let edge = edge(io::sink()).await;

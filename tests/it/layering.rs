@@ -67,7 +67,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("sealed", &["plan"]),
     // The data plane.
     // The shutdown ends the compressing.
-    ("files", &["shutdown"]),
+    ("files", &["cause", "shutdown"]),
     (
         "listener",
         &["certs", "config", "names", "plan", "routing", "shutdown"],
