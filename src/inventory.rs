@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use crate::names::{ReplicaId, ServiceName, StackName};
 
 /// One complete listing.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Inventory {
     /// Shared from listing to listing while nothing of one has changed.
     pub stacks: BTreeMap<StackName, Arc<Stack>>,
@@ -28,7 +28,7 @@ pub struct Inventory {
 
 /// One Compose project, one Swarm stack, one set of child processes, or one container of no project
 /// that claims names.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Stack {
     pub services: BTreeMap<ServiceName, Vec<Unit>>,
     /// By the name the stack itself uses: where the volume is, seen from usher.
@@ -82,7 +82,7 @@ pub enum NodeRole {
 }
 
 /// One container, task or process.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Unit {
     pub id: ReplicaId,
     /// As the engine calls it: `congress_web_1`.

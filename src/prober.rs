@@ -75,8 +75,10 @@ pub async fn run(
     let sealer = Arc::new(Sealer::default());
     loop {
         let wanted = Arc::clone(&targets.borrow_and_update());
-        running.retain(|_, (target, task)| {
-            let keep = wanted.contains(target);
+        let by_subject: HashMap<&Subject, &Target> =
+            wanted.iter().map(|one| (&one.subject, one)).collect();
+        running.retain(|subject, (target, task)| {
+            let keep = by_subject.get(subject).is_some_and(|one| *one == target);
             if !keep {
                 task.abort();
             }
@@ -92,11 +94,16 @@ pub async fn run(
                 running.insert(target.subject.clone(), (target.clone(), task));
             }
         }
-        tokio::select! {
-            biased;
-            () = shutdown.begun() => return,
-            changed = targets.changed() => if changed.is_err() { return },
-            Some(_) = set.join_next() => {}
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.begun() => return,
+                changed = targets.changed() => match changed {
+                    Ok(()) => break,
+                    Err(_) => return,
+                },
+                Some(_) = set.join_next() => {}
+            }
         }
     }
 }

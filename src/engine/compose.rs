@@ -1,11 +1,10 @@
 //! Stacks that are Compose projects: what there is of them, and how usher gets there. Those of a
 //! Swarm are listed beside them where the engine is a manager of one.
 
-use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,17 +14,15 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
+use super::assembly::{Assembly, Standpoint};
 use super::attached::{self, JOINED};
-use super::containers::{
-    Family, Paths, another_name, endpoints, own_mounts, place, place_alone, printers, started_at,
-    unit, visible,
-};
-use super::docker::{self, PROJECT};
+use super::containers::{Family, Paths, endpoints, own_mounts, printers, started_at};
+use super::docker;
 use super::lease::Leases;
 use super::memory::{Memory, Wanted};
-use super::swarm::{NAMESPACE, Swarm};
+use super::swarm::Swarm;
 use super::{Action, Engine, EngineError, Line, Printer, Span, here};
-use crate::inventory::{Inventory, Network, Stack};
+use crate::inventory::{Inventory, Network};
 use crate::names::StackName;
 
 /// How often a Swarm is looked at while something changes that no event tells.
@@ -41,6 +38,7 @@ pub struct Compose {
     own: Option<String>,
     filters: Vec<(String, String)>,
     memory: Memory,
+    assembly: Mutex<Assembly>,
     /// Whether what containers claim is listed, and those of no project that claim something.
     reads_claims: bool,
     leases: Leases,
@@ -70,6 +68,7 @@ impl Compose {
             own: here::container_id(),
             filters: Vec::new(),
             memory: Memory::default(),
+            assembly: Mutex::default(),
             reads_claims: false,
             leases: Leases::default(),
             acted: Arc::default(),
@@ -128,6 +127,11 @@ impl Compose {
                 .and_then(|host| host.network_mode.as_deref());
             mode != Some("host")
         }))
+    }
+
+    fn assembly(&self) -> MutexGuard<'_, Assembly> {
+        // Whole stacks only: good after every operation, whoever panicked in between.
+        self.assembly.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn paths(
@@ -224,97 +228,25 @@ impl Engine for Compose {
         };
         let seen = self.memory.refreshed(&self.engine, &wanted, now()).await?;
         let own = self.own_container().await?;
-        let paths = self.paths(own.as_ref(), &seen.networks);
-        let mounts = own_mounts(own.as_ref());
-        let mut inventory = Inventory::default();
-        let mut alone = Vec::new();
-        for inspected in seen.containers.values() {
-            let container = &*inspected.container;
-            let claimed = inspected.claims.clone().unwrap_or_default();
-            let is_alone = !claimed.is_empty();
-            let (stack, service) = match (place(container), place_alone(container)) {
-                (Some(place), _) => place,
-                (None, Some(place)) if is_alone => place,
-                (None, _) => continue,
-            };
-            let leaving = container
-                .id
-                .as_deref()
-                .is_some_and(|id| self.engine.is_leaving(id, started_at(container)));
-            let is_own = own.as_ref().is_some_and(|own| own.id == container.id);
-            let found = unit(container, leaving, &paths, self.family, mounts.as_deref());
-            let Some(mut unit) = found else {
-                continue;
-            };
-            unit.claims = claimed;
-            if is_own {
-                // What usher has itself is shared with nobody by that.
-                unit.mounts.clear();
-            }
-            if place(container).is_none() {
-                alone.push((stack, service, unit));
-                continue;
-            }
-            let stack = Arc::make_mut(inventory.stacks.entry(stack).or_default());
-            stack.services.entry(service).or_default().push(unit);
-        }
-        // A project has its name for itself, whatever others are called.
-        alone.sort_by(|one, other| one.2.name.cmp(&other.2.name));
-        for (stack, service, unit) in alone {
-            let name = [Some(stack.clone()), another_name(&stack)]
-                .into_iter()
-                .flatten()
-                .find(|name| !inventory.stacks.contains_key(name));
-            let Some(name) = name else {
-                warn!(container = %unit.name, "not served: rename it, a stack is called like that");
-                continue;
-            };
-            let alone = Stack {
-                services: BTreeMap::from([(service, vec![unit])]),
-                ..Stack::default()
-            };
-            inventory.stacks.insert(name, Arc::new(alone));
-        }
-        for stack in inventory.stacks.values_mut() {
-            for units in Arc::make_mut(stack).services.values_mut() {
-                units.sort_by_key(|unit| (unit.origin, unit.id.clone()));
-            }
-        }
+        let standpoint = Standpoint {
+            own: own.as_ref().and_then(|own| own.id.clone()),
+            paths: self.paths(own.as_ref(), &seen.networks),
+            mounts: own_mounts(own.as_ref()),
+            family: self.family,
+        };
+        let is_leaving = |container: &ContainerInspectResponse| {
+            let id = container.id.as_deref();
+            id.is_some_and(|id| self.engine.is_leaving(id, || started_at(container)))
+        };
+        let mut inventory = Inventory {
+            stacks: self.assembly().assemble(&seen, &standpoint, is_leaving),
+            ..Inventory::default()
+        };
         self.swarm.look(&self.engine).await?;
+        let Standpoint { paths, mounts, .. } = &standpoint;
         self.swarm
-            .add_to(&mut inventory, &paths, mounts.as_deref(), self.reads_claims);
-        for volume in seen.volumes.iter() {
-            let project = volume
-                .labels
-                .get(PROJECT)
-                .and_then(|name| name.parse().ok());
-            let place = visible(Path::new(&volume.mountpoint), mounts.as_deref());
-            let key = volume.labels.get("com.docker.compose.volume");
-            let deployed = volume.labels.get(NAMESPACE).and_then(|stack| {
-                let key = volume.name.strip_prefix(stack.as_str())?;
-                let name: StackName = stack.parse().ok()?;
-                Some((name, key.strip_prefix('_')?.to_owned()))
-            });
-            if let Some((name, key)) = deployed {
-                if let Some(stack) = inventory.stacks.get_mut(&name) {
-                    Arc::make_mut(stack).volumes.insert(key, place);
-                }
-            } else if let (Some(project), Some(key)) = (project, key) {
-                let stack: &mut Stack = match inventory.stacks.get_mut::<StackName>(&project) {
-                    Some(stack) => Arc::make_mut(stack),
-                    None => continue,
-                };
-                stack.volumes.insert(key.clone(), place);
-            } else {
-                // An external volume: whoever names it in the configuration may mean it.
-                for stack in inventory.stacks.values_mut() {
-                    Arc::make_mut(stack)
-                        .volumes
-                        .entry(volume.name.clone())
-                        .or_insert_with(|| place.clone());
-                }
-            }
-        }
+            .add_to(&mut inventory, paths, mounts.as_deref(), self.reads_claims);
+        self.assembly().complete(&mut inventory.stacks);
         inventory.attached = attached::attached(own.as_ref(), &seen.networks);
         let joined = inventory.attached.iter().filter(|one| one.joined);
         inventory.joined = joined.map(|one| one.network.clone()).collect();

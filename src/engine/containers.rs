@@ -22,6 +22,7 @@ use crate::names::{ReplicaId, ServiceName, StackName};
 const ONE_OFF: &str = "com.docker.compose.oneoff";
 
 /// How this listing reaches containers.
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Paths {
     /// Every bridge of this machine.
     Host,

@@ -175,12 +175,9 @@ impl Engine {
 
     /// Whether the life of a container that began at `started` was told to stop. A restart may
     /// show the next life before the end of the last one is heard of.
-    pub(super) fn is_leaving(&self, container: &str, started: u64) -> bool {
-        let heard = lock(&self.heard);
-        heard
-            .leaving
-            .get(container)
-            .is_some_and(|told| told.at >= started)
+    pub(super) fn is_leaving(&self, container: &str, started: impl FnOnce() -> u64) -> bool {
+        let told = lock(&self.heard).leaving.get(container).map(|told| told.at);
+        told.is_some_and(|at| at >= started())
     }
 
     /// What events have spoken of since this was last asked.
@@ -673,16 +670,19 @@ mod tests {
     fn a_restart_is_no_farewell_of_the_life_that_follows() {
         let engine = Engine::new(Vec::new());
         assert!(note(&engine.heard, &event("kill", 200)));
-        assert!(engine.is_leaving("c1", 100), "the life that was told");
+        assert!(engine.is_leaving("c1", || 100), "the life that was told");
         assert!(
-            !engine.is_leaving("c1", 300),
+            !engine.is_leaving("c1", || 300),
             "listed before its start was heard of"
         );
-        assert!(!engine.is_leaving("c2", 100));
+        assert!(!engine.is_leaving("c2", || 100));
         assert!(note(&engine.heard, &event("die", 250)));
-        assert!(engine.is_leaving("c1", 100), "it ended because it was told");
+        assert!(
+            engine.is_leaving("c1", || 100),
+            "it ended because it was told"
+        );
         assert!(note(&engine.heard, &event("start", 300)));
-        assert!(!engine.is_leaving("c1", 100));
+        assert!(!engine.is_leaving("c1", || 100));
         assert!(note(&engine.heard, &event("kill", 400)), "the next life");
     }
 

@@ -4,7 +4,7 @@
 //! times as much. So an event makes stale what it is about and nothing else; that events may be lost
 //! is answered by a listing of everything, which comes at least every half minute.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,10 +15,13 @@ use bollard::models::{
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tokio::time::Instant;
 
-use super::containers::{is_composed, is_one_off, ran_once, said, said_by_image};
+use super::containers::{
+    is_composed, is_one_off, place, place_alone, ran_once, said, said_by_image,
+};
 use super::docker::{Engine, Touched};
 use super::{EngineError, claims};
 use crate::inventory::Claims;
+use crate::names::{ServiceName, StackName};
 
 /// Shortly before the listing that comes of itself.
 const GOOD_FOR: Duration = Duration::from_secs(25);
@@ -56,12 +59,34 @@ pub(super) struct Known {
 #[derive(Clone, Debug)]
 pub(super) struct Inspected {
     pub(super) container: Arc<ContainerInspectResponse>,
+    pub(super) place: Place,
     /// What it claims, once that has been found out.
     pub(super) claims: Option<Arc<Claims>>,
     at: Instant,
     /// How it was listed then; listed in another way it is asked about again. `None`: an event told
     /// of it, and how it is listed is not known.
     listed: Option<Listed>,
+}
+
+/// What a container is part of, by its labels and its name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Place {
+    Project(StackName, ServiceName),
+    /// Of no project: a stack of its own, if it asks for a name.
+    Alone(StackName, ServiceName),
+    Nowhere,
+}
+
+impl Place {
+    fn of(container: &ContainerInspectResponse) -> Self {
+        if let Some((stack, service)) = place(container) {
+            return Self::Project(stack, service);
+        }
+        match place_alone(container) {
+            Some((stack, service)) => Self::Alone(stack, service),
+            None => Self::Nowhere,
+        }
+    }
 }
 
 /// What a list says of a container that may change.
@@ -72,9 +97,23 @@ struct Listed {
 }
 
 impl Inspected {
-    fn new(container: ContainerInspectResponse, at: Instant) -> Self {
+    /// What was known of it is the same value where the engine says the same again.
+    pub(super) fn new(
+        container: ContainerInspectResponse,
+        before: Option<&Self>,
+        at: Instant,
+    ) -> Self {
+        let same = before.filter(|before| *before.container == container);
+        let (container, place) = match same {
+            Some(before) => (Arc::clone(&before.container), before.place.clone()),
+            None => {
+                let place = Place::of(&container);
+                (Arc::new(container), place)
+            }
+        };
         Self {
-            container: Arc::new(container),
+            container,
+            place,
             claims: None,
             at,
             listed: None,
@@ -142,11 +181,11 @@ impl Memory {
                 _ => Some(Arc::default()),
             };
         }
-        let used = |image: &String| {
-            let mut all = known.containers.values();
-            all.any(|one| one.container.image.as_ref() == Some(image))
-        };
-        lock(&self.images).retain(|image, _| used(image));
+        let containers = known.containers.values();
+        let used: HashSet<&String> = containers
+            .filter_map(|one| one.container.image.as_ref())
+            .collect();
+        lock(&self.images).retain(|image, _| used.contains(image));
     }
 
     async fn image(
@@ -187,16 +226,17 @@ async fn retouched(
             container.filter(|one| (wanted.claims || is_composed(one)) && !ran_once(one));
         match container {
             Some(container) => {
-                known.containers.insert(id, Inspected::new(container, now));
+                let inspected = Inspected::new(container, known.containers.get(&id), now);
+                known.containers.insert(id, inspected);
             }
             None => drop(known.containers.remove(&id)),
         }
     }
     if touched.networks {
-        known.networks = Arc::new(engine.networks().await?);
+        renew(&mut known.networks, engine.networks().await?);
     }
     if touched.volumes {
-        known.volumes = Arc::new(engine.volumes().await?);
+        renew(&mut known.volumes, engine.volumes().await?);
     }
     Ok(())
 }
@@ -214,8 +254,8 @@ async fn relisted(
         true => engine.all_containers(wanted.filters).await?,
         false => engine.containers(wanted.filters).await?,
     };
-    known.networks = Arc::new(engine.networks().await?);
-    known.volumes = Arc::new(engine.volumes().await?);
+    renew(&mut known.networks, engine.networks().await?);
+    renew(&mut known.volumes, engine.volumes().await?);
     let before = std::mem::take(&mut known.containers);
     let believed = |id: &String, listed: &Listed| {
         let inspected = before.get(id)?;
@@ -228,12 +268,13 @@ async fn relisted(
         .filter_map(|summary| async move { summarised(summary) })
         .map(|(id, listed)| {
             let believed = believed(&id, &listed);
+            let earlier = before.get(&id);
             async move {
                 let inspected = match believed {
                     Some(inspected) => Some(inspected),
                     None => {
                         let container = engine.inspect(&id).await?;
-                        container.map(|container| Inspected::new(container, now))
+                        container.map(|container| Inspected::new(container, earlier, now))
                     }
                 };
                 let inspected = inspected.map(|inspected| Inspected {
@@ -252,6 +293,13 @@ async fn relisted(
         .await?;
     known.listed_at = Some(now);
     Ok(())
+}
+
+/// What is said again stays the value it is.
+fn renew<T: PartialEq>(known: &mut Arc<T>, found: T) {
+    if **known != found {
+        *known = Arc::new(found);
+    }
 }
 
 fn summarised(summary: ContainerSummary) -> Option<(String, Listed)> {

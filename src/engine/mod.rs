@@ -15,6 +15,7 @@ use crate::inventory::{Inventory, Network};
 use crate::names::{ReplicaId, ServiceName, StackName};
 
 pub mod act;
+mod assembly;
 mod attached;
 #[cfg(test)]
 mod chatty;
