@@ -45,6 +45,12 @@ impl Fingerprint {
             .insert(folder.to_owned(), Listing::of(folder, endings));
     }
 
+    /// Takes in what another one has noted.
+    pub fn extend(&mut self, other: Self) {
+        self.stamps.extend(other.stamps);
+        self.listings.extend(other.listings);
+    }
+
     /// The same files as they are now.
     pub fn now(&self) -> Self {
         let stamps = self.stamps.keys().map(|path| (path.clone(), stamp(path)));

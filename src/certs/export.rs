@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 use super::disk::{Disk, Found};
 use super::lineage::Lineage;
-use super::look::Reading;
+use super::look::{Owners, Reading};
 use crate::cause::chain;
 use crate::names::{Domain, InstanceName};
 use crate::plan::{Export, FileRoot, WantedCertificate};
@@ -43,7 +43,8 @@ pub struct TakenOut {
 pub fn take_out(dir: &Path, name: &Domain, now: SystemTime) -> Result<TakenOut, String> {
     let disk = Disk::new(dir.to_owned());
     let before = BTreeMap::new();
-    let mut reading = Reading::new(&disk, &[], &before, now);
+    let nobody = Owners::default();
+    let mut reading = Reading::new(&disk, &nobody, &before, now);
     let look = reading.of(name, None);
     let found = look.found.ok_or_else(|| match look.trouble {
         Some(trouble) => trouble.text,
@@ -179,7 +180,8 @@ fn export(
         }
     };
     let before = BTreeMap::new();
-    let mut reading = Reading::new(disk, all, &before, now);
+    let owners = Owners::of(all);
+    let mut reading = Reading::new(disk, &owners, &before, now);
     // One pair is for several names.
     let mut pairs: BTreeMap<PathBuf, (Found, Vec<Domain>)> = BTreeMap::new();
     for name in of.domains() {

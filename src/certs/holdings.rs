@@ -9,16 +9,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use rustls::sign::CertifiedKey;
 use tracing::warn;
 
 use super::disk::{Disk, Found};
 use super::lineage::Lineage;
 use super::local::LocalAuthority;
-use super::look::{DEFAULT, Look, Reading, Trouble};
+use super::look::{DEFAULT, Look, Owners, Reading, Trouble};
 use super::store::Pairs;
 use crate::cause::chain;
 use crate::fingerprint::Fingerprint;
-use crate::names::Domain;
+use crate::names::{Domain, InstanceName};
 use crate::plan::WantedCertificate;
 
 /// The pairs in use.
@@ -40,6 +41,7 @@ pub(super) struct Holdings {
     looked_at: BTreeMap<PathBuf, Found>,
     /// The files of the last reading, as they were then.
     seen: Fingerprint,
+    owners: Owners,
 }
 
 /// What there is for some names together.
@@ -71,6 +73,7 @@ impl Holdings {
             troubles: BTreeMap::new(),
             looked_at: BTreeMap::new(),
             seen: Fingerprint::default(),
+            owners: Owners::default(),
         }
     }
 
@@ -124,7 +127,8 @@ impl Holdings {
 
     /// Reads the folder for these names. Blocking: a few small files per name.
     pub(super) fn read(&mut self, wanted: &[WantedCertificate], now: SystemTime) -> Pairs {
-        let mut reading = Reading::new(&self.disk, wanted, &self.looked_at, now);
+        self.owners = Owners::of(wanted);
+        let mut reading = Reading::new(&self.disk, &self.owners, &self.looked_at, now);
         let mut pairs = Pairs::default();
         let mut held = BTreeMap::new();
         let mut troubles = BTreeMap::new();
@@ -176,6 +180,58 @@ impl Holdings {
 }
 
 impl Holdings {
+    /// Reads the folder for the names that are new, where nothing else can have changed by that.
+    /// Returns what to do to the pairs in force; `None`: everything has to be read.
+    pub(super) fn follow(&mut self, news: &News<'_>, now: SystemTime) -> Option<Change> {
+        if self.seen.now() != self.seen || news.all().any(|one| concerns_others(one, &self.owners))
+        {
+            return None;
+        }
+        news.gone.iter().for_each(|gone| self.owners.remove(gone));
+        news.new.iter().for_each(|new| self.owners.add(new));
+        let mut reading = Reading::new(&self.disk, &self.owners, &self.looked_at, now);
+        let mut change = Change::default();
+        let names = news.new.iter().flat_map(|new| new.domains());
+        let stay: BTreeSet<Domain> = names.collect();
+        for name in news.gone.iter().flat_map(|gone| gone.domains()) {
+            self.by_default.remove(&name);
+            if !stay.contains(&name) {
+                self.troubles.remove(&name);
+                self.pairs.remove(&name);
+                change.gone.push(name);
+            }
+        }
+        for wanted in &news.new {
+            for name in wanted.domains() {
+                let look = reading.look(wanted, &name);
+                let old = self.pairs.remove(&name);
+                let (found, trouble) = settle(&name, look, old);
+                let mut key = found.as_ref().map(|found| Arc::clone(&found.pair.key));
+                let fallback = wanted.trust_default && wanted.pinned.is_none();
+                if key.is_none() && trouble.is_none() && fallback {
+                    let default = self.default.as_ref();
+                    key = default.map(|found| Arc::clone(&found.pair.key));
+                    self.by_default.extend(key.is_some().then(|| name.clone()));
+                }
+                let told = self.troubles.remove(&name);
+                if let Some(trouble) = trouble {
+                    if told.as_ref() != Some(&trouble) {
+                        warn!(%name, reason = %trouble.text, "certificate");
+                    }
+                    self.troubles.insert(name.clone(), trouble);
+                }
+                if let Some(found) = found {
+                    self.pairs.insert(name.clone(), found);
+                }
+                change.new.push((name, key));
+            }
+        }
+        let (looked_at, seen) = reading.done();
+        self.looked_at.extend(looked_at);
+        self.seen.extend(seen);
+        Some(change)
+    }
+
     /// Lets the default stand in for the names that want it and have nothing, not even something that
     /// is wrong: what is wrong with it would never be mended.
     fn default_for(
@@ -231,6 +287,62 @@ impl Holdings {
             }
         }
     }
+}
+
+/// What is wanted now and was not before, and the other way round.
+#[derive(Debug, Default)]
+pub(super) struct News<'w> {
+    pub(super) gone: Vec<&'w WantedCertificate>,
+    pub(super) new: Vec<&'w WantedCertificate>,
+}
+
+impl<'w> News<'w> {
+    /// By the instances, whose certificates come one after the other.
+    pub(super) fn between(before: &'w [WantedCertificate], now: &'w [WantedCertificate]) -> Self {
+        let by_instance = |all: &'w [WantedCertificate]| -> BTreeMap<&InstanceName, _> {
+            let chunks = all.chunk_by(|one, other| one.instance == other.instance);
+            chunks
+                .filter_map(|of| Some((&of.first()?.instance, of)))
+                .collect()
+        };
+        let (before, now) = (by_instance(before), by_instance(now));
+        let others = |these: &BTreeMap<_, &'w [_]>, those: &BTreeMap<_, &'w [_]>| {
+            let changed = these
+                .iter()
+                .filter(|(name, of)| those.get(*name) != Some(*of));
+            changed.flat_map(|(_, of)| of.iter()).collect()
+        };
+        Self {
+            gone: others(&before, &now),
+            new: others(&now, &before),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &'w WantedCertificate> {
+        self.gone.iter().chain(&self.new).copied()
+    }
+}
+
+/// What to do to the pairs in force.
+#[derive(Debug, Default)]
+pub(super) struct Change {
+    gone: Vec<Domain>,
+    new: Vec<(Domain, Option<Arc<CertifiedKey>>)>,
+}
+
+impl Change {
+    pub(super) fn apply(self, pairs: &mut Pairs) {
+        self.gone.iter().for_each(|name| pairs.remove(name));
+        for (name, pair) in self.new {
+            pairs.insert(name, pair);
+        }
+    }
+}
+
+/// Whether what others are served with may hang on this one.
+fn concerns_others(wanted: &WantedCertificate, owners: &Owners) -> bool {
+    let shared = !wanted.wildcards.is_empty() || !wanted.local.is_empty() || wanted.staging;
+    shared || wanted.names.iter().any(|name| owners.has_below(name))
 }
 
 /// What a name is served with, and what is to be said about it.

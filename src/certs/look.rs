@@ -1,6 +1,7 @@
 //! Which pair is for which name: its own, else a wildcard's, never another instance's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -28,21 +29,69 @@ pub(super) struct Look {
     pub(super) trouble: Option<Trouble>,
 }
 
-/// Which instance each name belongs to.
-type Owners<'w> = BTreeMap<Domain, &'w InstanceName>;
+/// Which instance each name belongs to, and how many names are directly below which.
+#[derive(Debug, Default)]
+pub(super) struct Owners {
+    names: HashMap<Domain, InstanceName>,
+    parents: HashMap<String, usize>,
+}
 
-fn owners(wanted: &[WantedCertificate]) -> Owners<'_> {
-    let names = wanted.iter().flat_map(|wanted| {
-        let owned = |name| (name, &wanted.instance);
-        wanted.domains().map(owned)
-    });
-    names.collect()
+impl Owners {
+    pub(super) fn of(wanted: &[WantedCertificate]) -> Self {
+        let mut owners = Self::default();
+        wanted.iter().for_each(|wanted| owners.add(wanted));
+        owners
+    }
+
+    pub(super) fn add(&mut self, wanted: &WantedCertificate) {
+        for name in wanted.domains() {
+            if let Some(parent) = parent(&name) {
+                *self.parents.entry(parent.to_owned()).or_default() += 1;
+            }
+            self.names.insert(name, wanted.instance.clone());
+        }
+    }
+
+    /// What [`Self::add`] added.
+    pub(super) fn remove(&mut self, wanted: &WantedCertificate) {
+        for name in wanted.domains() {
+            if let Some(parent) = parent(&name)
+                && let Some(count) = self.parents.get_mut(parent)
+            {
+                *count -= 1;
+                if *count == 0 {
+                    self.parents.remove(parent);
+                }
+            }
+            if self.names.get(&name) == Some(&wanted.instance) {
+                self.names.remove(&name);
+            }
+        }
+    }
+
+    /// Whether a pair of this name might do for names of others.
+    pub(super) fn has_below(&self, name: &Hostname) -> bool {
+        self.parents.contains_key(name.as_str())
+    }
+
+    fn get(&self, name: &Domain) -> Option<&InstanceName> {
+        self.names.get(name)
+    }
+}
+
+fn parent(name: &Domain) -> Option<&str> {
+    match name {
+        Domain::Exact(name) => name.parent(),
+        Domain::Below(name) => Some(name.as_str()),
+    }
 }
 
 /// One reading of the folder.
 pub(super) struct Reading<'r> {
     disk: &'r Disk,
-    owners: Owners<'r>,
+    owners: &'r Owners,
+    /// What the folder holds; `None`: nobody can say.
+    names: Option<HashSet<OsString>>,
     before: &'r BTreeMap<PathBuf, Found>,
     looked_at: BTreeMap<PathBuf, Found>,
     pem: BTreeMap<PathBuf, Files>,
@@ -54,19 +103,32 @@ impl<'r> Reading<'r> {
     /// `before` are the pairs of an earlier reading.
     pub(super) fn new(
         disk: &'r Disk,
-        wanted: &'r [WantedCertificate],
+        owners: &'r Owners,
         before: &'r BTreeMap<PathBuf, Found>,
         now: SystemTime,
     ) -> Self {
+        let mut seen = Fingerprint::default();
+        seen.note_names(disk.dir(), &[""]);
         Self {
             disk,
-            owners: owners(wanted),
+            owners,
+            names: disk.names(),
             before,
             looked_at: BTreeMap::new(),
             pem: BTreeMap::new(),
-            seen: Fingerprint::default(),
+            seen,
             now,
         }
+    }
+
+    /// Whether the folder may hold anything under this name. Of ten thousand names most have nothing,
+    /// and asking the disk for each would take a second.
+    fn has(&self, name: &str) -> bool {
+        let Some(names) = &self.names else {
+            return true;
+        };
+        let mut ways = self.disk.ways(name).into_iter();
+        ways.any(|way| names.contains(OsStr::new(&way)))
     }
 
     /// Every pair that was looked at, and the files as they were.
@@ -106,8 +168,11 @@ impl<'r> Reading<'r> {
 
     /// The pair of the wildcard below this parent, else the parent's own, if it is for this name.
     fn shared(&mut self, parent: &Hostname, name: &Domain, of: Option<&InstanceName>) -> Look {
+        if !self.has(parent.as_str()) {
+            return Look::default();
+        }
         self.note(parent.as_str());
-        let owner = |domain| self.owners.get(&domain).copied();
+        let owner = |domain| self.owners.get(&domain);
         let of_wildcard = owner(Domain::Below(parent.clone()));
         let of_parent = owner(Domain::Exact(parent.clone())).or(of_wildcard);
         let wildcard = self.disk.wildcard_files(parent.as_str());
@@ -128,6 +193,9 @@ impl<'r> Reading<'r> {
 
     /// The pair under `<name>.crt` and `<name>.key`.
     pub(super) fn read(&mut self, name: &str) -> Look {
+        if !self.has(name) {
+            return Look::default();
+        }
         self.note(name);
         let files = self.disk.files(name);
         self.check(files)

@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{self, JoinSet};
-use tokio::time::sleep;
+use tokio::time::{Sleep, sleep};
 use tracing::{error, warn};
 
 pub mod challenge;
@@ -41,6 +42,7 @@ pub use self::wish::{Answer, Wish};
 
 use self::desk::Waiting;
 use self::errand::{Errand, Outcome};
+use self::holdings::News;
 use self::lineage::Lineage;
 use self::local::LocalAuthority;
 use self::orders::{Authorities, Means};
@@ -50,12 +52,15 @@ use self::shelf::Shelf;
 use crate::cause::chain;
 use crate::config::model::{Acme, Certs};
 use crate::config::watch::Current;
-use crate::names::{Domain, Hostname};
+use crate::names::{Domain, Hostname, InstanceName};
 use crate::plan::{CertificateReport, WantedCertificate};
 use crate::shutdown::Shutdown;
 
 /// Everything is looked at this often, whatever happens.
 const AGAIN_EVERY: Duration = Duration::from_secs(30);
+/// After something new was wanted, everything is looked at for what may be ordered: many that come
+/// one after the other cost one look.
+const ATTENDED_WITHIN: Duration = Duration::from_millis(500);
 /// Wishes that wait; who comes when it is full waits for a place.
 const WISHES: usize = 16;
 
@@ -89,6 +94,8 @@ pub struct Manager {
     reuse_key: bool,
     counters: Arc<OrderCounters>,
     wanted: Arc<[WantedCertificate]>,
+    /// What was told last.
+    reported: BTreeMap<InstanceName, Vec<CertificateReport>>,
     /// Orders that an earlier process began.
     unfinished: BTreeSet<Lineage>,
     /// What is under way.
@@ -119,6 +126,7 @@ impl Manager {
             reuse_key: certs.reuse_key,
             counters: Arc::default(),
             wanted: Arc::from([]),
+            reported: BTreeMap::new(),
             unfinished: BTreeSet::new(),
             errands: BTreeMap::new(),
             waits: BTreeMap::new(),
@@ -166,6 +174,25 @@ impl Manager {
         self.wanted = wanted;
     }
 
+    /// As [`Self::load`], for what is new alone where that is enough. Returns whose that is; `None`:
+    /// everything was read.
+    fn follow(
+        &mut self,
+        wanted: Arc<[WantedCertificate]>,
+        now: SystemTime,
+    ) -> Option<BTreeSet<InstanceName>> {
+        let before = Arc::clone(&self.wanted);
+        let news = News::between(&before, &wanted);
+        if !self.shelf.follow(&news, now) {
+            self.load(wanted, now);
+            return None;
+        }
+        let changed = news.gone.iter().chain(&news.new);
+        let changed = changed.map(|one| one.instance.clone()).collect();
+        self.wanted = Arc::clone(&wanted);
+        Some(changed)
+    }
+
     /// Follows what is wanted until shutdown: looks at the folder, orders what is due, reports.
     pub async fn run(
         mut self,
@@ -175,28 +202,37 @@ impl Manager {
         mut shutdown: Shutdown,
     ) {
         let mut running: JoinSet<Outcome> = JoinSet::new();
+        // Nothing but what is wanted has changed since the last round.
+        let mut only_wanted = false;
+        let mut attend: Option<Pin<Box<Sleep>>> = None;
         loop {
             let newest = Arc::clone(&wanted.borrow_and_update());
             let acme = config.borrow().config.acme.clone();
             let read = move |mut this: Self| {
-                this.load(newest, wall());
-                if acme.is_some() {
+                let changed = if only_wanted {
+                    this.follow(newest, wall())
+                } else {
+                    this.load(newest, wall());
+                    None
+                };
+                if acme.is_some() && changed.is_none() {
                     this.schedule.open(wall());
                     this.unfinished = orders::unfinished(&this.state_dir).into_iter().collect();
                 }
-                (this, acme)
+                (this, acme, changed)
             };
-            let Some((this, acme)) = aside(self, read).await else {
+            let Some((this, acme, changed)) = aside(self, read).await else {
                 return;
             };
             self = this;
-            if let Some(acme) = &acme {
+            let followed = changed.is_some();
+            if let Some(acme) = acme.as_ref().filter(|_| !followed) {
                 let Some(this) = self.attend(acme, &mut running).await else {
                     return;
                 };
                 self = this;
             }
-            let report = self.report(acme.as_ref(), wall());
+            let report = self.report(changed, acme.as_ref(), wall());
             reports.send_if_modified(|known| {
                 let new = **known != *report;
                 *known = report;
@@ -204,13 +240,31 @@ impl Manager {
             });
             self.tell();
             let pause = self.until_something_is_due(wall());
+            match (followed, &acme) {
+                // What is new may want to be ordered.
+                (true, Some(_)) => {
+                    attend.get_or_insert_with(|| Box::pin(sleep(ATTENDED_WITHIN)));
+                }
+                (true, None) => {}
+                (false, _) => attend = None,
+            }
+            only_wanted = false;
             tokio::select! {
                 biased;
                 () = shutdown.begun() => return,
-                changed = wanted.changed() => if changed.is_err() { return },
+                changed = wanted.changed() => match changed {
+                    Ok(()) => only_wanted = true,
+                    Err(_) => return,
+                },
                 Some(ended) = running.join_next_with_id() => self.end(ended).await,
                 Some(wish) = self.wishes.1.recv() => self.wish(wish, acme.as_ref()),
                 () = self.shelf.changed() => {}
+                () = async {
+                    match &mut attend {
+                        Some(due) => due.await,
+                        None => std::future::pending().await,
+                    }
+                } => {}
                 () = sleep(pause.min(AGAIN_EVERY)) => {}
             }
         }

@@ -1,5 +1,6 @@
 //! What the certificate room tells about each wanted certificate.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -7,30 +8,65 @@ use super::lineage::Lineage;
 use super::schedule::Now;
 use super::{Manager, orderable};
 use crate::config::model::Acme;
-use crate::names::Domain;
+use crate::names::{Domain, InstanceName};
 use crate::plan::{CertificateReport, CertificateSource, CertificateState, WantedCertificate};
 
 impl Manager {
-    pub(super) fn report(&self, acme: Option<&Acme>, now: SystemTime) -> Arc<[CertificateReport]> {
-        let mut reports = Vec::new();
-        for wanted in self.wanted.iter() {
-            let lineage = acme.and_then(|acme| orderable(wanted, acme));
-            let ordered = |name: &Domain| {
-                lineage
-                    .as_ref()
-                    .is_some_and(|lineage| lineage.names().contains(name))
+    /// Of these, or of everybody; of the others what was told before.
+    pub(super) fn report(
+        &mut self,
+        of: Option<BTreeSet<InstanceName>>,
+        acme: Option<&Acme>,
+        now: SystemTime,
+    ) -> Arc<[CertificateReport]> {
+        let mut before = match of {
+            Some(_) => std::mem::take(&mut self.reported),
+            None => BTreeMap::new(),
+        };
+        let mut reported = BTreeMap::new();
+        for wanted in self
+            .wanted
+            .chunk_by(|one, other| one.instance == other.instance)
+        {
+            let Some(first) = wanted.first() else {
+                continue;
             };
-            // A wildcard that nobody can prove is a certificate of its own.
-            let together = |name: &Domain| matches!(name, Domain::Exact(_)) || ordered(name);
-            let (together, apart): (Vec<_>, Vec<_>) = wanted.domains().partition(together);
-            if !together.is_empty() {
-                reports.push(self.report_one(wanted, together, (acme, lineage.as_ref()), now));
-            }
-            for wildcard in apart {
-                reports.push(self.report_one(wanted, vec![wildcard], (acme, None), now));
-            }
+            let name = &first.instance;
+            let known = before.remove(name);
+            let known = known.filter(|_| of.as_ref().is_some_and(|of| !of.contains(name)));
+            let fresh = || {
+                let own = wanted.iter().flat_map(|one| self.report_of(one, acme, now));
+                own.collect::<Vec<_>>()
+            };
+            reported.insert(name.clone(), known.unwrap_or_else(fresh));
         }
-        reports.into()
+        self.reported = reported;
+        self.reported.values().flatten().cloned().collect()
+    }
+
+    fn report_of(
+        &self,
+        wanted: &WantedCertificate,
+        acme: Option<&Acme>,
+        now: SystemTime,
+    ) -> Vec<CertificateReport> {
+        let mut reports = Vec::new();
+        let lineage = acme.and_then(|acme| orderable(wanted, acme));
+        let ordered = |name: &Domain| {
+            lineage
+                .as_ref()
+                .is_some_and(|lineage| lineage.names().contains(name))
+        };
+        // A wildcard that nobody can prove is a certificate of its own.
+        let together = |name: &Domain| matches!(name, Domain::Exact(_)) || ordered(name);
+        let (together, apart): (Vec<_>, Vec<_>) = wanted.domains().partition(together);
+        if !together.is_empty() {
+            reports.push(self.report_one(wanted, together, (acme, lineage.as_ref()), now));
+        }
+        for wildcard in apart {
+            reports.push(self.report_one(wanted, vec![wildcard], (acme, None), now));
+        }
+        reports
     }
 
     fn report_one(

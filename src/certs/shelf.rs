@@ -8,7 +8,7 @@ use tokio::task;
 use tokio::time::sleep;
 
 use super::disk::{Disk, Found};
-use super::holdings::{Holdings, Summary};
+use super::holdings::{Holdings, News, Summary};
 use super::lineage::Lineage;
 use super::local::LocalAuthority;
 use super::orders::CertificateId;
@@ -73,6 +73,16 @@ impl Shelf {
     /// small files per name.
     pub(super) fn load(&mut self, wanted: &[WantedCertificate], now: SystemTime) {
         self.store.replace(self.holdings.read(wanted, now));
+    }
+
+    /// As [`Self::load`] for what is new alone. Returns whether that was enough.
+    pub(super) fn follow(&mut self, news: &News<'_>, now: SystemTime) -> bool {
+        let change = self.holdings.follow(news, now);
+        let followed = change.is_some();
+        if let Some(change) = change {
+            self.store.change(|pairs| change.apply(pairs));
+        }
+        followed
     }
 
     pub(super) fn held(&self, lineage: &Lineage) -> Held {

@@ -20,7 +20,7 @@ pub struct Store {
 }
 
 /// Which name is answered with which pair.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Pairs {
     /// `None`: the name is somebody's and there is nothing for it. A wildcard of another instance
     /// must not answer in its place.
@@ -49,6 +49,14 @@ impl Pairs {
         match domain {
             Domain::Exact(name) => self.exact.insert(name, pair),
             Domain::Below(name) => self.below.insert(name, pair),
+        };
+    }
+
+    /// The name is nobody's any more.
+    pub(super) fn remove(&mut self, domain: &Domain) {
+        match domain {
+            Domain::Exact(name) => self.exact.remove(name),
+            Domain::Below(name) => self.below.remove(name),
         };
     }
 
@@ -88,6 +96,12 @@ impl Store {
 
     pub(super) fn replace(&self, pairs: Pairs) {
         self.pairs.store(Arc::new(pairs));
+    }
+
+    pub(super) fn change(&self, change: impl FnOnce(&mut Pairs)) {
+        let mut pairs = Pairs::clone(&self.pairs.load());
+        change(&mut pairs);
+        self.replace(pairs);
     }
 
     /// Lets names look as if they had a certificate, for tests that need no handshake.

@@ -1,9 +1,10 @@
 //! Reading: what a name's files hold, never the certificate of one moment with the key of another.
 
-use std::collections::BTreeMap;
-use std::io;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+use std::{fs, io};
 
 use super::folder::{Folder, Kind, ReadError, read_following};
 use super::{Disk, DiskError, FULLCHAIN, Found, KEY, MARKER, STAGING, WILDCARD};
@@ -185,6 +186,26 @@ impl Disk {
         let files = self.folder_files(&lineage.base()).ok()??;
         Pair::parse(&files.chain, &files.secret).ok()?;
         String::from_utf8(files.secret).ok()
+    }
+
+    pub(in crate::certs) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The names there are in the folder; `None`: it cannot be read.
+    pub(in crate::certs) fn names(&self) -> Option<HashSet<OsString>> {
+        let entries = fs::read_dir(&self.dir).ok()?;
+        entries.map(|entry| Some(entry.ok()?.file_name())).collect()
+    }
+
+    /// The names in the folder under which there may be something for a host.
+    pub(in crate::certs) fn ways(&self, name: &str) -> [String; 4] {
+        [
+            format!("{name}.crt"),
+            format!("{name}.key"),
+            name.to_owned(),
+            format!("{WILDCARD}{name}"),
+        ]
     }
 
     /// What is looked at for a name, to see when it changes.
