@@ -1,6 +1,6 @@
 //! Asks replicas whether they are ready. Nothing else in usher decides that.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +56,10 @@ pub enum Question {
     Tcp,
 }
 
+/// Everybody who is asked, by the instances they are for. A list is the same value while it says the
+/// same.
+pub type Targets = BTreeMap<InstanceName, Arc<[Target]>>;
+
 /// What one probe found.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -66,7 +70,7 @@ pub struct Outcome {
 
 /// Probes the newest set of targets until shutdown, each at its own pace.
 pub async fn run(
-    mut targets: watch::Receiver<Arc<[Target]>>,
+    mut targets: watch::Receiver<Arc<Targets>>,
     outcomes: mpsc::Sender<Outcome>,
     mut shutdown: Shutdown,
 ) {
@@ -75,8 +79,8 @@ pub async fn run(
     let sealer = Arc::new(Sealer::default());
     loop {
         let wanted = Arc::clone(&targets.borrow_and_update());
-        let by_subject: HashMap<&Subject, &Target> =
-            wanted.iter().map(|one| (&one.subject, one)).collect();
+        let all = || wanted.values().flat_map(|targets| targets.iter());
+        let by_subject: HashMap<&Subject, &Target> = all().map(|one| (&one.subject, one)).collect();
         running.retain(|subject, (target, task)| {
             let keep = by_subject.get(subject).is_some_and(|one| *one == target);
             if !keep {
@@ -84,7 +88,7 @@ pub async fn run(
             }
             keep
         });
-        for target in wanted.iter() {
+        for target in all() {
             if !running.contains_key(&target.subject) {
                 let task = set.spawn(probe_for_ever(
                     target.clone(),

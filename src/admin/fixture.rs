@@ -37,7 +37,7 @@ pub(super) fn status(instances: Vec<InstanceStatus>) -> Arc<Status> {
             wrong_tasks: 0,
         },
         nodes: Vec::new(),
-        instances,
+        instances: instances.into_iter().map(Arc::new).collect(),
         last_reload_succeeded: true,
         synced: true,
         decided: 0,

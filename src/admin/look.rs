@@ -101,7 +101,7 @@ fn find<'s>(name: &str, status: &'s Status, scope: &Scope) -> Result<&'s Instanc
         return Err(Unseen::Foreign);
     }
     let found = status.instances.iter().find(|known| known.name == name);
-    found.ok_or(Unseen::Nowhere)
+    found.map(Arc::as_ref).ok_or(Unseen::Nowhere)
 }
 
 /// Why an instance is not shown.

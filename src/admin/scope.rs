@@ -41,7 +41,7 @@ impl Scope {
                 .filter(|reason| reason.part == part)
                 .cloned()
                 .collect(),
-            totals: own.map(totals).unwrap_or_default(),
+            totals: own.map(|own| totals(own)).unwrap_or_default(),
             engine: status.engine.clone(),
             nodes: Vec::new(),
             instances: own.cloned().into_iter().collect(),

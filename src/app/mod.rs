@@ -220,7 +220,7 @@ pub async fn start(
         going.clone(),
     );
     tasks.spawn("engine::act", acting);
-    let (target_tx, target_rx) = watch::channel(Arc::from([]));
+    let (target_tx, target_rx) = watch::channel(Arc::default());
     let (outcome_tx, outcome_rx) = mpsc::channel(QUEUE);
     tasks.spawn("prober", prober::run(target_rx, outcome_tx, going.clone()));
     let (wanted_tx, wanted_rx) = watch::channel(wanted);

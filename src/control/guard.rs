@@ -12,6 +12,7 @@ use super::room;
 use super::service::ServiceState;
 use super::step::Controller;
 use super::tenant::Tenant;
+use super::touched::Touched;
 use crate::autoscaler::Limit;
 use crate::host::Host;
 use crate::inventory::Origin;
@@ -121,10 +122,11 @@ impl Controller {
         self.guard.ordered.extend(new);
     }
 
-    /// Everybody, in the order in which they may start something: who holds the least for its
+    /// These, in the order in which they may start something: who holds the least for its
     /// weight comes first, and among equals whose last start is the longest ago.
-    pub(super) fn by_turn(&mut self, wall: SystemTime) -> Vec<&mut Tenant> {
-        let mut tenants: Vec<&mut Tenant> = self.tenants.values_mut().collect();
+    pub(super) fn by_turn(&mut self, touched: &Touched, wall: SystemTime) -> Vec<&mut Tenant> {
+        let tenants = touched.of(&mut self.tenants);
+        let mut tenants: Vec<&mut Tenant> = tenants.map(|(_, tenant)| tenant).collect();
         tenants.sort_by_cached_key(|tenant| {
             let started = tenant.services.values().filter_map(|state| state.last_up);
             (tenant.held_by_weight(wall), started.max())

@@ -32,6 +32,7 @@ mod starts;
 pub mod status;
 pub mod step;
 mod tenant;
+mod touched;
 mod turns;
 
 pub use self::event::{Command, Event, Now, Wish};
@@ -68,7 +69,7 @@ pub struct Doors {
     pub acted: mpsc::Receiver<Acted>,
     pub commands: mpsc::Receiver<Command>,
     pub plans: watch::Sender<Arc<Plan>>,
-    pub targets: watch::Sender<Arc<[prober::Target]>>,
+    pub targets: watch::Sender<Arc<prober::Targets>>,
     pub wanted: watch::Sender<Arc<[WantedCertificate]>>,
     pub status: watch::Sender<Arc<Status>>,
     pub actions: mpsc::Sender<Action>,
@@ -145,7 +146,7 @@ fn now() -> Now {
 
 fn send_if_new<T: PartialEq + ?Sized>(sender: &watch::Sender<Arc<T>>, value: Arc<T>) {
     sender.send_if_modified(|known| {
-        let new = *known != value;
+        let new = !Arc::ptr_eq(known, &value) && *known != value;
         if new {
             *known = value;
         }

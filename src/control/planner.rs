@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::reach::{Asked, address, question};
+use super::reach::{address, question};
 use super::replica::{Replica, State, Who};
 use super::service::ServiceState;
 use super::step::Controller;
@@ -12,7 +12,7 @@ use super::tenant::Tenant;
 use crate::config::Instance;
 use crate::config::model::{self, FileSource, Orders, Role, RouteTarget, Service};
 use crate::inventory::{Phase, Stack, Volume};
-use crate::names::{Domain, ServiceName};
+use crate::names::{Domain, InstanceName, ServiceName};
 use crate::plan::{
     Condition, EdgePolicy, EndpointPlan, Export, FileRoot, Https, InstancePlan, LeavingPlan, Plan,
     Route, ServicePlan, Target, Usage, WantedCertificate,
@@ -22,42 +22,38 @@ use crate::prober::{self};
 impl Controller {
     /// The next plan, or `None` while the last one still says it all.
     pub fn plan(&mut self) -> Option<Arc<Plan>> {
-        let config = &self.current.config;
-        let edge = EdgePolicy {
-            trusted_proxies: config.listen.trusted_proxies.clone(),
-            proxy_protocol: config.listen.proxy_protocol,
-            default_host: config.listen.default_host.clone(),
-            header_timeout: config.header_timeout,
-            doors: self.doors(),
-            error_page: config.mounted.error_page().cloned(),
-            webroot: config.certs.webroot.clone(),
-        };
-        let edge = if *self.plan.edge == edge {
-            Arc::clone(&self.plan.edge)
-        } else {
-            Arc::new(edge)
+        let touched = self.stale.plan.take();
+        if touched.is_nobody() && !self.stale.doors {
+            return None;
+        }
+        let edge = match std::mem::take(&mut self.stale.doors) {
+            true => self.edge_policy(),
+            false => Arc::clone(&self.plan.edge),
         };
         let inventory = self.listing.inventory.as_deref();
-        let mut instances = BTreeMap::new();
-        for (name, tenant) in &self.tenants {
+        let before = &self.plan.instances;
+        let fresh = |name: &InstanceName, tenant: &Tenant| {
+            let known = before.get(name);
+            if let Some(known) = known.filter(|_| !touched.has(name)) {
+                return Arc::clone(known);
+            }
             let stack = inventory.and_then(|all| all.stacks.get(&tenant.instance.stack));
             let fresh = tenant.plan(stack.map(Arc::as_ref));
             // An unchanged instance keeps its allocation: nothing of it is rebuilt.
-            let kept = self
-                .plan
-                .instances
-                .get(name)
-                .filter(|old| ***old == fresh)
-                .cloned();
-            instances.insert(name.clone(), kept.unwrap_or_else(|| Arc::new(fresh)));
-        }
+            match known.filter(|known| ***known == fresh) {
+                Some(known) => Arc::clone(known),
+                None => Arc::new(fresh),
+            }
+        };
+        let tenants = self.tenants.iter();
+        let instances: BTreeMap<_, _> = tenants
+            .map(|(name, tenant)| (name.clone(), fresh(name, tenant)))
+            .collect();
         let same = Arc::ptr_eq(&edge, &self.plan.edge)
-            && instances.len() == self.plan.instances.len()
-            && instances.iter().all(|(name, instance)| {
-                self.plan
-                    .instances
-                    .get(name)
-                    .is_some_and(|old| Arc::ptr_eq(old, instance))
+            && instances.len() == before.len()
+            && instances.iter().zip(before).all(|(one, known)| {
+                // Both are in the order of their names.
+                Arc::ptr_eq(one.1, known.1)
             });
         if same && self.plan.generation.0 > 0 {
             return None;
@@ -70,90 +66,110 @@ impl Controller {
         Some(Arc::clone(&self.plan))
     }
 
+    fn edge_policy(&self) -> Arc<EdgePolicy> {
+        let config = &self.current.config;
+        let edge = EdgePolicy {
+            trusted_proxies: config.listen.trusted_proxies.clone(),
+            proxy_protocol: config.listen.proxy_protocol,
+            default_host: config.listen.default_host.clone(),
+            header_timeout: config.header_timeout,
+            doors: self.doors(),
+            error_page: config.mounted.error_page().cloned(),
+            webroot: config.certs.webroot.clone(),
+        };
+        if *self.plan.edge == edge {
+            Arc::clone(&self.plan.edge)
+        } else {
+            Arc::new(edge)
+        }
+    }
+
     /// Every replica that has to be asked whether it is ready.
-    pub fn targets(&self) -> Arc<[prober::Target]> {
-        let mut targets = Vec::new();
-        for tenant in self
-            .tenants
-            .values()
-            .filter(|tenant| !tenant.instance.standby && tenant.rented)
-        {
-            let host = tenant.first_host();
-            for (name, service) in &tenant.instance.services {
-                for replica in tenant.replicas(name) {
-                    let asked = !matches!(
-                        replica.state(),
-                        State::Stopping { .. } | State::Cutting { .. }
-                    );
-                    let question = question(service, &replica.unit, host);
-                    if let (true, Some(question)) = (asked, question) {
-                        let Asked {
-                            address,
-                            tls,
-                            question,
-                        } = question;
-                        targets.push(prober::Target {
-                            subject: prober::Subject {
-                                instance: tenant.instance.name.clone(),
-                                service: name.clone(),
-                                replica: replica.unit.id.clone(),
-                            },
-                            address,
-                            tls,
-                            question,
-                        });
-                    }
-                }
+    pub fn targets(&mut self) -> Arc<prober::Targets> {
+        let touched = self.stale.targets.take();
+        if touched.is_everybody() {
+            let there = |name: &InstanceName| self.tenants.contains_key(name);
+            Arc::make_mut(&mut self.targets).retain(|name, _| there(name));
+        }
+        let tenants = self.tenants.iter();
+        for (name, tenant) in tenants.filter(|(name, _)| touched.has(name)) {
+            let fresh = tenant.targets();
+            if self.targets.get(name).map_or(&[][..], |known| known) == fresh {
+                continue;
+            }
+            let all = Arc::make_mut(&mut self.targets);
+            match fresh.is_empty() {
+                true => drop(all.remove(name)),
+                false => drop(all.insert(name.clone(), fresh.into())),
             }
         }
-        targets.into()
+        Arc::clone(&self.targets)
     }
 
     /// Every certificate that should be there.
-    pub fn certificates(&self) -> Arc<[WantedCertificate]> {
+    pub fn certificates(&mut self) -> Arc<[WantedCertificate]> {
+        let touched = self.stale.certificates.take();
+        let before = self.wanted_by.len();
+        if touched.is_everybody() {
+            let there = |name: &InstanceName| self.tenants.contains_key(name);
+            self.wanted_by.retain(|name, _| there(name));
+        }
+        let mut new = self.wanted_by.len() < before;
+        let tenants = self.tenants.iter();
+        let fresh: Vec<_> = tenants
+            .filter(|(name, _)| touched.has(name))
+            .map(|(name, tenant)| (name.clone(), self.certificates_of(tenant)))
+            .filter(|(name, fresh)| self.wanted_by.get(name) != Some(fresh))
+            .collect();
+        new |= !fresh.is_empty();
+        self.wanted_by.extend(fresh);
+        if new {
+            self.wanted = self.wanted_by.values().flatten().cloned().collect();
+        }
+        Arc::clone(&self.wanted)
+    }
+
+    fn certificates_of(&self, tenant: &Tenant) -> Vec<WantedCertificate> {
+        let instance = &tenant.instance;
+        if instance.site.https == Https::Off {
+            return Vec::new();
+        }
         let inventory = self.listing.inventory.as_deref();
-        let stack_of = |instance: &Instance| inventory?.stacks.get(&instance.stack);
-        self.tenants
-            .values()
-            .filter(|tenant| tenant.instance.site.https != Https::Off)
-            .flat_map(|tenant| {
-                let instance = &tenant.instance;
-                // A stack that does not run reads nothing.
-                let stack = stack_of(instance);
-                let export = stack.zip(instance.export_certificate.as_ref());
-                let export = export.map(|(stack, volume)| Export {
-                    volume: volume.clone(),
-                    place: volume_root(volume, PathBuf::new(), Some(stack)),
-                });
-                let wanted = sets(instance).into_iter().map(move |set| {
-                    let mut names = Vec::new();
-                    let mut wildcards = Vec::new();
-                    for domain in set.names {
-                        match domain {
-                            Domain::Exact(host) => names.push(host),
-                            Domain::Below(host) => wildcards.push(host),
-                        }
-                    }
-                    (names, wildcards, set.may_order)
-                });
-                wanted.map(move |(names, wildcards, may_order)| WantedCertificate {
-                    instance: instance.name.clone(),
-                    local: self.local_names(instance),
-                    names,
-                    wildcards,
-                    pinned: instance.certificate.clone(),
-                    may_order: may_order && !instance.standby && tenant.rented,
-                    staging: instance.staging,
-                    email: instance.acme_email.clone(),
-                    key_type: instance
-                        .key_type
-                        .unwrap_or(self.current.config.certs.key_type),
-                    trust_default: instance.trust_default_cert,
-                    declared: instance.declared,
-                    export: export.clone(),
-                })
-            })
-            .collect()
+        // A stack that does not run reads nothing.
+        let stack = inventory.and_then(|all| all.stacks.get(&instance.stack));
+        let export = stack.zip(instance.export_certificate.as_ref());
+        let export = export.map(|(stack, volume)| Export {
+            volume: volume.clone(),
+            place: volume_root(volume, PathBuf::new(), Some(stack)),
+        });
+        let sets = sets(instance).into_iter();
+        sets.map(|set| {
+            let mut names = Vec::new();
+            let mut wildcards = Vec::new();
+            for domain in set.names {
+                match domain {
+                    Domain::Exact(host) => names.push(host),
+                    Domain::Below(host) => wildcards.push(host),
+                }
+            }
+            WantedCertificate {
+                instance: instance.name.clone(),
+                local: self.local_names(instance),
+                names,
+                wildcards,
+                pinned: instance.certificate.clone(),
+                may_order: set.may_order && !instance.standby && tenant.rented,
+                staging: instance.staging,
+                email: instance.acme_email.clone(),
+                key_type: instance
+                    .key_type
+                    .unwrap_or(self.current.config.certs.key_type),
+                trust_default: instance.trust_default_cert,
+                declared: instance.declared,
+                export: export.clone(),
+            }
+        })
+        .collect()
     }
 }
 
@@ -227,6 +243,37 @@ impl Controller {
 }
 
 impl Tenant {
+    fn targets(&self) -> Vec<prober::Target> {
+        let mut targets = Vec::new();
+        if self.instance.standby || !self.rented {
+            return targets;
+        }
+        let host = self.first_host();
+        for (name, service) in &self.instance.services {
+            for replica in self.replicas(name) {
+                let leaves = matches!(
+                    replica.state(),
+                    State::Stopping { .. } | State::Cutting { .. }
+                );
+                let asked = question(service, &replica.unit, host);
+                let Some(asked) = asked.filter(|_| !leaves) else {
+                    continue;
+                };
+                targets.push(prober::Target {
+                    subject: prober::Subject {
+                        instance: self.instance.name.clone(),
+                        service: name.clone(),
+                        replica: replica.unit.id.clone(),
+                    },
+                    address: asked.address,
+                    tls: asked.tls,
+                    question: asked.question,
+                });
+            }
+        }
+        targets
+    }
+
     fn first_host(&self) -> &str {
         match self.instance.site.domains.first() {
             Some(Domain::Exact(host) | Domain::Below(host)) => host.as_str(),

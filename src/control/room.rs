@@ -31,15 +31,18 @@ pub(super) fn after(room: Option<u64>, starts: u32) -> Option<u64> {
 }
 
 impl Controller {
+    /// Whether stacks want more than the host has left.
+    pub(super) fn is_full(&self) -> bool {
+        let wanted = || self.replicas_more() * REPLICA;
+        self.room.is_some_and(|room| wanted() > room)
+    }
+
     /// Limits what stacks want to what they may have of a host that is full.
     pub(super) fn share_host(&mut self, wall: SystemTime) {
-        let Some(room) = self.room else {
+        // The usual case costs no more than a sum.
+        let Some(room) = self.room.filter(|_| self.is_full()) else {
             return;
         };
-        // The usual case costs no more than a sum.
-        if self.replicas_more() * REPLICA <= room {
-            return;
-        }
         let scaled = || self.tenants.values().filter(|tenant| tenant.is_scaled());
         let mut guests: Vec<Guest> = scaled().map(|tenant| tenant.guest(wall)).collect();
         autoscaler::squeeze(room, &mut guests);

@@ -264,13 +264,20 @@ impl ServiceState {
         }
     }
 
-    /// Takes in what a probe found.
-    pub(super) fn observe(&mut self, id: &ReplicaId, outcome: Result<(), String>, now: Now) {
+    /// Takes in what a probe found. Returns whether it says anything new of the replica.
+    pub(super) fn observe(
+        &mut self,
+        id: &ReplicaId,
+        outcome: Result<(), String>,
+        now: Now,
+    ) -> bool {
         let Some(replica) = self.replicas.get_mut(id) else {
-            return;
+            return false;
         };
+        let before = (replica.state(), replica.health.verdict());
         let starting = replica.state() == State::Starting;
         replica.observe(outcome, now);
+        let new = before != (replica.state(), replica.health.verdict());
         if starting && replica.state() == State::Ready {
             let took = now.wall.duration_since(replica.unit.since);
             // One that ran long before it was found has not been watched starting.
@@ -280,6 +287,7 @@ impl ServiceState {
                 self.lead.record(took);
             }
         }
+        new
     }
 
     /// Takes the newest counts in. A replica that is in no report holds nothing.

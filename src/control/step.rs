@@ -15,21 +15,26 @@ use super::guard::Guard;
 use super::kept::Kept;
 use super::networks::{JOIN_SHOWS_WITHIN, NETWORK_BACKOFF};
 use super::service::ServiceState;
-use super::status::Memory;
+use super::status::{InstanceStatus, Memory};
 use super::tenant::{Claim, Tenant};
+use super::touched::{Stale, Touched};
 use crate::compat::{Compat, Ruling};
 use crate::config::watch::Current;
-use crate::config::{Instance, Issue};
+use crate::config::{Config, Instance, Issue};
 use crate::engine::act::Acted;
 use crate::engine::{Action, Listing};
 use crate::host::Host;
 use crate::inventory::{Inventory, Stack};
 use crate::moment;
 use crate::names::{Domain, InstanceName, ServiceName, StackName};
-use crate::plan::{CertificateReport, Plan, Report};
+use crate::plan::{CertificateReport, Plan, Report, WantedCertificate};
+use crate::prober::Targets;
 
 /// A report older than this says nothing about now.
 const REPORT_GOOD_FOR: Duration = Duration::from_secs(4);
+/// Everybody is looked at as often, whatever happens.
+const EVERYBODY_EVERY: Duration = Duration::from_millis(900);
+
 /// Everything the control plane knows.
 #[derive(Debug)]
 pub struct Controller {
@@ -37,13 +42,20 @@ pub struct Controller {
     pub(super) engine: EngineFacts,
     pub(super) listing: Listing,
     pub(super) tenants: BTreeMap<InstanceName, Tenant>,
+    pub(super) targets: Arc<Targets>,
+    pub(super) wanted_by: BTreeMap<InstanceName, Vec<WantedCertificate>>,
+    /// All of them.
+    pub(super) wanted: Arc<[WantedCertificate]>,
+    pub(super) shown: BTreeMap<InstanceName, Arc<InstanceStatus>>,
+    /// What the entries for many make of stacks.
+    fitted: BTreeMap<StackName, Fitted>,
     /// Stacks that an entry for many fits and that cannot become instances, with the reason.
     pub(super) misfits: BTreeMap<StackName, String>,
     compat: Compat,
     /// What was said about the claims of containers, so that it is logged once.
     told: BTreeSet<String>,
     pub(super) report: Arc<Report>,
-    pub(super) certificates: Arc<[CertificateReport]>,
+    pub(super) certificates: BTreeMap<InstanceName, Vec<CertificateReport>>,
     /// Certificates that could not be exported, and why.
     pub(super) exports: Arc<BTreeMap<InstanceName, String>>,
     /// Files that cannot be served, and why.
@@ -62,8 +74,41 @@ pub struct Controller {
     pub(super) room: Option<u64>,
     pub(super) guard: Guard,
     reported_at: Option<Instant>,
+    /// What the stages have not looked at yet.
+    pub(super) stale: Stale,
+    /// When everybody was looked at last.
+    all_settled_at: Option<Instant>,
     /// What an earlier process kept of instances that are not there yet.
     pub(super) kept: Kept,
+}
+
+/// What the entries for many make of one stack.
+#[derive(Debug)]
+struct Fitted {
+    config: Arc<Config>,
+    stack: Arc<Stack>,
+    /// `None`: none of them fits. The error: why it becomes no instance.
+    made: Option<Result<Arc<Instance>, String>>,
+}
+
+impl Fitted {
+    fn new(config: &Arc<Config>, name: &StackName, stack: &Arc<Stack>) -> Self {
+        let made = config.instance_by_pattern(name, stack.services.keys());
+        let told = |issues: Vec<Issue>| {
+            let text: Vec<_> = issues.iter().map(Issue::to_string).collect();
+            text.join("; ")
+        };
+        Self {
+            config: Arc::clone(config),
+            stack: Arc::clone(stack),
+            made: made.map(|made| made.map(Arc::new).map_err(told)),
+        }
+    }
+
+    fn is_of(&self, config: &Arc<Config>, stack: &Arc<Stack>) -> bool {
+        let same = || self.stack.services.keys().eq(stack.services.keys());
+        Arc::ptr_eq(&self.config, config) && (Arc::ptr_eq(&self.stack, stack) || same())
+    }
 }
 
 /// What the controller has to know of its engine.
@@ -94,11 +139,16 @@ impl Controller {
                 error: None,
             },
             tenants: BTreeMap::new(),
+            targets: Arc::default(),
+            wanted_by: BTreeMap::new(),
+            wanted: Arc::from([]),
+            shown: BTreeMap::new(),
+            fitted: BTreeMap::new(),
             misfits: BTreeMap::new(),
             compat: Compat::default(),
             told: BTreeSet::new(),
             report: Arc::default(),
-            certificates: Arc::from([]),
+            certificates: BTreeMap::new(),
             exports: Arc::default(),
             unserved: Arc::default(),
             undelivered: Arc::default(),
@@ -110,32 +160,37 @@ impl Controller {
             room: None,
             guard: Guard::default(),
             reported_at: None,
+            stale: Stale::everything(),
+            all_settled_at: None,
             kept: Kept::default(),
         };
-        controller.rebuild(now);
+        controller.rebuild(now, true);
         controller
     }
 
     /// Takes one event in.
     pub fn take(&mut self, now: Now, event: Event) {
+        match &event {
+            // These say themselves whom they are about.
+            Event::Certificates(_) | Event::Listing(_) | Event::Probe(_) | Event::Report(_) => {}
+            Event::Tick if self.is_recent(now) => {}
+            _ => self.stale = Stale::everything(),
+        }
         match event {
             Event::Acted(acted) => self.acted(now, acted),
             Event::Alerts(undelivered) => self.undelivered = undelivered,
-            Event::Certificates(certificates) => self.certificates = certificates,
+            Event::Certificates(certificates) => self.heed_certificates(&certificates),
             Event::Command(Command { wish, reply }) => {
                 // Whoever asked may have gone.
                 let _ = reply.send(self.obey(now, &wish));
             }
             Event::Config(current) => {
                 self.current = current;
-                self.rebuild(now);
+                self.rebuild(now, true);
             }
             Event::Exports(exports) => self.exports = exports,
             Event::Files(unserved) => self.unserved = unserved,
-            Event::Listing(listing) => {
-                self.listing = listing;
-                self.rebuild(now);
-            }
+            Event::Listing(listing) => self.list(now, listing),
             Event::Host(host) => {
                 self.room = host.memory.map(super::room::spare);
                 self.host = host;
@@ -146,31 +201,95 @@ impl Controller {
                     .tenants
                     .get_mut(&subject.instance)
                     .and_then(|tenant| tenant.services.get_mut(&subject.service));
-                if let Some(service) = service {
-                    service.observe(&subject.replica, outcome.result, now);
+                // Most say what was known.
+                if let Some(service) = service
+                    && service.observe(&subject.replica, outcome.result, now)
+                {
+                    self.stale.touch(&subject.instance);
                 }
             }
-            Event::Report(report) => {
-                self.report = report;
-                self.reported_at = Some(now.at);
-                let empty = crate::plan::InstanceReport::default();
-                for (name, tenant) in &mut self.tenants {
-                    let report = self.report.instances.get(name).unwrap_or(&empty);
-                    tenant.visits.count(report);
-                    for (name, service) in &mut tenant.services {
-                        service.load(report);
-                        if let Some(totals) = report.services.get(name) {
-                            service.count_totals(totals, now);
-                        }
-                    }
-                }
-            }
+            Event::Report(report) => self.heed_report(now, report),
             Event::State(why) => self.unkept = why,
             Event::Tick => {
                 if self.compat.again_at().is_some_and(|at| at <= now.at) {
-                    self.rebuild(now);
+                    self.rebuild(now, true);
                 }
             }
+        }
+    }
+
+    /// Whether everybody was looked at less than a second ago: a report does what a tick would.
+    fn is_recent(&self, now: Now) -> bool {
+        let passed = self.all_settled_at.map(|at| now.at.duration_since(at));
+        passed.is_some_and(|passed| passed < EVERYBODY_EVERY)
+    }
+
+    fn list(&mut self, now: Now, listing: Listing) {
+        // Whether the engine answers concerns everybody; and so does a look that has found no change,
+        // which comes every half minute.
+        let all = self.listing.error != listing.error
+            || match (&self.listing.inventory, &listing.inventory) {
+                (Some(known), Some(new)) => Arc::ptr_eq(known, new),
+                _ => true,
+            };
+        self.listing = listing;
+        self.rebuild(now, all);
+        self.stale.doors = true;
+    }
+
+    fn heed_certificates(&mut self, certificates: &[CertificateReport]) {
+        // Those of one instance come one after the other.
+        for of in certificates.chunk_by(|one, other| one.instance == other.instance) {
+            let Some(first) = of.first() else {
+                continue;
+            };
+            let known = self.certificates.get(&first.instance);
+            if known.is_none_or(|known| known != of) {
+                self.certificates
+                    .insert(first.instance.clone(), of.to_vec());
+                self.stale.touch(&first.instance);
+            }
+        }
+        let there: BTreeSet<&InstanceName> = certificates.iter().map(|one| &one.instance).collect();
+        let gone = self
+            .certificates
+            .extract_if(.., |name, _| !there.contains(name));
+        for (name, _) in gone {
+            self.stale.touch(&name);
+        }
+    }
+
+    /// Takes the newest counts in. An instance that is reported by the same value as before has not
+    /// been counted anew.
+    fn heed_report(&mut self, now: Now, report: Arc<Report>) {
+        let before = std::mem::replace(&mut self.report, report);
+        self.reported_at = Some(now.at);
+        let empty = Arc::default();
+        let mut all = true;
+        for (name, tenant) in &mut self.tenants {
+            let report = self.report.instances.get(name);
+            let known = before.instances.get(name);
+            let is_known = match (report, known) {
+                (Some(report), Some(known)) => Arc::ptr_eq(report, known),
+                (None, None) => true,
+                _ => false,
+            };
+            if is_known {
+                all = false;
+                continue;
+            }
+            self.stale.touch(name);
+            let report = report.unwrap_or(&empty);
+            tenant.visits.count(report);
+            for (name, service) in &mut tenant.services {
+                service.load(report);
+                if let Some(totals) = report.services.get(name) {
+                    service.count_totals(totals, now);
+                }
+            }
+        }
+        if all {
+            self.stale = Stale::everything();
         }
     }
 
@@ -215,24 +334,26 @@ impl Controller {
             .is_some_and(|at| now.at.duration_since(at) <= REPORT_GOOD_FOR);
         let turned = |tenant: &Tenant| tenant.rented != tenant.is_rented_at(now.wall);
         if self.tenants.values().any(turned) {
-            self.rebuild(now);
+            self.rebuild(now, true);
         }
-        for tenant in self.tenants.values_mut() {
-            tenant.watch(now);
-            // The history that decisions need is kept whether or not they can be carried out.
-            if self.listing.inventory.is_some() {
-                tenant.decide(now, fresh);
-            }
+        let mut touched = self.stale.settle.take();
+        self.decide(&touched, now, fresh);
+        if !touched.is_everybody() && self.is_full() {
+            // What one gets of a full host is taken from others.
+            let others = touched.others(self.tenants.keys());
+            self.decide(&others, now, fresh);
+            self.stale = Stale::everything();
+            touched = self.stale.settle.take();
+        }
+        if touched.is_everybody() {
+            self.all_settled_at = Some(now.at);
         }
         self.share_host(now.wall);
         let today = moment::text(now.wall);
         // RFC 3339: the year and the month.
         let month = today.get(..7).unwrap_or_default();
-        for tenant in self
-            .tenants
-            .values_mut()
-            .filter(|tenant| tenant.is_scaled())
-        {
+        let scaled = touched.of(&mut self.tenants);
+        for (_, tenant) in scaled.filter(|(_, tenant)| tenant.is_scaled()) {
             let running = tenant.replicas_running();
             tenant.ledger.count(running, month, now);
         }
@@ -241,23 +362,35 @@ impl Controller {
         if !frozen {
             let engine = self.engine;
             let mut allowance = self.allowance(now);
-            for tenant in self.by_turn(now.wall) {
+            for tenant in self.by_turn(&touched, now.wall) {
                 tenant.scale(now, next, engine, &mut allowance, &mut actions);
             }
             self.settle_allowance(&allowance, now);
         }
-        for tenant in self.tenants.values_mut() {
+        for (_, tenant) in touched.of(&mut self.tenants) {
             tenant.advance_drains(now, next, &self.report, frozen, &mut actions);
             tenant.foresee(now, unknown, self.engine);
         }
-        if !frozen {
+        if !frozen && !touched.is_nobody() {
             self.settle_networks(now, &mut actions);
         }
         actions
     }
 
-    /// Brings tenants and replicas in line with the newest configuration and listing.
-    fn rebuild(&mut self, now: Now) {
+    fn decide(&mut self, touched: &Touched, now: Now, fresh: bool) {
+        // The history that decisions need is kept whether or not they can be carried out.
+        let decides = self.listing.inventory.is_some();
+        for (_, tenant) in touched.of(&mut self.tenants) {
+            tenant.watch(now);
+            if decides {
+                tenant.decide(now, fresh);
+            }
+        }
+    }
+
+    /// Brings tenants and replicas in line with the newest configuration and listing: all of them, or
+    /// those that have another instance, another stack or other claims than before.
+    fn rebuild(&mut self, now: Now, all: bool) {
         let inventory = self.listing.inventory.clone().unwrap_or_default();
         let mut wanted = self.wanted(&inventory);
         let Ruling {
@@ -278,26 +411,30 @@ impl Controller {
         let refused = refused.into_iter();
         self.misfits
             .extend(refused.map(|(stack, why)| (stack, together(&why))));
+        let before = self.tenants.len();
         self.tenants.retain(|name, _| wanted.contains_key(name));
+        if all || self.tenants.len() < before {
+            self.stale = Stale::everything();
+        }
         let next = self.plan.generation.next();
-        let silent: Arc<Stack> = Arc::default();
         for (name, instance) in wanted {
             let stack = views
                 .get(&name)
                 .or_else(|| inventory.stacks.get(&instance.stack));
             let claims = notes.remove(&name).unwrap_or_default();
-            let new = !self.tenants.contains_key(&name);
+            let known = self.tenants.get(&name);
+            if !all && known.is_some_and(|known| known.is_as(&instance, stack, &claims)) {
+                continue;
+            }
+            self.stale.touch(&name);
+            let new = known.is_none();
             let tenant = self
                 .tenants
                 .entry(name.clone())
                 .or_insert_with(|| Tenant::new(Arc::clone(&instance)));
             tenant.configure(instance);
             tenant.claims = claims;
-            let existed = std::mem::replace(&mut tenant.stack_exists, stack.is_some());
-            tenant.list(stack.unwrap_or(&silent), now, next, self.engine.quiet);
-            if existed && !tenant.stack_exists {
-                tenant.forget();
-            }
+            tenant.list(stack, now, next, self.engine.quiet);
             if new {
                 self.recall(&name, now);
             }
@@ -331,14 +468,18 @@ impl Controller {
         let mut wanted = config.instances.clone();
         let mut taken: BTreeSet<Domain> = config.served_names();
         self.misfits.clear();
+        let mut before = std::mem::take(&mut self.fitted);
         for (stack, content) in &inventory.stacks {
-            let made = config.instance_by_pattern(stack, content.services.keys());
+            let known = before.remove(stack);
+            let known = known.filter(|known| known.is_of(&config, content));
+            let fitted = known.unwrap_or_else(|| Fitted::new(&config, stack, content));
+            let made = fitted.made.clone();
+            self.fitted.insert(stack.clone(), fitted);
             let instance = match made {
                 None => continue,
                 Some(Ok(instance)) => instance,
-                Some(Err(issues)) => {
-                    let text: Vec<_> = issues.iter().map(Issue::to_string).collect();
-                    self.misfits.insert(stack.clone(), text.join("; "));
+                Some(Err(why)) => {
+                    self.misfits.insert(stack.clone(), why);
                     continue;
                 }
             };
@@ -362,9 +503,9 @@ impl Controller {
             let known = self
                 .tenants
                 .get(&instance.name)
-                .filter(|tenant| *tenant.instance == instance)
+                .filter(|tenant| tenant.instance == instance)
                 .map(|tenant| Arc::clone(&tenant.instance));
-            let instance = known.unwrap_or_else(|| Arc::new(instance));
+            let instance = known.unwrap_or(instance);
             wanted.insert(instance.name.clone(), instance);
         }
         wanted

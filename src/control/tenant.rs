@@ -62,7 +62,8 @@ pub(super) struct Tenant {
     pub(super) services: BTreeMap<ServiceName, ServiceState>,
     pub(super) scaler: Scaler,
     pub(super) ledger: Ledger,
-    pub(super) stack_exists: bool,
+    /// As it was listed last.
+    stack: Option<Arc<Stack>>,
     /// An operator lets nothing new through.
     pub(super) paused: bool,
     pub(super) claim: Claim,
@@ -88,7 +89,7 @@ impl Tenant {
             ledger: Ledger::default(),
             instance,
             services: BTreeMap::new(),
-            stack_exists: false,
+            stack: None,
             paused: false,
             claim: Claim::Unasked,
             rented: true,
@@ -99,6 +100,10 @@ impl Tenant {
             deployed_until: None,
             follower_stopped: None,
         }
+    }
+
+    pub(super) fn stack_exists(&self) -> bool {
+        self.stack.is_some()
     }
 
     /// Says what there is now.
@@ -118,7 +123,16 @@ impl Tenant {
     }
 
     /// `quiet`: how long nothing is added after somebody else changed the stack.
-    pub(super) fn list(&mut self, stack: &Stack, now: Now, next: Generation, quiet: Duration) {
+    pub(super) fn list(
+        &mut self,
+        stack: Option<&Arc<Stack>>,
+        now: Now,
+        next: Generation,
+        quiet: Duration,
+    ) {
+        let existed = self.stack.is_some();
+        self.stack = stack.cloned();
+        let stack = self.stack.clone().unwrap_or_default();
         let instance = Arc::clone(&self.instance);
         self.rented = self.is_rented_at(now.wall);
         self.services
@@ -153,11 +167,26 @@ impl Tenant {
         if replaced {
             self.deployed_until = self.quiet_until;
         }
+        if existed && self.stack.is_none() {
+            self.forget();
+        }
+    }
+
+    /// Whether there is nothing new about it.
+    pub(super) fn is_as(
+        &self,
+        instance: &Arc<Instance>,
+        stack: Option<&Arc<Stack>>,
+        claims: &[String],
+    ) -> bool {
+        Arc::ptr_eq(&self.instance, instance)
+            && self.stack.as_ref() == stack
+            && self.claims == claims
     }
 
     /// The stack was taken down: what comes under its name is another one. An operator's number
     /// is about the service and stays.
-    pub(super) fn forget(&mut self) {
+    fn forget(&mut self) {
         info!(instance = %self.instance.name, stack = %self.instance.stack, "the stack is gone");
         self.quiet_until = None;
         self.deployed_until = None;
@@ -218,7 +247,8 @@ impl Tenant {
     /// `unknown`: the engine has not been listed yet.
     pub(super) fn foresee(&mut self, now: Now, unknown: bool, engine: EngineFacts) {
         // Somebody else removed replicas of a stack that is still there: a deployment, mostly.
-        let deployed = self.deployed_until.is_some_and(|until| until > now.at) && self.stack_exists;
+        let deployed =
+            self.deployed_until.is_some_and(|until| until > now.at) && self.stack_exists();
         let asleep = self.is_asleep();
         let services = &self.scaler.policy.services;
         let is_scaled = |name: &ServiceName| {
@@ -304,7 +334,7 @@ impl Tenant {
     /// Whether this usher is the one that changes the stack; asks to be while it is not.
     fn may_act(&mut self, now: Now, actions: &mut Vec<Action>) -> bool {
         let ask = match &self.claim {
-            Claim::Unasked => self.stack_exists,
+            Claim::Unasked => self.stack_exists(),
             Claim::Refused { at, .. } => now.at >= *at + CLAIM_AGAIN_AFTER,
             Claim::Asked | Claim::Held => false,
         };

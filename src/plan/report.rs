@@ -14,7 +14,8 @@ pub struct Report {
     /// The newest plan in force: what it drains takes nothing new any more.
     pub applied: Generation,
     pub edge: EdgeReport,
-    pub instances: BTreeMap<InstanceName, InstanceReport>,
+    /// The same value as in the report before: not counted anew.
+    pub instances: BTreeMap<InstanceName, Arc<InstanceReport>>,
 }
 
 /// Counts that belong to no instance.

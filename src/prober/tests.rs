@@ -96,7 +96,10 @@ async fn a_newcomer_is_asked_again_and_again_until_it_answers() {
         .expect("bound")
         .local_addr()
         .expect("address");
-    let (targets, receiver) = watch::channel(Arc::from([target(address, Question::Tcp)]));
+    let target = target(address, Question::Tcp);
+    let of = target.subject.instance.clone();
+    let all = Targets::from([(of, Arc::from([target]))]);
+    let (targets, receiver) = watch::channel(Arc::new(all));
     let (sender, mut outcomes) = mpsc::channel(16);
     let (trigger, shutdown) = crate::shutdown::channel();
     let mut task = JoinSet::new();
@@ -107,7 +110,7 @@ async fn a_newcomer_is_asked_again_and_again_until_it_answers() {
     timeout(Duration::from_secs(3), good)
         .await
         .expect("within three times a second");
-    targets.send_replace(Arc::from([]));
+    targets.send_replace(Arc::default());
     trigger.begin();
     assert!(task.join_next().await.expect("a task").is_ok());
 }

@@ -13,7 +13,7 @@ use tracing::debug;
 
 use super::table::Table;
 use crate::names::ReplicaId;
-use crate::plan::{EdgeReport, InstanceReport, Plan, Report, Usage};
+use crate::plan::{EdgeReport, Plan, Report, Usage};
 use crate::shutdown::Shutdown;
 
 /// A report at least this often.
@@ -103,39 +103,43 @@ impl Routes {
         (connections.checked_div(active).unwrap_or(0), in_flight)
     }
 
-    /// What is being served at this moment.
-    pub fn report(&self, edge: EdgeReport) -> Report {
-        let table = self.table.load();
+    /// What is being served at this moment. Who is not counted anew is reported as before.
+    pub(super) fn report(&self, edge: EdgeReport, before: &Reported, counted: Counted) -> Reported {
+        let table = self.table.load_full();
         let now = now();
-        let instances = table
-            .instances
-            .iter()
-            .map(|(name, instance)| {
-                let mut report: InstanceReport = instance.counters().snapshot();
-                for pool in instance.pools.values() {
-                    let totals = pool.report(now);
-                    report.held += totals.held;
-                    report.services.insert(pool.service().clone(), totals);
-                    for endpoint in &pool.endpoints {
-                        report
-                            .endpoints
-                            .insert(endpoint.id.clone(), endpoint.load().report());
-                    }
-                }
-                report.drained = instance
-                    .loads
-                    .iter()
-                    .filter_map(|((_, replica), load)| Some((replica.clone(), load.proof(now)?)))
-                    .collect();
-                (name.clone(), report)
-            })
-            .collect();
-        Report {
+        let instances = table.instances.iter().map(|(name, instance)| {
+            let is_known = before.table.instances.get(name).is_some_and(|known| {
+                let asleep = counted == Counted::Asleep && instance.is_asleep();
+                Arc::ptr_eq(known, instance) && !asleep
+            });
+            let known = before.report.instances.get(name);
+            let known = known.filter(|_| is_known && counted != Counted::All);
+            let report = known.cloned();
+            let report = report.unwrap_or_else(|| Arc::new(instance.report(now)));
+            (name.clone(), report)
+        });
+        let report = Arc::new(Report {
             applied: table.generation,
             edge,
-            instances,
-        }
+            instances: instances.collect(),
+        });
+        Reported { table, report }
     }
+}
+
+/// The last report, and the table it is of.
+#[derive(Default)]
+pub(super) struct Reported {
+    table: Arc<Table>,
+    pub(super) report: Arc<Report>,
+}
+
+/// Who is counted anew, beside those whose table is new.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Counted {
+    All,
+    Asleep,
+    Nobody,
 }
 
 #[expect(clippy::disallowed_methods, reason = "when closing phases are over")]
@@ -155,8 +159,9 @@ pub async fn run(
     let mut tick = interval(REPORT_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut reported = now();
+    let mut before = Reported::default();
     loop {
-        tokio::select! {
+        let counted = tokio::select! {
             biased;
             () = shutdown.begun() => return,
             changed = plans.changed() => {
@@ -165,18 +170,20 @@ pub async fn run(
                 }
                 let plan = Arc::clone(&plans.borrow_and_update());
                 routes.apply(&plan, &*farewell);
+                Counted::Nobody
             }
             // A word that is lost because something else came first goes out with that.
             () = async {
                 routes.woken.notified().await;
                 sleep_until(reported + REPORTS_APART).await;
-            } => {}
-            _ = tick.tick() => {}
-        }
+            } => Counted::Asleep,
+            _ = tick.tick() => Counted::All,
+        };
         let passed = now().duration_since(reported);
         reported += passed;
         // A word that was lost costs those who wait a second, and no more.
         routes.load().pass(passed);
-        reports.send_replace(Arc::new(routes.report(edge())));
+        before = routes.report(edge(), &before, counted);
+        reports.send_replace(Arc::clone(&before.report));
     }
 }

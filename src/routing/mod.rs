@@ -7,6 +7,7 @@ mod admission;
 mod apply;
 mod balance;
 mod counters;
+mod hosts;
 mod line;
 mod load;
 mod matcher;

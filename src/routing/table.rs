@@ -6,14 +6,17 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::balance::Pool;
 use super::counters::{Counters, ServiceCounters};
+use super::hosts::Hosts;
 use super::load::Load;
 use super::matcher::RouteList;
 use crate::names::{
     Domain, Generation, HostPattern, Hostname, InstanceName, ReplicaId, ServiceName,
 };
-use crate::plan::{Condition, EdgePolicy, InstancePlan, Plan, Route, Usage};
+use crate::plan::{Condition, EdgePolicy, InstancePlan, InstanceReport, Plan, Route, Usage};
 
 /// As many requests go on at a time when a pause ends.
 const AT_ONCE_AFTER_A_PAUSE: usize = 32;
@@ -23,9 +26,9 @@ const AT_ONCE_AFTER_A_PAUSE: usize = 32;
 pub struct Table {
     pub(super) generation: Generation,
     edge: Arc<EdgePolicy>,
-    hosts: HashMap<Hostname, Host>,
+    hosts: Hosts,
     /// By the name below which all hosts are meant.
-    below: HashMap<Hostname, Host>,
+    below: Hosts,
     /// In the order they are asked.
     patterns: Vec<(HostPattern, Host)>,
     pub(super) instances: BTreeMap<InstanceName, Arc<InstanceTable>>,
@@ -37,6 +40,15 @@ pub struct Host {
     pub instance: Arc<InstanceTable>,
     /// Set for names that only redirect.
     pub redirect_to: Option<Hostname>,
+}
+
+impl Host {
+    fn of(instance: &Arc<InstanceTable>) -> Self {
+        Self {
+            instance: Arc::clone(instance),
+            redirect_to: None,
+        }
+    }
 }
 
 /// One instance, ready to serve.
@@ -74,15 +86,32 @@ impl Table {
         let mut table = Self {
             generation: plan.generation,
             edge: Arc::clone(&plan.edge),
+            hosts: old.hosts.clone(),
+            below: old.below.clone(),
             ..Self::default()
         };
+        let stays = |known: &InstanceTable| {
+            let plan = plan.instances.get(known.name());
+            plan.is_some_and(|plan| Arc::ptr_eq(&known.plan, plan))
+        };
+        // All names that may change hands are free before anybody takes one.
+        let changed = old.instances.values().filter(|known| !stays(known));
+        changed.for_each(|known| table.free(known));
         for (name, instance) in &plan.instances {
             let known = old.instances.get(name);
-            let built = known
-                .filter(|known| Arc::ptr_eq(&known.plan, instance))
-                .cloned()
-                .unwrap_or_else(|| Arc::new(InstanceTable::build(instance, known)));
-            table.claim(&built);
+            let built = match known.filter(|known| stays(known)) {
+                Some(known) => Arc::clone(known),
+                None => {
+                    let built = Arc::new(InstanceTable::build(instance, known));
+                    table.claim(&built);
+                    built
+                }
+            };
+            let host = Host::of(&built);
+            let patterns = instance.site.patterns.iter().cloned();
+            table
+                .patterns
+                .extend(patterns.map(|pattern| (pattern, host.clone())));
             table.instances.insert(name.clone(), built);
         }
         // Stable: among expressions the order of the instances decides.
@@ -93,34 +122,42 @@ impl Table {
 
     fn claim(&mut self, instance: &Arc<InstanceTable>) {
         let site = &instance.plan.site;
-        let host = Host {
-            instance: Arc::clone(instance),
-            redirect_to: None,
-        };
+        let host = Host::of(instance);
         for domain in &site.domains {
             match domain {
-                Domain::Exact(name) => self.hosts.insert(name.clone(), host.clone()),
-                Domain::Below(name) => self.below.insert(name.clone(), host.clone()),
-            };
+                Domain::Exact(name) => self.hosts.set(name.clone(), host.clone()),
+                Domain::Below(name) => self.below.set(name.clone(), host.clone()),
+            }
         }
-        let patterns = site.patterns.iter().cloned();
-        self.patterns
-            .extend(patterns.map(|pattern| (pattern, host.clone())));
         if let Some(Domain::Exact(first)) = site.domains.first() {
             for name in &site.redirect_from {
                 let host = Host {
                     redirect_to: Some(first.clone()),
                     ..host.clone()
                 };
-                self.hosts.insert(name.clone(), host);
+                self.hosts.set(name.clone(), host);
             }
+        }
+    }
+
+    /// What [`Self::claim`] took.
+    fn free(&mut self, instance: &InstanceTable) {
+        let site = &instance.plan.site;
+        for domain in &site.domains {
+            match domain {
+                Domain::Exact(name) => self.hosts.free(name, instance.name()),
+                Domain::Below(name) => self.below.free(name, instance.name()),
+            }
+        }
+        for name in &site.redirect_from {
+            self.hosts.free(name, instance.name());
         }
     }
 
     /// Who answers for a host: the exact name, else the closest wildcard above it, else the first
     /// pattern that fits.
     pub fn find(&self, host: &Hostname) -> Option<&Host> {
-        if let Some(found) = self.hosts.get(host) {
+        if let Some(found) = self.hosts.get(host.as_str()) {
             return Some(found);
         }
         let mut parent = host.parent();
@@ -237,6 +274,26 @@ impl InstanceTable {
             .filter(|(key, load)| !loads.contains_key(key) && load.strong_count() > 0)
             .map(|(key, load)| (key.clone(), load))
             .collect()
+    }
+
+    /// What it serves at this moment.
+    pub(super) fn report(&self, now: Instant) -> InstanceReport {
+        let mut report = self.counters.snapshot();
+        for pool in self.pools.values() {
+            let totals = pool.report(now);
+            report.held += totals.held;
+            report.services.insert(pool.service().clone(), totals);
+            for endpoint in &pool.endpoints {
+                let load = endpoint.load().report();
+                report.endpoints.insert(endpoint.id.clone(), load);
+            }
+        }
+        report.drained = self
+            .loads
+            .iter()
+            .filter_map(|((_, replica), load)| Some((replica.clone(), load.proof(now)?)))
+            .collect();
+        report
     }
 
     pub fn name(&self) -> &InstanceName {

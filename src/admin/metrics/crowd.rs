@@ -39,7 +39,7 @@ fn a_thousand_instances_are_scraped_in_no_time() {
             services: BTreeMap::from([("web".parse().expect("a name"), totals)]),
             ..InstanceReport::default()
         };
-        (name.parse().expect("a name"), report)
+        (name.parse().expect("a name"), Arc::new(report))
     });
     let report = Report {
         instances: reports.collect(),

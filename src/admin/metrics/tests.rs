@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::*;
 use crate::names::Generation;
@@ -38,7 +39,7 @@ fn report() -> Report {
             level: Level::Tight,
             log_lines_dropped: 0,
         },
-        instances: BTreeMap::from([("congress".parse().expect("name"), instance)]),
+        instances: BTreeMap::from([("congress".parse().expect("name"), Arc::new(instance))]),
     }
 }
 

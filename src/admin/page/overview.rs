@@ -1,5 +1,6 @@
 //! All instances on one screen, the worst first.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use maud::{Markup, html};
@@ -86,8 +87,11 @@ fn title(status: &Status) -> String {
 }
 
 /// Which have a row, the worst first, and which fold.
-fn choose(instances: &[InstanceStatus], all: bool) -> (Vec<&InstanceStatus>, Vec<&InstanceStatus>) {
-    let mut sorted: Vec<&InstanceStatus> = instances.iter().collect();
+fn choose(
+    instances: &[Arc<InstanceStatus>],
+    all: bool,
+) -> (Vec<&InstanceStatus>, Vec<&InstanceStatus>) {
+    let mut sorted: Vec<&InstanceStatus> = instances.iter().map(Arc::as_ref).collect();
     let place = |own: &&InstanceStatus| {
         (
             std::cmp::Reverse(own.status),
@@ -256,7 +260,7 @@ fn last_decision(own: &InstanceStatus, now: SystemTime) -> Markup {
         return html! { span.muted { "–" } };
     };
     // What follows is decided with what it follows, and says less.
-    let leads = |decision: &&std::sync::Arc<Decision>| {
+    let leads = |decision: &&Arc<Decision>| {
         let services = own.services.iter();
         let mut leaders = services.filter(|service| service.role == "sessions");
         decision.at == newest.at && leaders.any(|leader| leader.name == decision.service)

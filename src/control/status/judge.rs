@@ -69,7 +69,7 @@ impl Controller {
     pub(super) fn judge_instance(
         &self,
         tenant: &Tenant,
-        certificates: &[&CertificateReport],
+        certificates: &[CertificateReport],
         memory: &mut Memory,
         now: Now,
     ) -> Judged {
@@ -110,7 +110,6 @@ impl Controller {
         if instance.site.https != Https::Off && !instance.standby && tenant.rented {
             let asked: Vec<&CertificateReport> = certificates
                 .iter()
-                .copied()
                 .filter(|certificate| is_expected(instance, certificate))
                 .collect();
             let finding = judge_certificates(&asked, now.wall);
@@ -362,11 +361,11 @@ fn judge_absent(
     }
     match (&service.role, service.expected) {
         (Role::Fixed, false) => None,
-        (Role::Fixed, true) if !needed && tenant.stack_exists => Some(Some((
+        (Role::Fixed, true) if !needed && tenant.stack_exists() => Some(Some((
             Level::Warning,
             format!("the stack has no service {name}"),
         ))),
-        _ if !tenant.stack_exists => Some(Some((
+        _ if !tenant.stack_exists() => Some(Some((
             Level::Critical,
             format!("the stack {} does not run", tenant.instance.stack),
         ))),

@@ -4,6 +4,7 @@
 //! command line and the health endpoints all show.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -27,7 +28,7 @@ use crate::autoscaler::{Direction, next_event};
 use crate::config::model::Service;
 use crate::moment::Moment;
 use crate::names::ServiceName;
-use crate::plan::{CertificateReport, InstanceReport};
+use crate::plan::CertificateReport;
 
 /// How good something is.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -63,7 +64,8 @@ pub struct Status {
     pub engine: EngineStatus,
     /// This machine first, then the others of its Swarm.
     pub nodes: Vec<NodeStatus>,
-    pub instances: Vec<InstanceStatus>,
+    /// By name. Each is the same value as before while nothing has happened to it.
+    pub instances: Vec<Arc<InstanceStatus>>,
     /// Whether the files, as they are now, are in force. Part of the metrics.
     #[serde(skip)]
     pub last_reload_succeeded: bool,
@@ -286,18 +288,25 @@ impl Controller {
     /// How everything is at this moment.
     pub fn status(&mut self, now: Now) -> Status {
         let mut memory = std::mem::replace(&mut self.memory, Memory::new(now));
-        let instances: Vec<InstanceStatus> = self
-            .tenants
-            .values()
-            .map(|tenant| self.instance_status(tenant, &mut memory, now))
-            .collect();
+        let touched = self.stale.status.take();
+        let mut shown = std::mem::take(&mut self.shown);
+        shown.retain(|name, _| self.tenants.contains_key(name));
+        let tenants = self.tenants.iter();
+        for (name, tenant) in tenants.filter(|(name, _)| touched.has(name)) {
+            let status = self.instance_status(tenant, &mut memory, now);
+            shown.insert(name.clone(), Arc::new(status));
+        }
         let node = self.node_status();
-        let (status, reasons) = self.judge_whole(&instances, &node, &mut memory, now);
+        let (status, reasons) = self.judge_whole(&shown, &touched, &node, &mut memory, now);
         let totals = self.totals();
         let started = Moment(memory.started);
-        let there = |name: &str| self.tenants.contains_key(name);
-        memory.decisions.keep_only(there);
-        memory.forget_unseen(now);
+        if touched.is_everybody() {
+            let there = |name: &str| self.tenants.contains_key(name);
+            memory.decisions.keep_only(there);
+            memory.forget_unseen(now);
+        }
+        let instances = shown.values().cloned().collect();
+        self.shown = shown;
         let decided = memory.decisions.taken();
         self.memory = memory;
         Status {
@@ -340,18 +349,11 @@ impl Controller {
 
     fn instance_status(&self, tenant: &Tenant, memory: &mut Memory, now: Now) -> InstanceStatus {
         let instance = &tenant.instance;
-        let nothing = InstanceReport::default();
-        let report = self
-            .report
-            .instances
-            .get(&instance.name)
-            .unwrap_or(&nothing);
-        let certificates: Vec<&CertificateReport> = self
-            .certificates
-            .iter()
-            .filter(|certificate| certificate.instance == instance.name)
-            .collect();
-        let judged = self.judge_instance(tenant, &certificates, memory, now);
+        let report = self.report.instances.get(&instance.name);
+        let report = report.cloned().unwrap_or_default();
+        let certificates = self.certificates.get(&instance.name);
+        let certificates = certificates.map_or(&[][..], |all| all);
+        let judged = self.judge_instance(tenant, certificates, memory, now);
         for (service, state) in &tenant.services {
             if let Some(change) = &state.change {
                 let service = service.as_str();
@@ -396,7 +398,7 @@ impl Controller {
                     Some(self.service_status(tenant, name, service, state))
                 })
                 .collect(),
-            certificates: certificates.into_iter().map(certificate_status).collect(),
+            certificates: certificates.iter().map(certificate_status).collect(),
             next_event: next_event(&instance.events, now.wall).map(|event| EventStatus {
                 name: event.name.to_string(),
                 start: Moment(event.start),

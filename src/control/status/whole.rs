@@ -1,12 +1,15 @@
 //! The whole: what all instances share, and how they are together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::super::event::Now;
 use super::super::step::Controller;
+use super::super::touched::Touched;
 use super::judge::Finding;
 use super::{InstanceStatus, Level, Memory, NodeStatus, Reason};
 use crate::config::model::Service;
+use crate::names::InstanceName;
 use crate::plan;
 
 /// Stacks that are not served, beside the first.
@@ -15,7 +18,8 @@ const MISFITS_SHOWN: usize = 20;
 impl Controller {
     pub(super) fn judge_whole(
         &self,
-        instances: &[InstanceStatus],
+        instances: &BTreeMap<InstanceName, Arc<InstanceStatus>>,
+        touched: &Touched,
         node: &NodeStatus,
         memory: &mut Memory,
         now: Now,
@@ -73,11 +77,14 @@ impl Controller {
         let shared_critical = reasons
             .iter()
             .any(|reason| reason.status == Level::Critical);
-        let counting = || instances.iter().filter(|own| own.rests().is_none());
+        let counting = || instances.values().filter(|own| own.rests().is_none());
         let critical = counting()
             .filter(|instance| instance.status == Level::Critical)
             .count();
-        for instance in instances {
+        for (name, instance) in instances {
+            if !touched.has(name) && instance.reasons.is_empty() {
+                continue;
+            }
             let part = format!("instance:{}", instance.name);
             let since = memory.since(&part, instance.status, now);
             if let Some(first) = instance.reasons.first() {

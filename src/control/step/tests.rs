@@ -29,6 +29,7 @@ mod rules;
 mod starting;
 mod swarm;
 mod telling;
+mod touching;
 mod wishes;
 
 const CONFIG: &str = r#"
@@ -170,9 +171,16 @@ impl Edge {
         }));
     }
 
+    /// Everybody who is asked whether he is ready.
+    fn targets(&mut self) -> Vec<crate::prober::Target> {
+        let targets = self.controller.targets();
+        let all = targets.values().flat_map(|targets| targets.iter());
+        all.cloned().collect()
+    }
+
     fn probe(&mut self, name: &str, good: bool) {
         let id = ReplicaId::new(name, 1);
-        let targets = self.controller.targets();
+        let targets = self.targets();
         let Some(target) = targets.iter().find(|target| target.subject.replica == id) else {
             return;
         };
@@ -188,6 +196,11 @@ impl Edge {
 
     /// Puts what is planned into force and reports the sessions there are.
     fn report(&mut self) {
+        let report = self.counted();
+        self.take(Event::Report(Arc::new(report)));
+    }
+
+    fn counted(&self) -> Report {
         let plan = Arc::clone(&self.controller.plan);
         let mut report = Report {
             applied: self.report_applied.unwrap_or(plan.generation),
@@ -230,9 +243,9 @@ impl Edge {
                 let proof = gate.proof(self.now.at).expect("nobody is inside");
                 seen.drained.insert(leaving.id.clone(), proof);
             }
-            report.instances.insert(name.clone(), seen);
+            report.instances.insert(name.clone(), Arc::new(seen));
         }
-        self.take(Event::Report(Arc::new(report)));
+        report
     }
 
     /// A second passes: report, decide, plan. Returns what was ordered.

@@ -2,11 +2,23 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use proptest::prelude::{prop, prop_assert_eq, proptest};
+
 use super::*;
 use crate::plan::{
-    Condition, EndpointPlan, Https, LeavingPlan, ServicePlan, Site, Target, Upstream,
+    Condition, EdgeReport, EndpointPlan, Https, LeavingPlan, Report, ServicePlan, Site, Target,
+    Upstream,
 };
+use crate::routing::apply::{Counted, Reported};
 use crate::routing::{Farewell, Routes};
+
+/// A report for which everybody is counted.
+fn counted(routes: &Routes) -> Arc<Report> {
+    let before = Reported::default();
+    routes
+        .report(EdgeReport::default(), &before, Counted::All)
+        .report
+}
 
 fn host(text: &str) -> Hostname {
     text.parse().expect("host")
@@ -118,6 +130,42 @@ fn hosts_are_found_exactly_then_by_the_closest_wildcard() {
     }
 }
 
+proptest! {
+    /// Instances come, go and pass names on to each other, and every table is as if it were the first.
+    #[test]
+    fn a_table_made_of_another_leads_where_a_new_one_does(
+        steps in prop::collection::vec(prop::collection::vec(0..5_usize, 12), 1..12),
+    ) {
+        let names = ["a", "b", "c", "d"];
+        let routes = Routes::default();
+        for (number, owners) in (1..).zip(&steps) {
+            // Whose each name is; 4 is nobody.
+            let instances: Vec<_> = (0..names.len())
+                .filter_map(|own| {
+                    let domains: Vec<String> = (0..owners.len())
+                        .filter(|name| owners[*name] == own)
+                        .map(|name| match name % 3 {
+                            0 => format!("*.below{name}.example"),
+                            _ => format!("host{name}.example"),
+                        })
+                        .collect();
+                    let domains: Vec<&str> = domains.iter().map(String::as_str).collect();
+                    (!domains.is_empty()).then(|| instance(names[own], &domains, Vec::new()))
+                })
+                .collect();
+            let next = plan(number, &instances.iter().collect::<Vec<_>>());
+            routes.apply(&next, &Heard::default());
+            let fresh = Routes::default();
+            fresh.apply(&next, &Heard::default());
+            for name in 0..owners.len() {
+                for host in [format!("host{name}.example"), format!("x.below{name}.example")] {
+                    prop_assert_eq!(owner(&routes, &host), owner(&fresh, &host), "{}", host);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn an_old_name_leads_to_the_first_domain() {
     let routes = Routes::default();
@@ -126,6 +174,27 @@ fn an_old_name_leads_to_the_first_domain() {
     let table = routes.load();
     let found = table.find(&host("old.a.example")).expect("claimed");
     assert_eq!(found.redirect_to, Some(host("a.example")));
+}
+
+#[test]
+fn between_two_seconds_only_those_with_a_new_table_are_counted_anew() {
+    let routes = Routes::default();
+    let [a, b] = ["a", "b"].map(|name| instance(name, &[], vec![endpoint("r1", Usage::Serve)]));
+    routes.apply(&plan(1, &[&a, &b]), &Heard::default());
+    let edge = EdgeReport::default;
+    let first = routes.report(edge(), &Reported::default(), Counted::Nobody);
+    assert_eq!(first.report.instances.len(), 2, "nobody was counted before");
+    let changed = instance("b", &[], vec![endpoint("r1", Usage::Drain)]);
+    routes.apply(&plan(2, &[&a, &changed]), &Heard::default());
+    let second = routes.report(edge(), &first, Counted::Nobody);
+    let third = routes.report(edge(), &second, Counted::All);
+    let same = |one: &Reported, other: &Reported, name: &str| {
+        Arc::ptr_eq(&one.report.instances[name], &other.report.instances[name])
+    };
+    assert_eq!(second.report.applied, Generation(2));
+    assert!(same(&first, &second, "a") && !same(&first, &second, "b"));
+    assert!(second.report.instances["b"].endpoints[&ReplicaId::new("r1", 1)].closed);
+    assert!(!same(&second, &third, "a") && !same(&second, &third, "b"));
 }
 
 #[test]
@@ -152,14 +221,14 @@ fn counts_survive_every_swap() {
         .expect("a place")
         .inside;
     routes.apply(&plan(2, &[&with(Usage::Drain)]), &heard);
-    let report = routes.report(crate::plan::EdgeReport::default());
+    let report = counted(&routes);
     let seen = report.instances["a"].endpoints[&ReplicaId::new("r1", 1)];
     assert_eq!(
         (report.applied, seen.closed, seen.inside),
         (Generation(2), true, 1)
     );
     drop(inside);
-    let report = routes.report(crate::plan::EdgeReport::default());
+    let report = counted(&routes);
     assert_eq!(
         report.instances["a"].endpoints[&ReplicaId::new("r1", 1)].inside,
         0
@@ -188,7 +257,7 @@ fn who_lost_its_address_still_counts_who_is_inside() {
     });
     routes.apply(&plan(3, &[&Arc::new(leaving)]), &heard);
     let proofs = || {
-        let report = routes.report(crate::plan::EdgeReport::default());
+        let report = counted(&routes);
         report.instances["a"].drained.len()
     };
     assert_eq!(proofs(), 0, "two are inside");
@@ -213,7 +282,7 @@ fn a_replica_that_was_never_an_endpoint_has_its_proof_once_it_leaves() {
         usage: Usage::Drain,
     });
     routes.apply(&plan(1, &[&Arc::new(workers)]), &heard);
-    let report = routes.report(crate::plan::EdgeReport::default());
+    let report = counted(&routes);
     let proof = &report.instances["a"].drained[&ReplicaId::new("w1", 1)];
     assert_eq!(proof.replica(), &ReplicaId::new("w1", 1));
 }

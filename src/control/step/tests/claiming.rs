@@ -85,7 +85,7 @@ async fn only_what_a_container_asks_for_is_ordered() {
         let shop = claiming("shop_web_1", values);
         edge.list_this(Some(listing(&[("shop", vec![shop])])), None);
         let wanted = edge.controller.certificates();
-        let names = |one: &crate::plan::WantedCertificate| {
+        let names = |one: &WantedCertificate| {
             let names: Vec<_> = one.names.iter().map(ToString::to_string).collect();
             (names.join(" "), one.may_order)
         };

@@ -38,9 +38,9 @@ fn nobody(edge: &mut Edge) {
 }
 
 /// A good answer of this life of a container.
-fn proven(edge: &Edge, name: &str, life: u64) -> Event {
+fn proven(edge: &mut Edge, name: &str, life: u64) -> Event {
     let id = ReplicaId::new(name, life);
-    let targets = edge.controller.targets();
+    let targets = edge.targets();
     let mut targets = targets.iter();
     let target = targets.find(|target| target.subject.replica == id);
     Event::Probe(Outcome {
@@ -189,7 +189,8 @@ async fn after_a_reboot_the_originals_serve_and_dead_siblings_are_cleared_away()
     edge.list();
     assert_eq!(edge.settle(), ["remove web_clone_1"]);
     assert_eq!(webs(&edge), [None; 2], "it has to prove itself");
-    edge.controller.take(edge.now, proven(&edge, "web_1", 2));
+    let answer = proven(&mut edge, "web_1", 2);
+    edge.take(answer);
     edge.settle();
     assert_eq!(webs(&edge)[0], Some(Usage::Serve));
 }

@@ -241,6 +241,7 @@ pub(super) fn overloaded_second(edge: &mut Edge) -> Vec<Action> {
         overloaded: since_1970(edge.now),
         ..SessionTotals::default()
     };
+    let own = Arc::make_mut(own);
     own.services.insert("web".parse().expect("name"), totals);
     edge.take(Event::Report(Arc::new(report)));
     edge.decide()

@@ -166,7 +166,9 @@ async fn a_stack_that_another_usher_manages_is_routed_to_and_nothing_else() {
     edge.take(Event::Acted(Acted { action, result }));
     assert_eq!(edge.seconds(9), [""; 0]);
     assert_eq!(edge.usage("web_1"), Some(Usage::Serve));
-    let reasons = edge.controller.status(edge.now).instances.remove(0).reasons;
+    let reasons = edge.controller.status(edge.now).instances[0]
+        .reasons
+        .clone();
     let texts: Vec<_> = reasons.iter().map(|reason| reason.text.as_str()).collect();
     assert!(
         texts.iter().any(|text| text.contains("another usher")),
@@ -185,7 +187,9 @@ async fn a_database_and_its_standby_that_both_run_are_critical() {
     edge.units.insert("postgres", declared("postgres_1"));
     edge.list();
     let told = |edge: &mut Edge| {
-        let reasons = edge.controller.status(edge.now).instances.remove(0).reasons;
+        let reasons = edge.controller.status(edge.now).instances[0]
+            .reasons
+            .clone();
         let together = |reason: &Reason| reason.text.contains("postgres and pg-slave");
         reasons
             .into_iter()

@@ -10,7 +10,7 @@ async fn a_running_container_gets_no_traffic_before_its_probe_succeeds() {
     edge.list();
     edge.settle();
     assert_eq!(edge.usage("web_1"), None);
-    assert_eq!(edge.controller.targets().len(), 1);
+    assert_eq!(edge.targets().len(), 1);
     edge.probe("web_1", true);
     edge.settle();
     assert_eq!(edge.usage("web_1"), Some(Usage::Serve));
@@ -42,7 +42,7 @@ async fn an_address_on_no_shared_network_is_never_probed() {
     edge.units.insert("web", vec![far]);
     edge.list();
     assert_eq!(edge.settle(), ["join congress_back"]);
-    assert!(edge.controller.targets().is_empty());
+    assert!(edge.targets().is_empty());
     assert!(edge.settle().is_empty(), "joining is under way");
     let plan = &edge.controller.plan.instances["congress"];
     assert!(plan.services["web"].stranded);
@@ -106,7 +106,7 @@ fn states(edge: &Edge) -> BTreeMap<String, &'static str> {
 fn with_fixed_addresses() -> Edge {
     let mut edge = Edge::new(FIXED);
     edge.list();
-    for target in edge.controller.targets().iter() {
+    for target in edge.targets().iter() {
         edge.take(Event::Probe(Outcome {
             subject: target.subject.clone(),
             result: Ok(()),
@@ -150,8 +150,8 @@ fn an_address_that_is_withdrawn_drains_and_one_that_returns_stays() {
 #[test]
 fn two_instances_with_one_address_are_each_asked_for_themselves() {
     let second = FIXED.replace("congress", "assembly");
-    let edge = Edge::new(&format!("{FIXED}{second}"));
-    let targets = edge.controller.targets();
+    let mut edge = Edge::new(&format!("{FIXED}{second}"));
+    let targets = edge.targets();
     let instances: Vec<_> = targets
         .iter()
         .map(|target| target.subject.instance.as_str().to_owned())

@@ -50,7 +50,7 @@ impl Compose {
                 unit.id = ReplicaId::new(&unit.name, unit.id.started() + 1);
                 let id = unit.id.clone();
                 edge.list();
-                let targets = edge.controller.targets();
+                let targets = edge.targets();
                 let target = targets.iter().find(|target| target.subject.replica == id);
                 if let Some(target) = target {
                     edge.take(Event::Probe(Outcome {
@@ -237,7 +237,7 @@ async fn outside_its_rental_a_stack_runs_nothing_asks_nobody_and_comes_back_when
     let all = sorted(stack.seconds(30));
     assert_eq!(all, ["stop web_1", "stop worker_1", "stop worker_2"]);
     assert_eq!(stack.condition(), Condition::Unrented);
-    assert!(stack.0.controller.targets().is_empty());
+    assert!(stack.0.targets().is_empty());
     let certificates = stack.0.controller.certificates();
     assert!(certificates.iter().all(|wanted| !wanted.may_order));
     let status = stack.status();
@@ -274,7 +274,7 @@ async fn an_event_beyond_the_rental_is_told_before_it_is_met_with_a_closed_door(
         let own = stack.status().instances[0].clone();
         let told = own.reasons.iter().map(|reason| reason.text.clone());
         (
-            own.next_event.expect("announced").fits,
+            own.next_event.as_ref().expect("announced").fits,
             told.collect::<Vec<_>>(),
         )
     };
@@ -316,7 +316,7 @@ async fn addresses_that_nobody_manages_are_left_outside_the_rental() {
         .into();
     edge.list();
     edge.probe("10.0.0.1:80", true);
-    assert_eq!(edge.controller.targets().len(), 1);
+    assert_eq!(edge.targets().len(), 1);
     let mut stack = Compose(edge);
     stack.seconds(1);
     assert_eq!(stack.condition(), Condition::Serving);

@@ -68,7 +68,7 @@ fn well() -> Edge {
         edge.units.insert(service, vec![declared(name)]);
     }
     listed(&mut edge, |_| {});
-    for target in edge.controller.targets().iter() {
+    for target in edge.targets().iter() {
         edge.take(Event::Probe(Outcome {
             subject: target.subject.clone(),
             result: Ok(()),
@@ -365,6 +365,7 @@ async fn what_the_engine_does_not_end_is_named() {
     assert!(!before.contains("still runs"), "{before}");
     edge.now.at += Duration::from_secs(180);
     edge.now.wall += Duration::from_secs(180);
+    edge.take(Event::Tick);
     let after = told(&mut edge);
     let text = "web_clone_1 was told to stop 3 min ago and still runs";
     assert!(after.contains(text), "{after}");

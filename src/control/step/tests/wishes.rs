@@ -131,7 +131,7 @@ async fn standby_starts_nothing_and_asks_nobody() {
     edge.list();
     edge.sessions.insert("web_1".into(), 350);
     assert!(edge.seconds(10).is_empty());
-    assert!(edge.controller.targets().is_empty());
+    assert!(edge.targets().is_empty());
     let certificates = edge.controller.certificates();
     assert!(
         certificates.iter().all(|wanted| !wanted.may_order),
