@@ -1,18 +1,18 @@
 //! One instance and the stack it stands for: listed, watched, scaled. How its drains end is in `drains`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::event::Now;
 use super::guard::{Allowance, For};
 use super::ledger::Ledger;
 use super::scaling::{Orders, Scaler};
 use super::service::{ServiceState, Wished};
-use super::step::EngineFacts;
+use super::step::{EngineFacts, together};
 use crate::autoscaler::{Kind, Override};
 use crate::config::Instance;
 use crate::config::model::{ScaleMode, Service};
@@ -73,6 +73,8 @@ pub(super) struct Tenant {
     looked_at: bool,
     /// What its containers claim and do not get.
     pub(super) claims: Vec<String>,
+    /// Labels for usher that its containers have and that mean nothing.
+    pub(super) unknown_labels: BTreeSet<String>,
     /// No starts before this.
     quiet_until: Option<Instant>,
     /// What was removed is expected back before this.
@@ -95,6 +97,7 @@ impl Tenant {
             visits: Visits::default(),
             looked_at: false,
             claims: Vec::new(),
+            unknown_labels: BTreeSet::new(),
             quiet_until: None,
             deployed_until: None,
             follower_stopped: None,
@@ -121,6 +124,12 @@ impl Tenant {
     pub(super) fn list(&mut self, stack: &Stack, now: Now, next: Generation, quiet: Duration) {
         let instance = Arc::clone(&self.instance);
         self.rented = self.is_rented_at(now.wall);
+        if self.unknown_labels != stack.unknown_labels {
+            self.unknown_labels = stack.unknown_labels.clone();
+            if let Some(reason) = self.ignored_labels() {
+                warn!(instance = %instance.name, %reason, "labels of containers");
+            }
+        }
         self.services
             .retain(|name, _| instance.services.contains_key(name));
         let mut stopped = false;
@@ -153,6 +162,22 @@ impl Tenant {
         if replaced {
             self.deployed_until = self.quiet_until;
         }
+    }
+
+    /// What its containers ask for by labels that nobody reads.
+    pub(super) fn ignored_labels(&self) -> Option<String> {
+        let labels: Vec<String> = self
+            .unknown_labels
+            .iter()
+            .map(|label| format!("`{label}`"))
+            .collect();
+        (!labels.is_empty()).then(|| {
+            format!(
+                "labels that usher does not know are ignored ({}); what a stack may have is said in \
+                 its `[[instance]]`, and by label only `usher.autoscale`",
+                together(&labels)
+            )
+        })
     }
 
     /// The stack was taken down: what comes under its name is another one. An operator's number

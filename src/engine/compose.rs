@@ -17,10 +17,11 @@ use tracing::warn;
 
 use super::attached::{self, JOINED};
 use super::containers::{
-    Family, Paths, another_name, endpoints, own_mounts, place, place_alone, printers, started_at,
-    unit, visible,
+    Family, Paths, another_name, endpoints, own_mounts, place, place_alone, printers, said,
+    started_at, unit, visible,
 };
 use super::docker::{self, PROJECT};
+use super::labels::note_unknown;
 use super::lease::Leases;
 use super::memory::{Memory, Wanted};
 use super::swarm::{NAMESPACE, Swarm};
@@ -256,6 +257,8 @@ impl Engine for Compose {
                 continue;
             }
             let stack = Arc::make_mut(inventory.stacks.entry(stack).or_default());
+            let labels = said(container).labels.into_iter().flatten();
+            note_unknown(labels.map(|(label, _)| label), &mut stack.unknown_labels);
             stack.services.entry(service).or_default().push(unit);
         }
         // A project has its name for itself, whatever others are called.

@@ -137,6 +137,12 @@ impl Controller {
             let finding = Some((Level::Warning, together(&tenant.claims)));
             findings.insert("claims".to_owned(), (finding, Vec::new()));
         }
+        if let Some(why) = tenant.ignored_labels() {
+            findings.insert(
+                "labels".to_owned(),
+                (Some((Level::Warning, why)), Vec::new()),
+            );
+        }
         findings.insert("static".to_owned(), (self.judge_static(tenant), Vec::new()));
         if let Some(finding) = self.judge_calendar(tenant, now) {
             findings.insert("calendar".to_owned(), (finding, Vec::new()));
