@@ -36,6 +36,7 @@ mod turns;
 
 pub use self::event::{Command, Event, Now, Wish};
 pub use self::kept::Kept;
+pub use self::room::Shortage;
 pub use self::status::Status;
 pub use self::step::{EngineFacts, QUIET};
 
