@@ -11,7 +11,6 @@ use super::event::Now;
 use super::leftovers::Leftovers;
 use super::reach::is_probed;
 use super::replica::{Replica, START_WITHIN, State, Who};
-use super::scaling::Orders;
 use super::starts::Starts;
 use crate::autoscaler::{Crew, Decision, Direction, Lead, Load, Override, Seen};
 use crate::config::model::Service;
@@ -39,8 +38,16 @@ pub(super) struct ServiceState {
     /// The last decision that changed something.
     pub(super) change: Option<Change>,
     pub(super) changes: BTreeMap<Direction, u64>,
+    /// The number that was recommended last, and when, where nothing is done.
+    pub(super) recommended: Option<(u32, Instant)>,
     pub(super) over: Option<Wished>,
     pub(super) starts: Starts,
+    /// When the engine was told to stop replicas of one that follows.
+    pub(super) stops: BTreeMap<ReplicaId, Instant>,
+    /// Of those, how many had not ended when their time was over, and were killed at their work.
+    pub(super) killed_busy: u64,
+    /// Since when it has wanted to start one while too many others were starting.
+    pub(super) waits_since: Option<Instant>,
     pub(super) leftovers: Leftovers,
     pub(super) by_hand: ByHand,
     /// Every unit of the last listing, alive or not.
@@ -458,41 +465,5 @@ impl ServiceState {
             .filter(|replica| replica.state() == State::Ready)
             .map(|replica| per_replica.saturating_sub(replica.sessions()))
             .sum()
-    }
-
-    /// A change of the number of replicas begins.
-    pub(super) fn record(
-        &mut self,
-        direction: Direction,
-        from: u32,
-        decision: &Decision,
-        orders: &Orders<'_>,
-        now: Now,
-    ) {
-        let to = decision.desired;
-        let reason = decision.to_string();
-        let same = self
-            .change
-            .as_ref()
-            .is_some_and(|change| change.to == to && change.reason == reason);
-        if same {
-            return;
-        }
-        tracing::info!(
-            instance = %orders.instance.name,
-            service = %orders.name,
-            from,
-            to,
-            %reason,
-            inputs = ?decision.inputs,
-            "scales"
-        );
-        *self.changes.entry(direction).or_default() += 1;
-        self.change = Some(Change {
-            at: now.wall,
-            from,
-            to,
-            reason,
-        });
     }
 }
