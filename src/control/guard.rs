@@ -13,8 +13,9 @@ use super::service::ServiceState;
 use super::step::Controller;
 use super::tenant::Tenant;
 use crate::autoscaler::Limit;
+use crate::engine::Trouble;
 use crate::host::Host;
-use crate::inventory::Origin;
+use crate::names::StackName;
 
 /// So many may start at a time on the smallest of hosts.
 const LEAST_AT_ONCE: u32 = 2;
@@ -134,11 +135,11 @@ impl Controller {
 }
 
 impl ServiceState {
-    /// Those that start on the host at this moment, whoever has ordered them.
+    /// Those that start on the host at this moment. One that ends and is started again by the engine
+    /// does not count a second time: a loop of such would let nobody start.
     fn starting(&self, now: Now) -> u32 {
         let starts = |replica: &&super::replica::Replica| {
-            let managed = replica.unit.origin != Origin::Fixed;
-            managed && replica.state() == State::Starting && replica.is_reachable()
+            replica.in_turn && replica.state() == State::Starting && replica.is_reachable()
         };
         let count = self.replicas.values().filter(starts).count();
         u32::try_from(count).unwrap_or(u32::MAX) + u32::from(self.starts.unseen(now))

@@ -156,6 +156,7 @@ impl ServiceState {
         let known = !self.replicas.is_empty();
         let before = self.counts();
         let ordered = self.starts.is_under_way() || self.starts.unseen(now);
+        let mut awaited = self.starts.unseen(now);
         let makes = self.declared_makes();
         let mut short_lived = None;
         let mut died = None;
@@ -223,7 +224,12 @@ impl ServiceState {
                     let new = known && declared && !self.listed.contains(unit.id.unit());
                     disturbance.replaced |= known && declared && !makes.contains(&unit.make);
                     disturbance.added |= new && !ordered && makes.contains(&unit.make);
-                    let replica = Replica::new(unit.clone(), now, probed);
+                    let mut replica = Replica::new(unit.clone(), now, probed);
+                    // What Docker or a Swarm starts again by itself is nobody's order.
+                    let first = service.bounds().is_some()
+                        && unit.task.is_none()
+                        && !self.listed.contains(unit.id.unit());
+                    replica.in_turn = std::mem::take(&mut awaited) || first;
                     tracing::info!(
                         replica = %unit.name,
                         id = %unit.id,

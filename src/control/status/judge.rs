@@ -28,6 +28,9 @@ const EVENT_IS_NEAR: Duration = Duration::from_secs(86_400);
 /// Beyond the time a replica has to stop, an engine takes no longer than this.
 const ENDS_WITHIN: Duration = Duration::from_secs(120);
 
+/// A turn to start comes sooner than this, unless starts on the host get stuck.
+const TURN_WITHIN: Duration = Duration::from_secs(60);
+
 /// How one part is; `None` is healthy.
 pub(super) type Finding = Option<(Level, String)>;
 
@@ -314,6 +317,24 @@ fn judge_service(
             "{} was told to stop {} min ago and still runs; what does the engine say?",
             stuck.unit.name,
             stuck.been_so_for(now).as_secs() / 60
+        );
+        return Some(Some((Level::Warning, text)));
+    }
+    let braked = state
+        .decision
+        .as_ref()
+        .filter(|decision| decision.kept == Some(Kept::NotTheWorkers));
+    if let Some(decision) = braked {
+        let text = format!("more of {name} would be no help: {decision}");
+        return Some(Some((Level::Warning, text)));
+    }
+    let waits = state
+        .waits_since
+        .is_some_and(|since| now.at.duration_since(since) > TURN_WITHIN);
+    if let (true, Some(decision)) = (waits, &state.decision) {
+        let text = format!(
+            "{name} has waited for its turn to start for over a minute; what starts on the host does \
+             not become ready: {decision}"
         );
         return Some(Some((Level::Warning, text)));
     }
