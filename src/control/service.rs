@@ -239,7 +239,7 @@ impl ServiceState {
                     self.replicas.insert(unit.id.clone(), replica);
                     self.starts.listed();
                     // The stack has changed: what was hopeless may work now.
-                    self.starts.hopeless = false;
+                    self.starts.has_changed();
                 }
             }
         }
@@ -459,7 +459,7 @@ impl ServiceState {
             replica.state() == State::Ready && since >= failed_at && lives(since) >= SHORT_LIFE
         });
         let old = lives(failed_at) >= FORGOTTEN_AFTER;
-        if (proven || old) && !self.starts.hopeless {
+        if proven || old {
             self.starts.proven();
         }
     }

@@ -128,6 +128,10 @@ impl Controller {
             }
             Event::Config(current) => {
                 self.current = current;
+                let tenants = self.tenants.values_mut();
+                for service in tenants.flat_map(|tenant| tenant.services.values_mut()) {
+                    service.starts.has_changed();
+                }
                 self.rebuild(now);
             }
             Event::Exports(exports) => self.exports = exports,
@@ -460,6 +464,7 @@ impl Controller {
             Wish::Auto { .. } => {
                 for service in tenant.services.values_mut() {
                     service.over = None;
+                    service.starts.has_changed();
                 }
                 Ok(format!("{instance}: the autoscaler decides"))
             }

@@ -354,8 +354,7 @@ impl Tenant {
         replica: &str,
     ) -> Result<String, String> {
         let name = &self.instance.name;
-        let mode = self.instance.scale.mode;
-        let scaled = self.is_scaled();
+        let nothing = self.does_nothing();
         let (Some(declared), Some(state)) = (
             self.instance.services.get(service),
             self.services.get_mut(service),
@@ -373,17 +372,34 @@ impl Tenant {
                 "{name}/{service} is fixed: usher neither starts nor stops it"
             ));
         }
-        if !scaled || mode == ScaleMode::Recommend {
-            let why = match self.instance.standby {
-                true => "standby = true".to_owned(),
-                false => format!("scale.mode = \"{}\"", mode.word()),
-            };
-            return Err(format!("{name} has {why}: usher stops nothing of it"));
+        if let Some(why) = nothing {
+            return Err(why);
         }
         state
             .dismiss(now, next, replica)
             .map(|leaves| format!("{name}/{service}: {leaves}"))
             .map_err(|stays| format!("{name}/{service}: {stays}"))
+    }
+
+    /// Why usher neither starts nor stops any of it now, if so.
+    fn does_nothing(&self) -> Option<String> {
+        let name = &self.instance.name;
+        let mode = self.instance.scale.mode;
+        if self.instance.standby {
+            return Some(format!(
+                "{name} has standby = true: usher starts and stops nothing of it"
+            ));
+        }
+        if matches!(mode, ScaleMode::Off | ScaleMode::Recommend) {
+            return Some(format!(
+                "{name} has scale.mode = \"{}\": usher starts and stops nothing of it",
+                mode.word()
+            ));
+        }
+        let rental = self.instance.rental.filter(|_| !self.rented)?;
+        Some(format!(
+            "{name} is rented from {rental} only: nothing of it runs now"
+        ))
     }
 
     fn no_service(&self, service: &ServiceName) -> String {
@@ -403,6 +419,7 @@ impl Tenant {
         span: Option<Duration>,
     ) -> Result<String, String> {
         let name = &self.instance.name;
+        let nothing = self.does_nothing();
         let (Some(declared), Some(state)) = (
             self.instance.services.get(service),
             self.services.get_mut(service),
@@ -418,7 +435,12 @@ impl Tenant {
                 bounds.max
             ));
         }
+        if let Some(why) = nothing {
+            return Err(why);
+        }
         state.over = Some(Wished::within(Override::Exact(replicas), span, now));
+        // Whoever asks may have mended what was hopeless.
+        state.starts.has_changed();
         let until = span.map_or_else(
             || format!("until `usher auto {name}`"),
             |span| format!("for {}", crate::config::format_span(span)),
