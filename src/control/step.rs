@@ -402,6 +402,8 @@ impl Controller {
                 };
             }
             Action::Start { stack, service, .. } => {
+                let trouble = result.as_ref().err().map(|failure| failure.trouble);
+                self.guard.started(stack, trouble, now.at);
                 if let Some(service) = self.service_mut(stack, service) {
                     match result {
                         Ok(()) => service.starts.succeeded(now),
