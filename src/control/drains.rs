@@ -45,7 +45,8 @@ impl Tenant {
                 continue;
             };
             let routed = !matches!(service.role, Role::Ratio { .. });
-            let per_replica = instance.scale.sessions_per_replica;
+            // No more than it may hold, whatever it is to hold.
+            let per_replica = self.scaler.policy.per_replica;
             let ready = workers.get(name).copied();
             let mut elsewhere = Elsewhere::of(state, per_replica, event, ready);
             let busy = in_flight.get(name).is_some_and(|busy| *busy);
