@@ -15,7 +15,7 @@ use super::super::tenant::{Claim, Tenant};
 use super::certificates::{judge_certificates, judge_folder};
 use super::together::judge_together;
 use super::{Level, Memory, Part, Reason};
-use crate::autoscaler::next_event;
+use crate::autoscaler::{Kept, next_event};
 use crate::config::Instance;
 use crate::config::model::{Orders, Role, Service, Threshold};
 use crate::inventory::Reach;
