@@ -426,11 +426,12 @@ impl Controller {
                 proof,
                 ..
             } => {
-                let replica = self
-                    .service_mut(stack, service)
-                    .and_then(|service| service.replicas.get_mut(proof.replica()));
-                if let (Some(replica), Err(_)) = (replica, result) {
-                    replica.not_stopped(now);
+                if let Some(service) = self.service_mut(stack, service) {
+                    service.stopped(now, &action, result.is_ok());
+                    let replica = service.replicas.get_mut(proof.replica());
+                    if let (Some(replica), Err(_)) = (replica, result) {
+                        replica.not_stopped(now);
+                    }
                 }
             }
         }

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::super::drains::grace;
 use super::super::event::Now;
 use super::super::replica::{Replica, State};
 use super::super::service::ServiceState;
@@ -311,7 +312,7 @@ fn judge_service(
     if let Some(stuck) = state
         .replicas
         .values()
-        .find(|one| is_stuck(tenant, one, now))
+        .find(|one| is_stuck(tenant, service, one, now))
     {
         let text = format!(
             "{} was told to stop {} min ago and still runs; what does the engine say?",
@@ -351,9 +352,10 @@ fn judge_service(
 }
 
 /// Whether it has not ended long after the engine should have ended it.
-fn is_stuck(tenant: &Tenant, replica: &Replica, now: Now) -> bool {
+fn is_stuck(tenant: &Tenant, service: &Service, replica: &Replica, now: Now) -> bool {
     let stopping = matches!(replica.state(), State::Stopping { .. });
-    stopping && replica.been_so_for(now) > tenant.instance.drain.stop + ENDS_WITHIN
+    let grace = grace(service, tenant.instance.drain.stop);
+    stopping && replica.been_so_for(now) > grace + ENDS_WITHIN
 }
 
 fn judge_absent(
