@@ -33,6 +33,7 @@ pub mod status;
 pub mod step;
 mod tenant;
 mod turns;
+mod wishes;
 
 pub use self::event::{Command, Event, Now, Wish};
 pub use self::kept::Kept;
