@@ -3,7 +3,7 @@
 //! A listing is whole and true at the moment it was made. Nothing here is a wish, and nothing in
 //! here was decided by usher.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,6 +35,8 @@ pub struct Stack {
     pub volumes: BTreeMap<String, Volume>,
     /// The last time somebody else set how many replicas a service has.
     pub counts: BTreeMap<ServiceName, Count>,
+    /// Labels for usher that its containers have and that mean nothing. Hostile input, cut short.
+    pub unknown_labels: BTreeSet<String>,
 }
 
 /// How many replicas somebody else made of a service.

@@ -110,6 +110,7 @@ fn service(instance: &str, name: &str, role: &'static str) -> ServiceStatus {
             .map(|index| replica(&format!("{instance}_{name}_{index}")))
             .collect(),
         changes: BTreeMap::new(),
+        killed_busy: (role == "ratio").then_some(0),
     }
 }
 

@@ -11,6 +11,8 @@ use crate::control::Status;
 use crate::control::status::{Level, ReplicaStatus};
 use crate::plan::{DURATION_BUCKETS, Ending, Handshake, InstanceReport, Report, Signal};
 
+mod scaling;
+
 /// One page of metrics.
 struct Page(String);
 
@@ -365,39 +367,7 @@ fn services(page: &mut Page, status: &Status, report: &Report) {
             }
         }
     }
-    page.metric(
-        "replicas_desired",
-        "gauge",
-        "Replicas the autoscaler wants.",
-    );
-    for instance in &status.instances {
-        for service in &instance.services {
-            if let Some(desired) = service.desired {
-                let labels = [
-                    ("instance", instance.name.as_str()),
-                    ("service", service.name.as_str()),
-                ];
-                page.sample("replicas_desired", &labels, desired);
-            }
-        }
-    }
-    page.metric(
-        "scale_decisions_total",
-        "counter",
-        "Decisions that changed a number of replicas.",
-    );
-    for instance in &status.instances {
-        for service in &instance.services {
-            for (direction, count) in &service.changes {
-                let labels = [
-                    ("instance", instance.name.as_str()),
-                    ("service", service.name.as_str()),
-                    ("direction", direction.word()),
-                ];
-                page.sample("scale_decisions_total", &labels, count);
-            }
-        }
-    }
+    scaling::scaling(page, status);
     page.metric("status", "gauge", "0 healthy, 1 warning, 2 critical.");
     for instance in &status.instances {
         let value = match instance.status {

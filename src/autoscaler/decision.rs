@@ -140,6 +140,8 @@ pub enum Limit {
     Host(u32),
     Max(u32),
     Min(u32),
+    /// The engine has told several stacks that it has no room, a moment ago.
+    NoRoom,
     /// So many start on the host in a minute.
     PerMinute(u32),
     /// The host has waited for memory for so many hundredths of the time, lately.
@@ -207,6 +209,7 @@ impl fmt::Display for Limit {
             Self::Host(_) => "host memory",
             Self::Max(_) => "max",
             Self::Min(_) => "min",
+            Self::NoRoom => "engine room",
             Self::PerMinute(_) => "starts per minute",
             Self::Pressure(_) => "memory pressure",
             Self::Ratio { .. } => "host memory (ratio)",
@@ -322,6 +325,11 @@ impl fmt::Display for Decision {
             Some(Limit::Host(count)) => write!(f, "; host memory allows {count}")?,
             Some(Limit::Max(count)) => write!(f, "; max allows {count}")?,
             Some(Limit::Min(count)) => write!(f, "; min keeps {count}")?,
+            Some(Limit::NoRoom) => write!(
+                f,
+                "; the engine has no room (storage, memory, addresses), and nothing starts on the host \
+                 for five minutes"
+            )?,
             Some(Limit::PerMinute(count)) => {
                 write!(f, "; no more than {count} start on the host in a minute")?;
             }
@@ -400,9 +408,9 @@ impl Decision {
             Some(Limit::Host(_)) => {
                 self.wanted > self.desired || self.desired > self.inputs.present
             }
-            Some(Limit::PerMinute(_) | Limit::Pressure(_) | Limit::WakesPerMinute(_)) => {
-                self.desired > self.inputs.present
-            }
+            Some(
+                Limit::NoRoom | Limit::PerMinute(_) | Limit::Pressure(_) | Limit::WakesPerMinute(_),
+            ) => self.desired > self.inputs.present,
             // These pass by themselves, or are somebody's wish.
             Some(Limit::AtOnce(_) | Limit::Growth(_) | Limit::Min(_)) | None => false,
         }

@@ -1,6 +1,6 @@
 //! `usher check`: everything that can be known without serving, every issue and not the first.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -17,9 +17,10 @@ use crate::config::variables::Note;
 use crate::config::watch::Current;
 use crate::config::{self, Config, Instance, Level};
 use crate::control::step::Controller;
-use crate::control::{EngineFacts, Event, Now};
+use crate::control::{EngineFacts, Event, Now, Shortage};
 use crate::engine::setup::is_superseded;
 use crate::engine::{DockerHost, Engine, EngineError, Listing};
+use crate::host::Host;
 use crate::inventory::Inventory;
 use crate::names::Domain;
 
@@ -102,7 +103,7 @@ pub(super) async fn check(
     print(&path, &findings, format)
 }
 
-fn print(path: &std::path::Path, findings: &Findings, format: Format) -> Exit {
+fn print(path: &Path, findings: &Findings, format: Format) -> Exit {
     match format {
         Format::Json => match serde_json::to_string_pretty(&findings.0) {
             Ok(text) => println!("{text}"),
@@ -239,7 +240,15 @@ async fn check_engine(config: &Arc<Config>, findings: &mut Findings) {
             }
             check_superseded(&inventory, findings);
             check_pools(config, &inventory, engine.free_networks().await, findings);
-            check_claims(config, inventory, findings);
+            let controller = listed_by(config, inventory);
+            check_claims(config, &controller, findings);
+            match controller.shortage() {
+                Some(short @ Shortage::Min { .. }) => {
+                    findings.add(Level::Warning, short.to_string())
+                }
+                Some(short @ Shortage::Max { .. }) => findings.note(short.to_string()),
+                None => {}
+            }
         }
         Ok(Err(error)) => findings.add(
             Level::Warning,
@@ -258,11 +267,8 @@ async fn check_engine(config: &Arc<Config>, findings: &mut Findings) {
     }
 }
 
-/// What containers claim, and what of it they would not get.
-fn check_claims(config: &Arc<Config>, inventory: Inventory, findings: &mut Findings) {
-    if config.names_from_containers == NamesFromContainers::Off {
-        return;
-    }
+/// What usher would know of this machine and of what its engine lists.
+fn listed_by(config: &Arc<Config>, inventory: Inventory) -> Controller {
     let now = now();
     let mut controller = Controller::new(current(config), NOBODY, now);
     controller.take(
@@ -273,6 +279,15 @@ fn check_claims(config: &Arc<Config>, inventory: Inventory, findings: &mut Findi
             error: None,
         }),
     );
+    controller.take(now, Event::Host(Host::now(Path::new("/"))));
+    controller
+}
+
+/// What containers claim, and what of it they would not get.
+fn check_claims(config: &Config, controller: &Controller, findings: &mut Findings) {
+    if config.names_from_containers == NamesFromContainers::Off {
+        return;
+    }
     for (whose, why) in controller.claims_in_vain() {
         findings.add(Level::Warning, format!("{whose}: {why}"));
     }

@@ -457,6 +457,7 @@ pub(super) fn view(stack: &Stack, reading: &Reading, group: &Group) -> Option<St
         services: BTreeMap::new(),
         volumes: stack.volumes.clone(),
         counts: stack.counts.clone(),
+        unknown_labels: stack.unknown_labels.clone(),
     };
     for service in services() {
         let mut units = Vec::new();

@@ -10,18 +10,57 @@ use tracing::{info, warn};
 use super::closing::Elsewhere;
 use super::event::Now;
 use super::replica::{State, Who};
+use super::service::ServiceState;
 use super::tenant::Tenant;
 use crate::autoscaler::is_on;
-use crate::config::model::{Role, ScaleMode};
-use crate::engine::{Action, StopWhen};
+use crate::config::model::{Role, ScaleMode, Service};
+use crate::engine::{Action, LOOKED_AT_FOR, StopWhen};
 use crate::inventory::Origin;
 use crate::names::{Generation, ServiceName};
 use crate::plan::Report;
 
 /// Longer than anybody works on one thing, mostly: then those who follow have nothing to do.
 const STILL_FOR: Duration = Duration::from_secs(10);
+/// A worker that was seen idle may have taken something up since. What it works on is lost with it.
+const FOLLOWER_ENDS_WITHIN: Duration = Duration::from_secs(30);
 /// Two workers of one stack are not stopped closer together than this.
 const BETWEEN_FOLLOWERS: Duration = Duration::from_secs(2);
+
+/// From the stop signal to the kill. `told`: what the configuration says.
+pub(super) fn grace(service: &Service, told: Duration) -> Duration {
+    match service.role {
+        Role::Ratio { .. } => told.max(FOLLOWER_ENDS_WITHIN),
+        Role::Fixed | Role::Sessions { .. } => told,
+    }
+}
+
+impl ServiceState {
+    /// The engine is done with a stop. One of those that follow that took all its time was killed, and
+    /// what it worked on is lost.
+    pub(super) fn stopped(&mut self, now: Now, stop: &Action, done: bool) {
+        let Action::Stop {
+            proof, when, grace, ..
+        } = stop
+        else {
+            return;
+        };
+        let Some(told_at) = self.stops.remove(proof.replica()) else {
+            return;
+        };
+        let look = match when {
+            StopWhen::Idle | StopWhen::IdleOrUnseen => LOOKED_AT_FOR,
+            StopWhen::Now => Duration::ZERO,
+        };
+        if done && now.at.duration_since(told_at) >= *grace + look {
+            self.killed_busy += 1;
+            warn!(
+                action = %stop,
+                grace_s = grace.as_secs(),
+                "killed at its work: it had not ended when its time was over"
+            );
+        }
+    }
+}
 
 impl Tenant {
     /// Lets drains end: the empty stop, the overdue are cut. `frozen`: nothing can be stopped now.
@@ -45,7 +84,8 @@ impl Tenant {
                 continue;
             };
             let routed = !matches!(service.role, Role::Ratio { .. });
-            let per_replica = instance.scale.sessions_per_replica;
+            // No more than it may hold, whatever it is to hold.
+            let per_replica = self.scaler.policy.per_replica;
             let ready = workers.get(name).copied();
             let mut elsewhere = Elsewhere::of(state, per_replica, event, ready);
             let busy = in_flight.get(name).is_some_and(|busy| *busy);
@@ -88,6 +128,7 @@ impl Tenant {
                     if !routed {
                         may_stop_follower = false;
                         self.follower_stopped = Some(now.at);
+                        state.stops.insert(id.clone(), now.at);
                     }
                     replica.stopping(now, from);
                     actions.push(Action::Stop {
@@ -96,7 +137,7 @@ impl Tenant {
                         proof,
                         others,
                         when,
-                        grace: instance.drain.stop,
+                        grace: grace(service, instance.drain.stop),
                     });
                     return true;
                 }

@@ -1,7 +1,7 @@
 //! What protects the host from its starts: so many at a time, so many in a minute and half of those for
-//! stacks that wake, and none while the host waits for memory.
+//! stacks that wake, and none while the host waits for memory or the engine says that it has no room.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
@@ -14,8 +14,9 @@ use super::step::Controller;
 use super::tenant::Tenant;
 use super::touched::Touched;
 use crate::autoscaler::Limit;
+use crate::engine::Trouble;
 use crate::host::Host;
-use crate::inventory::Origin;
+use crate::names::StackName;
 
 /// So many may start at a time on the smallest of hosts.
 const LEAST_AT_ONCE: u32 = 2;
@@ -25,6 +26,8 @@ const PER_MINUTE: u32 = 20;
 /// minute, and leaves starts for those that have visitors already.
 const WAKES_PER_MINUTE: u32 = 10;
 const MINUTE: Duration = Duration::from_secs(60);
+/// After two stacks were told that there is no room, nothing starts for so long.
+const NO_ROOM_FOR: Duration = Duration::from_secs(300);
 /// Hundredths of the time that somebody waits for memory. With more, one more makes all slower.
 const PRESSURE: u32 = 10;
 
@@ -32,6 +35,8 @@ const PRESSURE: u32 = 10;
 #[derive(Debug, Default)]
 pub(super) struct Guard {
     ordered: VecDeque<(Instant, For)>,
+    /// Stacks whose last start failed because the engine had no room, and when.
+    no_room: BTreeMap<StackName, Instant>,
 }
 
 /// What a start is for.
@@ -54,6 +59,7 @@ pub(super) struct Allowance {
     new: Vec<For>,
     /// Hundredths, if it is too much.
     pressure: Option<u32>,
+    full: bool,
 }
 
 impl Guard {
@@ -76,7 +82,28 @@ impl Guard {
             ),
             new: Vec::new(),
             pressure: pressure.filter(|pressure| *pressure >= PRESSURE),
+            full: self.is_full(now),
         }
+    }
+
+    /// Remembers how a start of a stack ended.
+    pub(super) fn started(&mut self, stack: &StackName, trouble: Option<Trouble>, now: Instant) {
+        match trouble {
+            Some(Trouble::Capacity) => {
+                self.no_room.insert(stack.clone(), now);
+            }
+            // It had room for this one.
+            None => self.no_room.clear(),
+            Some(Trouble::Passing | Trouble::Stack) => {}
+        }
+    }
+
+    /// Whether the engine has no room. What one stack alone is told may be of its own making, a limit
+    /// that it has set itself, and pauses nobody else.
+    fn is_full(&mut self, now: Instant) -> bool {
+        self.no_room
+            .retain(|_, at| now.duration_since(*at) < NO_ROOM_FOR);
+        self.no_room.len() > 1
     }
 }
 
@@ -85,6 +112,8 @@ impl Allowance {
     pub(super) fn refuses(&self, present: u32, reason: For) -> Option<Limit> {
         if let Some(pressure) = self.pressure {
             Some(Limit::Pressure(pressure))
+        } else if self.full {
+            Some(Limit::NoRoom)
         } else if !room::fits_one(self.room) {
             Some(Limit::Host(present))
         } else if self.in_minute >= PER_MINUTE {
@@ -136,11 +165,11 @@ impl Controller {
 }
 
 impl ServiceState {
-    /// Those that start on the host at this moment, whoever has ordered them.
+    /// Those that start on the host at this moment. One that ends and is started again by the engine
+    /// does not count a second time: a loop of such would let nobody start.
     fn starting(&self, now: Now) -> u32 {
         let starts = |replica: &&super::replica::Replica| {
-            let managed = replica.unit.origin != Origin::Fixed;
-            managed && replica.state() == State::Starting && replica.is_reachable()
+            replica.in_turn && replica.state() == State::Starting && replica.is_reachable()
         };
         let count = self.replicas.values().filter(starts).count();
         u32::try_from(count).unwrap_or(u32::MAX) + u32::from(self.starts.unseen(now))

@@ -32,6 +32,8 @@ pub(super) struct KeptInstance {
     seen: u64,
     paused: bool,
     savings: Savings,
+    /// Of the twelve months before, the newest first.
+    past_savings: Vec<Savings>,
     services: BTreeMap<String, KeptService>,
 }
 
@@ -121,10 +123,12 @@ impl Tenant {
         for (name, peaks) in self.scaler.peaks() {
             services.entry(name.to_owned()).or_default().peaks = peaks;
         }
+        let (savings, past_savings) = self.ledger.kept();
         KeptInstance {
             seen,
             paused: self.paused,
-            savings: self.ledger.kept(),
+            savings,
+            past_savings,
             services,
         }
     }
@@ -134,10 +138,11 @@ impl Tenant {
             seen,
             paused,
             savings,
+            past_savings,
             services,
         } = kept;
         self.paused |= paused;
-        self.ledger.remember(savings);
+        self.ledger.remember(savings, past_savings);
         let days_ago = seconds(now.wall).saturating_sub(seen) / DAY;
         for (name, service) in services {
             if let Some(wish) = service.wish.and_then(|wish| wish.of(now)) {
@@ -157,7 +162,8 @@ impl Tenant {
 impl KeptInstance {
     /// Whether it is worth keeping.
     fn says_something(&self) -> bool {
-        self.paused || !self.services.is_empty() || self.savings.watched > 0
+        let saved = self.savings.watched > 0 || !self.past_savings.is_empty();
+        self.paused || !self.services.is_empty() || saved
     }
 }
 

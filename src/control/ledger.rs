@@ -1,14 +1,20 @@
 //! What scaling has saved: replica-hours, beside those of a stack that is always as large as it ever
 //! had to be.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::event::Now;
 use super::kept::Savings;
 
+/// So many months that are over are kept.
+const MONTHS: usize = 12;
+
 /// The replica-hours of one instance in the current month (UTC), since usher has watched it.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
+    /// Those before, the newest first.
+    past: VecDeque<Savings>,
     /// `2026-12`.
     month: String,
     /// In seconds.
@@ -25,7 +31,13 @@ impl Ledger {
     /// So many replicas of scaled services run at this moment, of this month.
     pub(super) fn count(&mut self, replicas: u32, month: &str, now: Now) {
         if self.month != month {
+            let mut past = std::mem::take(&mut self.past);
+            if self.watched > 0.0 {
+                past.push_front(self.this_month());
+                past.truncate(MONTHS);
+            }
             *self = Self {
+                past,
                 month: month.to_owned(),
                 last: self.last,
                 ..Self::default()
@@ -42,8 +54,12 @@ impl Ledger {
         self.most = self.most.max(replicas);
     }
 
-    /// What a restart should find again.
-    pub(super) fn kept(&self) -> Savings {
+    /// What a restart should find again: this month, and the last ones.
+    pub(super) fn kept(&self) -> (Savings, Vec<Savings>) {
+        (self.this_month(), self.past.iter().cloned().collect())
+    }
+
+    fn this_month(&self) -> Savings {
         Savings {
             month: self.month.clone(),
             used: whole(self.used),
@@ -53,7 +69,9 @@ impl Ledger {
     }
 
     /// Goes on from what an earlier process counted.
-    pub(super) fn remember(&mut self, savings: Savings) {
+    pub(super) fn remember(&mut self, savings: Savings, past: Vec<Savings>) {
+        self.past.extend(past);
+        self.past.truncate(MONTHS);
         let seconds = |seconds| Duration::from_secs(seconds).as_secs_f64();
         self.month = savings.month;
         self.used += seconds(savings.used);
@@ -110,5 +128,35 @@ mod tests {
         ledger.count(1, "2027-01", at(3 * 3_600 + 60));
         assert_eq!(ledger.month(), "2027-01");
         assert!(ledger.always_on() < 0.1, "{ledger:?}");
+    }
+
+    #[test]
+    fn the_last_twelve_months_outlive_a_restart() {
+        let start = Instant::now();
+        let at = |minute: u32| Now {
+            at: start + Duration::from_secs(60) * minute,
+            wall: SystemTime::UNIX_EPOCH,
+        };
+        let month = |number: u32| format!("{}-{:02}", 2026 + number / 12, 1 + number % 12);
+        let mut ledger = Ledger::default();
+        for minute in 0..45 {
+            ledger.count(2, &month(minute / 3), at(minute));
+        }
+        let (this, past) = ledger.kept();
+        let mut later = Ledger::default();
+        later.remember(this, past);
+        // A month begins while usher is away.
+        later.count(2, &month(15), at(100));
+        let (this, past) = later.kept();
+        let months: Vec<&str> = past.iter().map(|one| one.month.as_str()).collect();
+        let expected: Vec<String> = (3..15).rev().map(month).collect();
+        assert_eq!(
+            (this.month.as_str(), months),
+            ("2027-04", expected.iter().map(String::as_str).collect())
+        );
+        assert!(
+            past.iter().all(|one| one.used > 0 && one.most == 2),
+            "{past:?}"
+        );
     }
 }

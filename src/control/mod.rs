@@ -34,9 +34,11 @@ pub mod step;
 mod tenant;
 mod touched;
 mod turns;
+mod wishes;
 
 pub use self::event::{Command, Event, Now, Wish};
 pub use self::kept::Kept;
+pub use self::room::Shortage;
 pub use self::status::Status;
 pub use self::step::{EngineFacts, QUIET};
 

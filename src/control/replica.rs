@@ -38,6 +38,9 @@ pub(super) struct Replica {
     pub(super) outdated: bool,
     /// It drains because another one does, and the engine may choose between the two.
     pub(super) accompanies: bool,
+    /// Its start takes one of the places there are on the host: usher ordered it, or somebody put it
+    /// beside the replicas of a scaled service for the first time.
+    pub(super) in_turn: bool,
     /// An operator wants it to leave, whatever the demand is.
     pub(super) dismissed: bool,
     /// When usher decided that it leaves, however often the engine did not stop it since.
@@ -102,6 +105,7 @@ impl Replica {
             load: EndpointReport::default(),
             outdated: false,
             accompanies: false,
+            in_turn: false,
             dismissed: false,
             drain_began: None,
             stop_refused: None,

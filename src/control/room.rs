@@ -1,5 +1,6 @@
 //! Room on the host: who may start how much, and whether what is announced will fit.
 
+use std::fmt;
 use std::time::SystemTime;
 
 use super::step::Controller;
@@ -30,11 +31,71 @@ pub(super) fn after(room: Option<u64>, starts: u32) -> Option<u64> {
     room.map(|room| room.saturating_sub(REPLICA * u64::from(starts)))
 }
 
+/// What the host has not enough memory for, in replicas of all instances together.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Shortage {
+    /// All that there are to be at least.
+    Min { room: u64, min: u64 },
+    /// All that there may ever be.
+    Max { room: u64, max: u64 },
+}
+
+/// A sentence with the numbers, and what happens instead.
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = REPLICA >> 20;
+        match self {
+            Self::Min { room, min } => write!(
+                f,
+                "the host has memory for {room} replicas of {size} MiB, and `min` of all instances comes \
+                 to {min}: no more than fit are started, in turns by `weight`, and who visits an \
+                 instance that has none waits and then gets a 503; lower `min`, or give the host {} \
+                 MiB more",
+                (min - room) * size
+            ),
+            Self::Max { room, max } => write!(
+                f,
+                "the host has memory for {room} replicas of {size} MiB, and `max` of all instances comes \
+                 to {max}: they cannot all be at their largest at a time; a full host is shared by \
+                 `weight`"
+            ),
+        }
+    }
+}
+
 impl Controller {
     /// Whether stacks want more than the host has left.
     pub(super) fn is_full(&self) -> bool {
         let wanted = || self.replicas_more() * REPLICA;
         self.room.is_some_and(|room| wanted() > room)
+    }
+
+    /// Whether all that is to run and all that may run finds room on the host beside everything else;
+    /// `None` where it does, or nobody knows.
+    pub fn shortage(&self) -> Option<Shortage> {
+        let (mut running, mut min, mut max) = (0, 0, 0);
+        for tenant in self
+            .tenants
+            .values()
+            .filter(|one| one.is_scaled() && one.rented)
+        {
+            let services = &tenant.scaler.policy.services;
+            for service in services
+                .iter()
+                .filter(|service| service.kind != Kind::Fixed)
+            {
+                let state = tenant.services.get(&*service.name);
+                running += state.map_or(0, |state| u64::from(state.count(|_| true)));
+                min += u64::from(service.bounds.min);
+                max += u64::from(service.bounds.max);
+            }
+        }
+        let room = self.room? / REPLICA + running;
+        if min > room {
+            Some(Shortage::Min { room, min })
+        } else {
+            (max > room).then_some(Shortage::Max { room, max })
+        }
     }
 
     /// Limits what stacks want to what they may have of a host that is full.

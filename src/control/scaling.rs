@@ -3,7 +3,7 @@
 use super::event::Now;
 use super::reach::is_probed;
 use super::replica::State;
-use super::service::ServiceState;
+use super::service::{Change, ServiceState};
 use super::tenant::Tenant;
 use crate::autoscaler::{self, Decision, Direction, Kind, Limit, Observation, Policy};
 use crate::config::Instance;
@@ -122,11 +122,14 @@ impl ServiceState {
         orders: &Orders<'_>,
         actions: &mut Vec<Action>,
     ) -> u32 {
+        let present = self.crew(now).present;
         if orders.instance.scale.mode == ScaleMode::Recommend {
+            self.recommend(present, decision, orders, now);
             return 0;
         }
-        let present = self.crew(now).present;
+        self.recommended = None;
         let desired = decision.desired;
+        self.wait_for_a_turn(desired > present, orders.refused, now);
         if desired > present {
             let reopened = self
                 .reopenable()
@@ -169,6 +172,81 @@ impl ServiceState {
         }
         self.keep_company(now, next, orders.service);
         0
+    }
+
+    /// Tells what would be done. A larger number is told at once, a smaller one no sooner than
+    /// `down-after` after the last: with nothing done a number that is wavering would never rest.
+    fn recommend(&mut self, present: u32, decision: &Decision, orders: &Orders<'_>, now: Now) {
+        let to = decision.desired;
+        let news = match self.recommended {
+            None => to != present,
+            Some((told, _)) if to > told => true,
+            Some((told, at)) => {
+                to < told && now.at.duration_since(at) >= orders.instance.scale.down_after
+            }
+        };
+        if news {
+            self.recommended = Some((to, now.at));
+            let reason = format!("recommended and not done (mode = \"recommend\"): {decision}");
+            self.tell("recommends", present, decision, reason, orders, now);
+        }
+    }
+
+    /// A change of the number of replicas begins.
+    fn record(
+        &mut self,
+        direction: Direction,
+        from: u32,
+        decision: &Decision,
+        orders: &Orders<'_>,
+        now: Now,
+    ) {
+        let reason = decision.to_string();
+        let same = self
+            .change
+            .as_ref()
+            .is_some_and(|change| change.to == decision.desired && change.reason == reason);
+        if !same {
+            *self.changes.entry(direction).or_default() += 1;
+            self.tell("scales", from, decision, reason, orders, now);
+        }
+    }
+
+    /// One line of the log, and the newest decision of the statistics.
+    fn tell(
+        &mut self,
+        does: &'static str,
+        from: u32,
+        decision: &Decision,
+        reason: String,
+        orders: &Orders<'_>,
+        now: Now,
+    ) {
+        let to = decision.desired;
+        tracing::info!(
+            instance = %orders.instance.name,
+            service = %orders.name,
+            from,
+            to,
+            %reason,
+            inputs = ?decision.inputs,
+            "{does}"
+        );
+        self.change = Some(Change {
+            at: now.wall,
+            from,
+            to,
+            reason,
+        });
+    }
+
+    /// Notices since when too many others have been starting.
+    fn wait_for_a_turn(&mut self, wants: bool, refused: Option<Limit>, now: Now) {
+        let waits = wants && matches!(refused, Some(Limit::AtOnce(_)));
+        self.waits_since = match self.waits_since {
+            since if waits => Some(since.unwrap_or(now.at)),
+            _ => None,
+        };
     }
 
     /// Whether the host lets nothing start now; the decision then says so.

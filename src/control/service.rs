@@ -11,7 +11,6 @@ use super::event::Now;
 use super::leftovers::Leftovers;
 use super::reach::is_probed;
 use super::replica::{Replica, START_WITHIN, State, Who};
-use super::scaling::Orders;
 use super::starts::Starts;
 use crate::autoscaler::{Crew, Decision, Direction, Lead, Load, Override, Seen};
 use crate::config::model::Service;
@@ -39,8 +38,16 @@ pub(super) struct ServiceState {
     /// The last decision that changed something.
     pub(super) change: Option<Change>,
     pub(super) changes: BTreeMap<Direction, u64>,
+    /// The number that was recommended last, and when, where nothing is done.
+    pub(super) recommended: Option<(u32, Instant)>,
     pub(super) over: Option<Wished>,
     pub(super) starts: Starts,
+    /// When the engine was told to stop replicas of one that follows.
+    pub(super) stops: BTreeMap<ReplicaId, Instant>,
+    /// Of those, how many had not ended when their time was over, and were killed at their work.
+    pub(super) killed_busy: u64,
+    /// Since when it has wanted to start one while too many others were starting.
+    pub(super) waits_since: Option<Instant>,
     pub(super) leftovers: Leftovers,
     pub(super) by_hand: ByHand,
     /// Every unit of the last listing, alive or not.
@@ -149,6 +156,7 @@ impl ServiceState {
         let known = !self.replicas.is_empty();
         let before = self.counts();
         let ordered = self.starts.is_under_way() || self.starts.unseen(now);
+        let mut awaited = self.starts.unseen(now);
         let makes = self.declared_makes();
         let mut short_lived = None;
         let mut died = None;
@@ -216,7 +224,12 @@ impl ServiceState {
                     let new = known && declared && !self.listed.contains(unit.id.unit());
                     disturbance.replaced |= known && declared && !makes.contains(&unit.make);
                     disturbance.added |= new && !ordered && makes.contains(&unit.make);
-                    let replica = Replica::new(unit.clone(), now, probed);
+                    let mut replica = Replica::new(unit.clone(), now, probed);
+                    // What Docker or a Swarm starts again by itself is nobody's order.
+                    let first = service.bounds().is_some()
+                        && unit.task.is_none()
+                        && !self.listed.contains(unit.id.unit());
+                    replica.in_turn = std::mem::take(&mut awaited) || first;
                     tracing::info!(
                         replica = %unit.name,
                         id = %unit.id,
@@ -226,7 +239,7 @@ impl ServiceState {
                     self.replicas.insert(unit.id.clone(), replica);
                     self.starts.listed();
                     // The stack has changed: what was hopeless may work now.
-                    self.starts.hopeless = false;
+                    self.starts.has_changed();
                 }
             }
         }
@@ -454,7 +467,7 @@ impl ServiceState {
             replica.state() == State::Ready && since >= failed_at && lives(since) >= SHORT_LIFE
         });
         let old = lives(failed_at) >= FORGOTTEN_AFTER;
-        if (proven || old) && !self.starts.hopeless {
+        if proven || old {
             self.starts.proven();
         }
     }
@@ -466,41 +479,5 @@ impl ServiceState {
             .filter(|replica| replica.state() == State::Ready)
             .map(|replica| per_replica.saturating_sub(replica.sessions()))
             .sum()
-    }
-
-    /// A change of the number of replicas begins.
-    pub(super) fn record(
-        &mut self,
-        direction: Direction,
-        from: u32,
-        decision: &Decision,
-        orders: &Orders<'_>,
-        now: Now,
-    ) {
-        let to = decision.desired;
-        let reason = decision.to_string();
-        let same = self
-            .change
-            .as_ref()
-            .is_some_and(|change| change.to == to && change.reason == reason);
-        if same {
-            return;
-        }
-        tracing::info!(
-            instance = %orders.instance.name,
-            service = %orders.name,
-            from,
-            to,
-            %reason,
-            inputs = ?decision.inputs,
-            "scales"
-        );
-        *self.changes.entry(direction).or_default() += 1;
-        self.change = Some(Change {
-            at: now.wall,
-            from,
-            to,
-            reason,
-        });
     }
 }

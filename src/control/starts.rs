@@ -30,8 +30,8 @@ pub(super) struct Starts {
     not_before: Option<Instant>,
     /// Why the last one failed, until one succeeds.
     pub(super) trouble: Option<String>,
-    /// Trying again is pointless until the stack changes.
-    pub(super) hopeless: bool,
+    /// The stack is the reason, and trying again soon would be in vain unless something changed.
+    hopeless: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,9 +66,10 @@ impl Starts {
         self.failed_at = Some(now.wall);
         let doublings = (self.failures - 1).min(6);
         let pause = match trouble {
-            // For everybody on this host: asking again soon would only be one of many.
-            Trouble::Capacity => LAST_BACKOFF,
-            Trouble::Passing | Trouble::Stack => FIRST_BACKOFF * (1 << doublings),
+            // For everybody on this host: asking again soon would only be one of many. Of a stack
+            // that was changed where no listing shows it, an image that is there now, nobody hears.
+            Trouble::Capacity | Trouble::Stack => LAST_BACKOFF,
+            Trouble::Passing => FIRST_BACKOFF * (1 << doublings),
         };
         self.not_before = Some(now.at + pause.min(LAST_BACKOFF));
         self.trouble = Some(why);
@@ -93,6 +94,13 @@ impl Starts {
         if self.deaths.len() >= IN_A_ROW {
             self.stillborn = self.deaths.len();
             self.stillborn(now, why);
+        }
+    }
+
+    /// Something has changed that may have been the reason: what was hopeless is tried at once.
+    pub(super) fn has_changed(&mut self) {
+        if std::mem::take(&mut self.hopeless) {
+            self.not_before = None;
         }
     }
 
@@ -129,6 +137,6 @@ impl Starts {
 
     pub(super) fn allowed(&self, now: Now) -> bool {
         let busy = matches!(self.phase, StartPhase::Ordered { .. }) || self.unseen(now);
-        !busy && !self.hopeless && self.not_before.is_none_or(|at| at <= now.at)
+        !busy && self.not_before.is_none_or(|at| at <= now.at)
     }
 }

@@ -186,6 +186,10 @@ impl Controller {
             }
             Event::Config(current) => {
                 self.current = current;
+                let tenants = self.tenants.values_mut();
+                for service in tenants.flat_map(|tenant| tenant.services.values_mut()) {
+                    service.starts.has_changed();
+                }
                 self.rebuild(now, true);
             }
             Event::Exports(exports) => self.exports = exports,
@@ -539,6 +543,8 @@ impl Controller {
                 };
             }
             Action::Start { stack, service, .. } => {
+                let trouble = result.as_ref().err().map(|failure| failure.trouble);
+                self.guard.started(stack, trouble, now.at);
                 if let Some(service) = self.service_mut(stack, service) {
                     match result {
                         Ok(()) => service.starts.succeeded(now),
@@ -561,11 +567,12 @@ impl Controller {
                 proof,
                 ..
             } => {
-                let replica = self
-                    .service_mut(stack, service)
-                    .and_then(|service| service.replicas.get_mut(proof.replica()));
-                if let (Some(replica), Err(_)) = (replica, result) {
-                    replica.not_stopped(now);
+                if let Some(service) = self.service_mut(stack, service) {
+                    service.stopped(now, &action, result.is_ok());
+                    let replica = service.replicas.get_mut(proof.replica());
+                    if let (Some(replica), Err(_)) = (replica, result) {
+                        replica.not_stopped(now);
+                    }
                 }
             }
         }
@@ -601,6 +608,7 @@ impl Controller {
             Wish::Auto { .. } => {
                 for service in tenant.services.values_mut() {
                     service.over = None;
+                    service.starts.has_changed();
                 }
                 Ok(format!("{instance}: the autoscaler decides"))
             }

@@ -1,19 +1,20 @@
-//! One instance and the stack it stands for: listed, watched, scaled. How its drains end is in `drains`.
+//! One instance and the stack it stands for: listed, watched, scaled. How its drains end is in `drains`,
+//! what operators ask of it in `wishes`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::event::Now;
 use super::guard::{Allowance, For};
 use super::ledger::Ledger;
 use super::scaling::{Orders, Scaler};
-use super::service::{ServiceState, Wished};
-use super::step::EngineFacts;
-use crate::autoscaler::{Kind, Override};
+use super::service::ServiceState;
+use super::step::{EngineFacts, together};
+use crate::autoscaler::Kind;
 use crate::config::Instance;
 use crate::config::model::{ScaleMode, Service};
 use crate::engine::Action;
@@ -74,6 +75,8 @@ pub(super) struct Tenant {
     looked_at: bool,
     /// What its containers claim and do not get.
     pub(super) claims: Vec<String>,
+    /// Labels for usher that its containers have and that mean nothing.
+    pub(super) unknown_labels: BTreeSet<String>,
     /// No starts before this.
     quiet_until: Option<Instant>,
     /// What was removed is expected back before this.
@@ -96,6 +99,7 @@ impl Tenant {
             visits: Visits::default(),
             looked_at: false,
             claims: Vec::new(),
+            unknown_labels: BTreeSet::new(),
             quiet_until: None,
             deployed_until: None,
             follower_stopped: None,
@@ -135,6 +139,12 @@ impl Tenant {
         let stack = self.stack.clone().unwrap_or_default();
         let instance = Arc::clone(&self.instance);
         self.rented = self.is_rented_at(now.wall);
+        if self.unknown_labels != stack.unknown_labels {
+            self.unknown_labels = stack.unknown_labels.clone();
+            if let Some(reason) = self.ignored_labels() {
+                warn!(instance = %instance.name, %reason, "labels of containers");
+            }
+        }
         self.services
             .retain(|name, _| instance.services.contains_key(name));
         let mut stopped = false;
@@ -182,6 +192,22 @@ impl Tenant {
         Arc::ptr_eq(&self.instance, instance)
             && self.stack.as_ref() == stack
             && self.claims == claims
+    }
+
+    /// What its containers ask for by labels that nobody reads.
+    pub(super) fn ignored_labels(&self) -> Option<String> {
+        let labels: Vec<String> = self
+            .unknown_labels
+            .iter()
+            .map(|label| format!("`{label}`"))
+            .collect();
+        (!labels.is_empty()).then(|| {
+            format!(
+                "labels that usher does not know are ignored ({}); what a stack may have is said in \
+                 its `[[instance]]`, and by label only `usher.autoscale`",
+                together(&labels)
+            )
+        })
     }
 
     /// The stack was taken down: what comes under its name is another one. An operator's number
@@ -345,90 +371,6 @@ impl Tenant {
             });
         }
         self.claim == Claim::Held
-    }
-
-    /// Has one replica leave, whoever takes its place.
-    ///
-    /// # Errors
-    /// Why it stays, as a sentence.
-    pub(super) fn dismiss(
-        &mut self,
-        now: Now,
-        next: Generation,
-        service: &ServiceName,
-        replica: &str,
-    ) -> Result<String, String> {
-        let name = &self.instance.name;
-        let mode = self.instance.scale.mode;
-        let scaled = self.is_scaled();
-        let (Some(declared), Some(state)) = (
-            self.instance.services.get(service),
-            self.services.get_mut(service),
-        ) else {
-            return Err(self.no_service(service));
-        };
-        if !declared.addresses.is_empty() {
-            return Err(format!(
-                "{name}/{service} is served at addresses of the configuration; take this one out \
-                 there, and it drains"
-            ));
-        }
-        if declared.bounds().is_none() {
-            return Err(format!(
-                "{name}/{service} is fixed: usher neither starts nor stops it"
-            ));
-        }
-        if !scaled || mode == ScaleMode::Recommend {
-            let why = match self.instance.standby {
-                true => "standby = true".to_owned(),
-                false => format!("scale.mode = \"{}\"", mode.word()),
-            };
-            return Err(format!("{name} has {why}: usher stops nothing of it"));
-        }
-        state
-            .dismiss(now, next, replica)
-            .map(|leaves| format!("{name}/{service}: {leaves}"))
-            .map_err(|stays| format!("{name}/{service}: {stays}"))
-    }
-
-    fn no_service(&self, service: &ServiceName) -> String {
-        let known: Vec<_> = self.services.keys().map(ServiceName::as_str).collect();
-        format!(
-            "{} has no service `{service}`; it has {}",
-            self.instance.name,
-            known.join(", ")
-        )
-    }
-
-    pub(super) fn override_with(
-        &mut self,
-        now: Now,
-        service: &ServiceName,
-        replicas: u32,
-        span: Option<Duration>,
-    ) -> Result<String, String> {
-        let name = &self.instance.name;
-        let (Some(declared), Some(state)) = (
-            self.instance.services.get(service),
-            self.services.get_mut(service),
-        ) else {
-            return Err(self.no_service(service));
-        };
-        let Some(bounds) = declared.bounds() else {
-            return Err(format!("{name}/{service} is fixed and never scaled"));
-        };
-        if replicas > bounds.max {
-            return Err(format!(
-                "{name}/{service} may have at most {} replicas (`max`)",
-                bounds.max
-            ));
-        }
-        state.over = Some(Wished::within(Override::Exact(replicas), span, now));
-        let until = span.map_or_else(
-            || format!("until `usher auto {name}`"),
-            |span| format!("for {}", crate::config::format_span(span)),
-        );
-        Ok(format!("{name}/{service}: {replicas} replicas {until}"))
     }
 }
 

@@ -11,8 +11,9 @@ use std::sync::Arc;
 use bollard::models::{self, ContainerInspectResponse};
 use tracing::warn;
 
-use super::containers::{Family, Paths, another_name, unit, visible};
+use super::containers::{Family, Paths, another_name, said, unit, visible};
 use super::docker::PROJECT;
+use super::labels::note_unknown;
 use super::memory::{Inspected, Known, Place};
 use super::swarm::NAMESPACE;
 use crate::inventory::{Claims, Stack, Volume};
@@ -180,6 +181,8 @@ fn stack(parts: &[Part], standpoint: &Standpoint, volumes: BTreeMap<String, Volu
         let Some(mut unit) = found else {
             continue;
         };
+        let labels = said(&part.container).labels.into_iter().flatten();
+        note_unknown(labels.map(|(label, _)| label), &mut stack.unknown_labels);
         unit.claims = Arc::clone(&part.claims);
         if standpoint.own.is_some() && standpoint.own == part.container.id {
             // What usher has itself is shared with nobody by that.

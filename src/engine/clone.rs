@@ -27,7 +27,9 @@ const NAMESPACES: [(&str, &str); 4] = [
 ];
 
 /// Folders of the host through which the engine can be commanded.
-const TO_THE_ENGINE: [&str; 4] = ["/", "/run", "/var/run", "/var/lib/docker"];
+const TO_THE_ENGINE: [&str; 6] = ["/", "/run", "/var", "/var/lib", "/var/run", ENGINES_OWN];
+/// What the engine keeps: with everything in it, the volumes and containers of all stacks.
+const ENGINES_OWN: &str = "/var/lib/docker";
 
 /// What to send to the engine.
 #[derive(Debug, PartialEq)]
@@ -248,7 +250,13 @@ fn refuse_privileges(host: &Value) -> Result<(), String> {
     if host["Privileged"] == true {
         return by_hand("privileged: true");
     }
-    for (key, word) in [("CapAdd", "cap_add"), ("Devices", "devices")] {
+    for (key, word) in [
+        ("CapAdd", "cap_add"),
+        ("Devices", "devices"),
+        // GPUs, mostly: as many containers as wanted would share one.
+        ("DeviceRequests", "deploy.resources.reservations.devices"),
+        ("DeviceCgroupRules", "device_cgroup_rules"),
+    ] {
         if host[key].as_array().is_some_and(|all| !all.is_empty()) {
             return by_hand(word);
         }
@@ -257,6 +265,10 @@ fn refuse_privileges(host: &Value) -> Result<(), String> {
         if text(&host[key]) == "host" {
             return by_hand(word);
         }
+    }
+    let options = host["SecurityOpt"].as_array().into_iter().flatten();
+    if let Some(option) = options.map(text).find(|option| lifts_a_fence(option)) {
+        return by_hand(&format!("security_opt: {option}"));
     }
     let binds = host["Binds"].as_array().into_iter().flatten().map(text);
     let mounts = host["Mounts"].as_array().into_iter().flatten();
@@ -271,9 +283,43 @@ fn refuse_privileges(host: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether who has this folder or socket of the host can command the engine.
+/// Whether a container with this has less around it than any other.
+fn lifts_a_fence(option: &str) -> bool {
+    let (key, value) = option.split_once(['=', ':']).unwrap_or((option, ""));
+    match key {
+        "apparmor" | "seccomp" | "systempaths" => value == "unconfined",
+        "label" => value == "disable",
+        _ => false,
+    }
+}
+
+/// # Errors
+/// The container sees the control groups of the host because somebody said so. With version 1 of them
+/// it does where nobody said anything, and the two look the same. `info` is what the engine says of
+/// itself.
+pub(super) fn refuse_control_groups(source: &Value, info: &Value) -> Result<(), NoSibling> {
+    if shows_control_groups(source) && text(&info["CgroupVersion"]) == "2" {
+        return Err("it has `cgroup: host`, which is not given out by itself".into());
+    }
+    Ok(())
+}
+
+pub(super) fn shows_control_groups(source: &Value) -> bool {
+    text(&source["HostConfig"]["CgroupnsMode"]) == "host"
+}
+
+/// Whether who has this folder or socket of the host can command the engine, or has what is in the
+/// volumes and containers of everybody.
 pub(super) fn leads_to_the_engine(source: &str) -> bool {
-    source.ends_with("/docker.sock") || TO_THE_ENGINE.contains(&source)
+    let folder = match source.trim_end_matches('/') {
+        "" if !source.is_empty() => "/",
+        folder => folder,
+    };
+    let inside = |whole: &str| {
+        let rest = folder.strip_prefix(whole);
+        rest.is_some_and(|rest| rest.starts_with('/'))
+    };
+    folder.ends_with("/docker.sock") || TO_THE_ENGINE.contains(&folder) || inside(ENGINES_OWN)
 }
 
 /// Volumes without a name belong to one container. Compose hands the ones of a replaced container

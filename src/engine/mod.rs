@@ -26,6 +26,7 @@ mod containers;
 mod dial;
 mod docker;
 mod here;
+mod labels;
 mod lease;
 mod memory;
 mod output;
@@ -45,7 +46,7 @@ pub use self::processes::Processes;
 
 /// A replica that uses less of a core than this, for as long as [`LOOKED_AT_FOR`], is idle.
 const IDLE_BELOW: f64 = 0.02;
-const LOOKED_AT_FOR: Duration = Duration::from_secs(2);
+pub(crate) const LOOKED_AT_FOR: Duration = Duration::from_secs(2);
 
 /// What the control plane asks of an engine. Every method is cancel safe: what was not finished
 /// shows in the next listing.

@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::clone::{CLONE_OF, Clone, NoSibling, sibling};
+use super::clone::{
+    CLONE_OF, Clone, NoSibling, refuse_control_groups, shows_control_groups, sibling,
+};
 use super::compose::Compose;
 use super::containers::{
     belongs, is_alive, is_clone, is_resting, is_running, is_unhealthy, label, number, started_at,
@@ -64,6 +66,10 @@ impl Compose {
             };
             let path = format!("/containers/{source}/json");
             let inspected = self.engine.raw_get(&path).await?;
+            if shows_control_groups(&inspected) {
+                let info = self.engine.raw_get("/info").await?;
+                refuse_control_groups(&inspected, &info).map_err(|why| refusal(service, why))?;
+            }
             let image = self.image_for(&inspected).await?;
             // Compose counts those that rest as well, and fills no gap.
             let highest = siblings.iter().map(number).max().unwrap_or(0);

@@ -465,3 +465,66 @@ async fn check_says_when_the_engine_has_too_few_addresses_for_the_stacks() {
     assert!(checked.out.contains(words), "{checked:?}");
     assert_eq!(checked.code, 0, "a warning: {checked:?}");
 }
+
+#[tokio::test]
+async fn check_says_when_the_host_is_too_small_for_all_floors() {
+    let api = DockerApi::start();
+    api.compose("one", "web", 1).await;
+    let with = |bounds: &str| {
+        format!(
+            "[engine]\nkind = \"docker\"\nendpoint = \"unix://{}\"\n\
+             [[instance]]\nname = \"one\"\ndomains = [\"one.test\"]\n\
+             [instance.service.web]\nrole = \"sessions\"\nport = 8000\n{bounds}\n",
+            api.socket().display()
+        )
+    };
+    let installed = Installed::new(&with("min = 100000\nmax = 100000"));
+    let checked = installed.command(&["check"]).await;
+    let told = checked
+        .out
+        .lines()
+        .find(|line| line.contains("`min` of all instances"));
+    let told = told.unwrap_or_else(|| panic!("{checked:?}"));
+    assert!(
+        told.starts_with("warning: the host has memory for "),
+        "{told}"
+    );
+    assert!(
+        told.contains("comes to 100000: no more than fit are started"),
+        "{told}"
+    );
+    assert_eq!(checked.code, 0, "a warning: {checked:?}");
+    installed.write(&with("max = 100000"));
+    let checked = installed.command(&["check"]).await;
+    assert!(
+        checked.out.contains("note: the host has memory for "),
+        "{checked:?}"
+    );
+    installed.write(&with("max = 1"));
+    let checked = installed.command(&["check"]).await;
+    assert!(!checked.out.contains("the host has memory"), "{checked:?}");
+}
+
+#[tokio::test]
+async fn a_recommendation_is_in_the_log_of_the_running_program_and_nothing_is_done() {
+    let api = DockerApi::start();
+    api.compose("one", "web", 1).await;
+    let installed = Installed::new(&format!(
+        "[engine]\nkind = \"docker\"\nendpoint = \"unix://{}\"\n\
+         [scale]\nmode = \"recommend\"\n\
+         [[instance]]\nname = \"one\"\ndomains = [\"one.test\"]\n\
+         [instance.service.web]\nrole = \"sessions\"\nport = 8000\nprobe = \"/\"\nmin = 3\n",
+        api.socket().display()
+    ));
+    let mut usher = installed.start().await;
+    let line = usher.says("\"recommends\"").await;
+    assert!(line.contains("recommended and not done"), "{line}");
+    let own = installed.stats().await["instances"][0].clone();
+    let last = &own["services"][0]["last_decision"];
+    assert_eq!(
+        (&last["from"], &last["to"]),
+        (&1.into(), &3.into()),
+        "{own}"
+    );
+    assert_eq!(api.calls("POST /containers/create").len(), 0);
+}

@@ -3,7 +3,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use usher::engine::Action;
 use usher::inventory::{Network, Origin as Made, Phase, Reach};
 
@@ -126,6 +128,46 @@ async fn an_engine_that_goes_away_takes_no_route_with_it() {
     engine_is(&edge, true).await;
     assert_eq!(edge.get(URL).await.status, 200);
     assert_eq!(socket.echo("still").await, "one: still");
+}
+
+#[tokio::test]
+async fn a_listing_that_hangs_changes_nothing_and_the_next_answer_is_followed_at_once() {
+    let port = port().await;
+    let (engine, edge) = start(port).await;
+    let _one = origin_at("one", 1, port).await;
+    let _two = origin_at("two", 2, port).await;
+    engine.set("congress", "web", vec![unit("one", 1, loopback(1))]);
+    answers(&edge, 200).await;
+    let mut socket = edge
+        .ask("wss://congress.example.org/ws/")
+        .websocket()
+        .await
+        .unwrap();
+
+    engine.hang(true);
+    engine.set("congress", "web", vec![unit("two", 1, loopback(2))]);
+    engine_is(&edge, false).await;
+    assert!(
+        edge.get(URL).await.text().contains("one"),
+        "the last good table"
+    );
+    assert_eq!(socket.echo("still").await, "one: still");
+    assert_eq!(
+        *engine.actions.lock().expect("lock"),
+        [],
+        "nothing is torn down"
+    );
+
+    engine.hang(false);
+    let back = Instant::now();
+    engine_is(&edge, true).await;
+    eventually("the new one", async || {
+        let text = edge.get(URL).await.text();
+        check(text.contains("two"), text)
+    })
+    .await;
+    let took = back.elapsed();
+    assert!(took <= 3 * Duration::from_secs(5), "{took:?}");
 }
 
 #[tokio::test]

@@ -167,6 +167,14 @@ async fn the_operators_number_wins_until_it_is_taken_back() {
     assert!(refused.err.contains("at most 3"), "{refused:?}");
     let unknown = run(&["scale", "congres/web", "1"]).await;
     assert!(unknown.err.contains("congress"), "{unknown:?}");
+    let unknown = run(&["scale", "congress/wbe", "1"]).await;
+    assert_eq!(unknown.code, 1, "{unknown:?}");
+    assert!(
+        unknown
+            .err
+            .contains("congress has no service `wbe`; it has web, worker"),
+        "{unknown:?}"
+    );
 
     let done = run(&["auto", "congress"]).await;
     assert_eq!(done.code, 0, "{done:?}");

@@ -168,6 +168,33 @@ proptest! {
         prop_assert!(low.0 <= high.0 && low.1 <= high.1, "{low:?} {high:?}");
     }
 
+    /// Of two stacks with the same past, the one that more want to see now has no fewer replicas.
+    #[test]
+    fn more_demand_is_never_answered_with_fewer_whatever_was_before(
+        steps in prop::collection::vec(step(), 1..8),
+        less in 0_u32..3_000,
+        more in 0_u32..500,
+    ) {
+        let desired = |sessions| {
+            let mut stack = short(Bounds { min: 1, max: 16 });
+            for step in &steps {
+                apply(&mut stack, step);
+                for _ in 0..step.repeat {
+                    stack.second();
+                }
+            }
+            stack.fresh = true;
+            stack.seen[0].load = Load { sessions, ..Load::default() };
+            stack.second()
+        };
+        let (low, high) = (desired(less), desired(less + more));
+        // So few that the others count as lost, and as expected back: that is not less demand.
+        prop_assume!(!low[0].inputs.ghost || high[0].inputs.ghost);
+        for (low, high) in low.iter().zip(&high) {
+            prop_assert!(low.desired <= high.desired, "{low:?} {high:?}");
+        }
+    }
+
     #[test]
     fn the_same_is_decided_again_from_the_same(steps in prop::collection::vec(step(), 1..8)) {
         let run = |start: Instant| {

@@ -283,6 +283,38 @@ proptest! {
         }
     }
 
+    /// Among equals somebody has to be first; with weights like these nobody is equal.
+    #[test]
+    fn what_each_gets_does_not_depend_on_the_order_in_which_they_stand(
+        before in guests(),
+        room in 0_u64..3_000,
+        turn in 0_usize..8,
+        reversed in any::<bool>(),
+    ) {
+        const WEIGHTS: [u32; 7] = [101, 103, 107, 109, 113, 127, 131];
+        let mut one = before;
+        for (guest, weight) in one.iter_mut().zip(WEIGHTS) {
+            guest.weight = weight;
+        }
+        let mut other = one.clone();
+        let turn = turn % other.len();
+        other.rotate_left(turn);
+        if reversed {
+            other.reverse();
+        }
+        squeeze(room, &mut one);
+        squeeze(room, &mut other);
+        if reversed {
+            other.reverse();
+        }
+        other.rotate_right(turn);
+        let decisions = |guests: &[Guest]| -> Vec<Decision> {
+            let places = guests.iter().flat_map(|guest| &guest.places);
+            places.map(|place| place.decision.clone()).collect()
+        };
+        prop_assert_eq!(decisions(&one), decisions(&other));
+    }
+
     /// Nobody takes turns with anybody else for what there is.
     #[test]
     fn it_comes_to_rest(before in guests(), room in 0_u64..3_000) {

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::super::drains::grace;
 use super::super::event::Now;
 use super::super::replica::{Replica, State};
 use super::super::service::ServiceState;
@@ -15,7 +16,7 @@ use super::super::tenant::{Claim, Tenant};
 use super::certificates::{judge_certificates, judge_folder};
 use super::together::judge_together;
 use super::{Level, Memory, Part, Reason};
-use crate::autoscaler::next_event;
+use crate::autoscaler::{Kept, next_event};
 use crate::config::Instance;
 use crate::config::model::{Orders, Role, Service, Threshold};
 use crate::inventory::Reach;
@@ -27,6 +28,9 @@ const EVENT_IS_NEAR: Duration = Duration::from_secs(86_400);
 
 /// Beyond the time a replica has to stop, an engine takes no longer than this.
 const ENDS_WITHIN: Duration = Duration::from_secs(120);
+
+/// A turn to start comes sooner than this, unless starts on the host get stuck.
+const TURN_WITHIN: Duration = Duration::from_secs(60);
 
 /// How one part is; `None` is healthy.
 pub(super) type Finding = Option<(Level, String)>;
@@ -135,6 +139,12 @@ impl Controller {
         if !tenant.claims.is_empty() {
             let finding = Some((Level::Warning, together(&tenant.claims)));
             findings.insert("claims".to_owned(), (finding, Vec::new()));
+        }
+        if let Some(why) = tenant.ignored_labels() {
+            findings.insert(
+                "labels".to_owned(),
+                (Some((Level::Warning, why)), Vec::new()),
+            );
         }
         findings.insert("static".to_owned(), (self.judge_static(tenant), Vec::new()));
         if let Some(finding) = self.judge_calendar(tenant, now) {
@@ -301,12 +311,30 @@ fn judge_service(
     if let Some(stuck) = state
         .replicas
         .values()
-        .find(|one| is_stuck(tenant, one, now))
+        .find(|one| is_stuck(tenant, service, one, now))
     {
         let text = format!(
             "{} was told to stop {} min ago and still runs; what does the engine say?",
             stuck.unit.name,
             stuck.been_so_for(now).as_secs() / 60
+        );
+        return Some(Some((Level::Warning, text)));
+    }
+    let braked = state
+        .decision
+        .as_ref()
+        .filter(|decision| decision.kept == Some(Kept::NotTheWorkers));
+    if let Some(decision) = braked {
+        let text = format!("more of {name} would be no help: {decision}");
+        return Some(Some((Level::Warning, text)));
+    }
+    let waits = state
+        .waits_since
+        .is_some_and(|since| now.at.duration_since(since) > TURN_WITHIN);
+    if let (true, Some(decision)) = (waits, &state.decision) {
+        let text = format!(
+            "{name} has waited for its turn to start for over a minute; what starts on the host does \
+             not become ready: {decision}"
         );
         return Some(Some((Level::Warning, text)));
     }
@@ -323,9 +351,10 @@ fn judge_service(
 }
 
 /// Whether it has not ended long after the engine should have ended it.
-fn is_stuck(tenant: &Tenant, replica: &Replica, now: Now) -> bool {
+fn is_stuck(tenant: &Tenant, service: &Service, replica: &Replica, now: Now) -> bool {
     let stopping = matches!(replica.state(), State::Stopping { .. });
-    stopping && replica.been_so_for(now) > tenant.instance.drain.stop + ENDS_WITHIN
+    let grace = grace(service, tenant.instance.drain.stop);
+    stopping && replica.been_so_for(now) > grace + ENDS_WITHIN
 }
 
 fn judge_absent(

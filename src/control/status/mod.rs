@@ -25,7 +25,7 @@ use super::service::ServiceState;
 use super::step::Controller;
 use super::tenant::Tenant;
 use crate::autoscaler::{Direction, next_event};
-use crate::config::model::Service;
+use crate::config::model::{Role, Service};
 use crate::moment::Moment;
 use crate::names::ServiceName;
 use crate::plan::CertificateReport;
@@ -246,6 +246,10 @@ pub struct ServiceStatus {
     /// Decisions that changed something, by direction. Part of the metrics.
     #[serde(skip)]
     pub changes: BTreeMap<Direction, u64>,
+    /// Replicas that were killed at their work; `None` of a service that follows nobody. Part of the
+    /// metrics.
+    #[serde(skip)]
+    pub killed_busy: Option<u64>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -451,6 +455,7 @@ impl Controller {
                 .map(|replica| self.replica_status(tenant, service, replica))
                 .collect(),
             changes: state.changes.clone(),
+            killed_busy: matches!(service.role, Role::Ratio { .. }).then_some(state.killed_busy),
         }
     }
 

@@ -186,7 +186,7 @@ fn newer_compose_separates_with_a_dash() {
 #[test]
 fn what_two_cannot_share_is_refused_with_the_reason() {
     type Change = fn(&mut Value);
-    let cases: [(&str, Change); 16] = [
+    let cases: [(&str, Change); 22] = [
         ("port 8000", |s| {
             s["HostConfig"]["PortBindings"] = json!({ "8000/tcp": [{ "HostPort": "8000" }] });
         }),
@@ -223,6 +223,24 @@ fn what_two_cannot_share_is_refused_with_the_reason() {
         ("docker.sock", |s| {
             s["HostConfig"]["Binds"] = json!(["/var/run/docker.sock:/var/run/docker.sock:ro"])
         }),
+        ("reservations.devices", |s| {
+            s["HostConfig"]["DeviceRequests"] = json!([{ "Driver": "nvidia", "Count": -1 }])
+        }),
+        ("security_opt: seccomp=unconfined", |s| {
+            s["HostConfig"]["SecurityOpt"] = json!(["no-new-privileges", "seccomp=unconfined"])
+        }),
+        ("security_opt: label:disable", |s| {
+            s["HostConfig"]["SecurityOpt"] = json!(["label:disable"])
+        }),
+        ("/var/lib/docker/volumes", |s| {
+            s["HostConfig"]["Binds"] = json!(["/var/lib/docker/volumes:/all:ro"])
+        }),
+        ("/run/", |s| {
+            s["HostConfig"]["Binds"] = json!(["/run/:/host"])
+        }),
+        ("/var/lib", |s| {
+            s["HostConfig"]["Binds"] = json!(["/var/lib:/host"])
+        }),
         (
             "docker.sock",
             |s| {
@@ -245,4 +263,30 @@ fn a_port_the_engine_chooses_is_no_obstacle() {
         s["HostConfig"]["PortBindings"] = json!({ "8000/tcp": [{ "HostPort": "" }] });
     };
     assert!(of(change).is_ok());
+}
+
+#[test]
+fn what_fences_a_container_in_is_no_obstacle() {
+    let fenced = |s: &mut Value| {
+        s["HostConfig"]["SecurityOpt"] = json!(["no-new-privileges:true", "apparmor=ours"]);
+        s["HostConfig"]["DeviceRequests"] = json!([]);
+        s["HostConfig"]["Binds"] = json!(["/var/lib/docker-stacks/x:/x", "/srv/x:/y"]);
+    };
+    assert!(of(fenced).is_ok());
+}
+
+#[test]
+fn the_control_groups_of_the_host_are_refused_where_somebody_has_given_them() {
+    let mut source = inspected();
+    let second = json!({ "CgroupVersion": "2" });
+    assert_eq!(refuse_control_groups(&source, &second), Ok(()));
+    source["HostConfig"]["CgroupnsMode"] = json!("host");
+    let why = refuse_control_groups(&source, &second).expect_err("refused");
+    assert!(
+        matches!(&why, NoSibling::Never(why) if why.contains("cgroup: host")),
+        "{why:?}"
+    );
+    // There everybody has them.
+    let first = json!({ "CgroupVersion": "1" });
+    assert_eq!(refuse_control_groups(&source, &first), Ok(()));
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::super::labels::note_unknown;
 use super::counts::Counts;
 use super::nodes;
 use super::tasks::{Around, unit};
@@ -111,6 +112,7 @@ impl Look {
             if let Some(count) = counts.changed(&service.id) {
                 stack.counts.insert(name.clone(), count);
             }
+            note_unknown(service.label_names(), &mut stack.unknown_labels);
             let units = stack.services.entry(name).or_default();
             units.extend(self.units(service, around));
             units.sort_by_key(|unit| (unit.origin, unit.id.clone()));

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
@@ -187,6 +187,13 @@ impl Service {
         let own = self.spec.labels.as_ref().and_then(|labels| labels.get(key));
         let container = &self.spec.task_template["ContainerSpec"]["Labels"][key];
         own.map(String::as_str).or_else(|| container.as_str())
+    }
+
+    /// The names of all its labels, and of those of its containers.
+    pub(super) fn label_names(&self) -> impl Iterator<Item = &String> {
+        let own = self.spec.labels.iter().flat_map(BTreeMap::keys);
+        let containers = &self.spec.task_template["ContainerSpec"]["Labels"];
+        own.chain(containers.as_object().into_iter().flat_map(Map::keys))
     }
 
     /// The state of an update that is not over.

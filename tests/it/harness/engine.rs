@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use usher::engine::{Action, Engine, EngineError, Line, Printer, Span};
 use usher::inventory::{Attached, Inventory, Origin, Phase, Reach, Stack, Unit};
 use usher::names::{ReplicaId, StackName};
@@ -16,6 +16,7 @@ use usher::names::{ReplicaId, StackName};
 pub struct FakeEngine {
     inventory: Mutex<Inventory>,
     away: Mutex<bool>,
+    hangs: watch::Sender<bool>,
     pub actions: Mutex<Vec<Action>>,
     changed: Notify,
 }
@@ -79,6 +80,12 @@ impl FakeEngine {
         self.changed.notify_one();
     }
 
+    /// Takes calls and answers none, or does again.
+    pub fn hang(&self, hangs: bool) {
+        self.hangs.send_replace(hangs);
+        self.changed.notify_one();
+    }
+
     fn here(&self) -> Result<(), EngineError> {
         if *self.away.lock().expect("lock") {
             return Err(EngineError::Unreachable {
@@ -112,6 +119,9 @@ impl Engine for Shared {
 
     async fn list(&self) -> Result<Inventory, EngineError> {
         self.0.here()?;
+        let mut hangs = self.0.hangs.subscribe();
+        // The test holds the other half for as long as usher runs.
+        let _ = hangs.wait_for(|hangs| !hangs).await;
         Ok(self.0.inventory.lock().expect("lock").clone())
     }
 

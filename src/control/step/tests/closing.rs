@@ -123,3 +123,27 @@ async fn when_all_its_time_is_over_a_replica_is_closed_at_the_same_pace_whatever
     wait(&mut edge, 5);
     assert_eq!(closing(&edge), Some((0, 4)));
 }
+
+#[tokio::test]
+async fn nothing_is_closed_for_room_beyond_what_a_replica_may_hold() {
+    let text = CONFIG.replace("[instance.limits]", "[instance.limits]\nsessions-hard = 50");
+    let mut edge = Edge::new(&text);
+    edge.units = Edge::running().units;
+    edge.list();
+    edge.probe("web_1", true);
+    scale(&mut edge, 3);
+    edge.seconds(5);
+    for (name, sessions) in [("web_1", 45), ("web_clone_1", 45), ("web_clone_2", 25)] {
+        edge.sessions.insert(name.to_owned(), sessions);
+    }
+    edge.seconds(70);
+    scale(&mut edge, 2);
+    wait(&mut edge, 5);
+    assert_eq!(edge.state("web_clone_2"), "draining");
+    wait(&mut edge, NATURAL + 60);
+    assert_eq!(edge.state("web_clone_2"), "draining", "room for ten");
+    edge.sessions.insert("web_1".into(), 30);
+    edge.sessions.insert("web_clone_1".into(), 30);
+    wait(&mut edge, 2);
+    assert_eq!(edge.state("web_clone_2"), "cutting", "room for forty");
+}

@@ -215,3 +215,33 @@ async fn a_replica_whose_address_is_lost_is_not_stopped_without_a_proof() {
     let leaving: Vec<_> = plan.leaving.iter().map(|one| one.id.unit()).collect();
     assert!(leaving.contains(&"web_clone_1"), "{leaving:?}");
 }
+
+/// The stop of a worker too many; the engine takes so long for it. Returns how long it may take, and
+/// how many were killed at their work.
+fn stop_of_a_worker(takes: u64) -> (Duration, Option<u64>) {
+    let mut edge = Edge::running();
+    let added = unit("worker_3", Origin::Added { number: 3 });
+    edge.units.get_mut("worker").expect("worker").push(added);
+    edge.list();
+    edge.outlast_the_start();
+    let action = (0..10).find_map(|_| edge.tick().pop()).expect("a stop");
+    let Action::Stop { grace, .. } = &action else {
+        panic!("unexpected: {action}");
+    };
+    let grace = *grace;
+    edge.now.at += Duration::from_secs(takes);
+    edge.units.get_mut("worker").expect("worker").pop();
+    edge.list();
+    let result = Ok(());
+    edge.take(Event::Acted(Acted { action, result }));
+    let status = edge.controller.status(edge.now);
+    (grace, status.instances[0].services[1].killed_busy)
+}
+
+#[tokio::test]
+async fn a_worker_has_half_a_minute_to_end_and_one_that_takes_it_all_is_counted_as_killed() {
+    let half_a_minute = Duration::from_secs(30);
+    // Two seconds of it the engine looks whether it is idle.
+    assert_eq!(stop_of_a_worker(31), (half_a_minute, Some(0)));
+    assert_eq!(stop_of_a_worker(32), (half_a_minute, Some(1)));
+}

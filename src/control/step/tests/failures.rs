@@ -2,6 +2,7 @@
 
 use super::closing::scale;
 use super::*;
+use crate::plan::SessionTotals;
 
 /// Two web replicas with as many sessions as both are needed for, long after the start.
 fn two() -> Edge {
@@ -193,4 +194,43 @@ async fn after_a_reboot_the_originals_serve_and_dead_siblings_are_cleared_away()
     edge.take(answer);
     edge.settle();
     assert_eq!(webs(&edge)[0], Some(Usage::Serve));
+}
+
+/// A second in which every handshake takes some seconds.
+fn slow_second(edge: &mut Edge, second: u64) {
+    edge.now.at += Duration::from_secs(1);
+    edge.now.wall += Duration::from_secs(1);
+    edge.report();
+    let mut report = Report::clone(&edge.controller.report);
+    let own = report.instances.get_mut("congress").expect("served");
+    let mut totals = SessionTotals::default();
+    // 2.5 s to 5 s
+    totals.handshakes[9] = 10 * second;
+    own.services.insert("web".parse().expect("name"), totals);
+    edge.take(Event::Report(Arc::new(report)));
+    for action in edge.decide() {
+        edge.carry_out(action);
+    }
+}
+
+#[tokio::test]
+async fn when_more_workers_were_no_help_twice_the_status_says_that_something_else_is_slow() {
+    let mut edge = Edge::running();
+    edge.sessions.insert("web_1".into(), 50);
+    let told = |edge: &mut Edge| {
+        let own = edge.controller.status(edge.now).instances[0].clone();
+        let reasons = own.reasons.into_iter();
+        let mut reasons = reasons.filter(|reason| reason.part == "service:worker");
+        reasons.next().map(|reason| (reason.status, reason.text))
+    };
+    (1..100).for_each(|second| slow_second(&mut edge, second));
+    assert_eq!(edge.units["worker"].len(), 3, "half as many again");
+    assert_eq!(told(&mut edge), None);
+    (100..160).for_each(|second| slow_second(&mut edge, second));
+    let (level, text) = told(&mut edge).expect("a reason");
+    assert_eq!(level, Level::Warning);
+    assert!(
+        text.contains("something else is slow (database, Redis, processor)"),
+        "{text}"
+    );
 }

@@ -324,3 +324,110 @@ async fn on_a_full_host_a_boosted_worker_leaves_for_another_stack() {
         "and no more than the boost"
     );
 }
+
+/// A second in which every start that is ordered ends like this. Returns the stacks.
+fn second_with(crowd: &mut Crowd, trouble: Trouble) -> Vec<String> {
+    let mut ordered = Vec::new();
+    for action in crowd.edge.tick() {
+        let Action::Start { stack, .. } = &action else {
+            panic!("unexpected: {action}");
+        };
+        ordered.push(stack.as_str().to_owned());
+        let result = Err(Failure {
+            text: "no space left on device".to_owned(),
+            trouble,
+        });
+        crowd.edge.take(Event::Acted(Acted { action, result }));
+    }
+    ordered
+}
+
+#[tokio::test]
+async fn when_two_stacks_are_told_that_there_is_no_room_nobody_starts_for_five_minutes() {
+    let names = ["alpha", "beta", "gamma"];
+    let mut crowd = Crowd::new(&names);
+    crowd.edge.sessions.insert("alpha_1".into(), 190);
+    assert_eq!(second_with(&mut crowd, Trouble::Capacity), ["alpha"]);
+    // It may be of its own making.
+    crowd.edge.sessions.insert("beta_1".into(), 190);
+    assert_eq!(second_with(&mut crowd, Trouble::Capacity), ["beta"]);
+    crowd.edge.sessions.insert("gamma_1".into(), 190);
+    let meanwhile: Vec<_> = (0..298).flat_map(|_| crowd.second()).collect();
+    assert_eq!(meanwhile, [""; 0]);
+    assert_eq!(crowd.limited_by(2).as_deref(), Some("engine room"));
+    let own = crowd.edge.controller.status(crowd.edge.now).instances[2].clone();
+    assert!(
+        own.reasons[0].text.contains("the engine has no room"),
+        "{:?}",
+        own.reasons
+    );
+    let later: Vec<_> = (0..4).flat_map(|_| crowd.second()).collect();
+    assert!(later.contains(&"gamma".to_owned()), "{later:?}");
+}
+
+#[tokio::test]
+async fn a_stack_that_is_told_again_and_again_that_there_is_no_room_pauses_nobody_else() {
+    let mut crowd = Crowd::new(&["alpha", "beta"]);
+    crowd.edge.sessions.insert("alpha_1".into(), 190);
+    let own: Vec<_> = (0..310)
+        .flat_map(|_| second_with(&mut crowd, Trouble::Capacity))
+        .collect();
+    assert_eq!(own, ["alpha", "alpha"]);
+    crowd.edge.sessions.insert("beta_1".into(), 190);
+    assert_eq!(crowd.second(), ["beta"]);
+}
+
+#[tokio::test]
+async fn a_fixed_service_that_is_restarted_again_and_again_takes_nobodys_turn_to_start() {
+    let redis = "[instance.service.redis]\nrole = \"fixed\"\nprobe = \"tcp:6379\"\n";
+    let mut edge = Edge::new(&format!("{CONFIG}{redis}"));
+    edge.units = Edge::running().units;
+    let looping =
+        [1, 2, 3].map(|number| unit(&format!("redis_{number}"), Origin::Declared { number }));
+    edge.units.insert("redis", looping.into());
+    edge.list();
+    edge.probe("web_1", true);
+    edge.settle();
+    assert_eq!(edge.state("redis_1"), "starting");
+    edge.sessions.insert("web_1".into(), 350);
+    assert!(edge.second().contains(&"start web".to_owned()));
+}
+
+#[tokio::test]
+async fn replicas_that_their_engine_restarts_again_and_again_take_no_other_stacks_turn_to_start() {
+    let mut crowd = Crowd::new(&["alpha", "beta"]);
+    let number = |number| unit(&format!("alpha_{number}"), Origin::Declared { number });
+    let alpha = crowd.webs.get_mut("alpha").expect("alpha");
+    alpha.extend([2, 3].map(number));
+    crowd.list();
+    crowd.edge.sessions.insert("beta_1".into(), 190);
+    assert_eq!(crowd.second(), [""; 0], "both are new: a deployment");
+    for life in 2..5 {
+        for unit in &mut crowd.webs.get_mut("alpha").expect("alpha")[1..] {
+            unit.id = ReplicaId::new(&unit.name, life);
+            unit.since = crowd.edge.now.wall;
+        }
+        crowd.list();
+    }
+    assert_eq!(crowd.second(), ["beta"]);
+}
+
+#[tokio::test]
+async fn who_waits_for_its_turn_to_start_for_over_a_minute_is_a_warning() {
+    let names = ["alpha", "beta", "gamma", "delta", "omega"];
+    let mut crowd = Crowd::new(&names);
+    for name in names {
+        crowd.edge.sessions.insert(format!("{name}_1"), 190);
+    }
+    let told = |crowd: &mut Crowd| {
+        let status = crowd.edge.controller.status(crowd.edge.now);
+        let all = status.instances.iter().flat_map(|one| one.reasons.clone());
+        let waits = all.filter(|reason| reason.text.contains("waited for its turn"));
+        waits.map(|reason| reason.status).collect::<Vec<_>>()
+    };
+    (0..59).for_each(|_| drop(crowd.second()));
+    assert_eq!(told(&mut crowd), []);
+    // Two have failed, two more start and do not become ready either.
+    (0..10).for_each(|_| drop(crowd.second()));
+    assert_eq!(told(&mut crowd), [Level::Warning]);
+}

@@ -40,7 +40,7 @@ async fn three_that_never_come_to_life_are_followed_by_one_try_in_five_minutes()
 async fn a_start_that_fails_is_tried_again_later_and_said() {
     let mut edge = Edge::running();
     edge.sessions.insert("web_1".into(), 150);
-    let fail = |edge: &mut Edge, passing: bool| {
+    let fail = |edge: &mut Edge| {
         edge.take(Event::Acted(Acted {
             action: Action::Start {
                 stack: "congress".parse().expect("name"),
@@ -49,16 +49,12 @@ async fn a_start_that_fails_is_tried_again_later_and_said() {
             },
             result: Err(Failure {
                 text: "no space left".to_owned(),
-                trouble: if passing {
-                    Trouble::Passing
-                } else {
-                    Trouble::Stack
-                },
+                trouble: Trouble::Passing,
             }),
         }));
     };
     assert!(edge.second().contains(&"start web".to_owned()));
-    fail(&mut edge, true);
+    fail(&mut edge);
     assert!(!edge.second().contains(&"start web".to_owned()));
     let status = edge.controller.status(edge.now);
     let text = &status.instances[0].reasons[0].text;
@@ -68,12 +64,53 @@ async fn a_start_that_fails_is_tried_again_later_and_said() {
     );
     edge.now.at += Duration::from_secs(5);
     assert!(edge.second().contains(&"start web".to_owned()));
-    fail(&mut edge, false);
-    edge.now.at += Duration::from_secs(3_600);
-    assert!(
-        !edge.second().contains(&"start web".to_owned()),
-        "hopeless until the stack changes"
-    );
+}
+
+#[tokio::test]
+async fn what_the_stack_forbids_is_tried_every_five_minutes_and_when_somebody_says_so() {
+    let mut edge = Edge::running();
+    edge.sessions.insert("web_1".into(), 150);
+    let starts = |edge: &mut Edge| {
+        let mut starts = false;
+        for action in edge.tick() {
+            let Action::Start { service, .. } = &action else {
+                continue;
+            };
+            let web = service.as_str() == "web";
+            starts |= web;
+            let result = Err(Failure {
+                text: "No such image: app:2".to_owned(),
+                trouble: Trouble::Stack,
+            });
+            edge.take(Event::Acted(Acted { action, result }));
+        }
+        starts
+    };
+    assert!(starts(&mut edge));
+    let tried = (0..298).filter(|_| starts(&mut edge)).count();
+    assert_eq!(tried, 0);
+    let tried = (0..4).filter(|_| starts(&mut edge)).count();
+    assert_eq!(tried, 1);
+
+    edge.take(Event::Config(current(CONFIG)));
+    assert!(starts(&mut edge), "the file was read again");
+    assert!(!starts(&mut edge));
+    let instance: InstanceName = "congress".parse().expect("name");
+    for wish in [
+        Wish::Scale {
+            instance: instance.clone(),
+            service: "web".parse().expect("name"),
+            replicas: 2,
+            span: None,
+        },
+        Wish::Auto { instance },
+    ] {
+        edge.controller.obey(edge.now, &wish).expect("possible");
+        assert!(starts(&mut edge), "{wish:?}");
+        assert!(!starts(&mut edge));
+    }
+    let own = edge.controller.status(edge.now).instances[0].clone();
+    assert!(own.reasons[0].text.contains("No such image"), "{own:?}");
 }
 
 #[tokio::test]

@@ -138,3 +138,44 @@ async fn standby_starts_nothing_and_asks_nobody() {
         "{certificates:?}"
     );
 }
+
+#[tokio::test]
+async fn a_number_is_not_taken_where_nothing_would_come_of_it() {
+    let rental = "rental = { from = 1969-11-01, until = 1969-11-30 }\ndomains";
+    for (from, to, why) in [
+        (
+            "down-after",
+            "mode = \"off\"\ndown-after",
+            "scale.mode = \"off\"",
+        ),
+        (
+            "down-after",
+            "mode = \"recommend\"\ndown-after",
+            "scale.mode = \"recommend\"",
+        ),
+        ("domains", "standby = true\ndomains", "standby = true"),
+        ("domains", rental, "is rented from 1969-11-01"),
+    ] {
+        let mut edge = Edge::new(&CONFIG.replacen(from, to, 1));
+        edge.units = Edge::running().units;
+        edge.list();
+        let scale = Wish::Scale {
+            instance: "congress".parse().expect("name"),
+            service: "web".parse().expect("name"),
+            replicas: 2,
+            span: None,
+        };
+        for wish in [scale, drain("web", "web_1")] {
+            let said = edge
+                .controller
+                .obey(edge.now, &wish)
+                .expect_err("nothing comes of it");
+            assert!(said.contains(why), "{why}: {said}");
+        }
+        assert!(
+            edge.controller.tenants["congress"].services["web"]
+                .over
+                .is_none()
+        );
+    }
+}

@@ -1,5 +1,7 @@
 use serde_json::json;
 
+use super::super::counts::Counts;
+use super::super::listing::Look;
 use super::*;
 
 fn node(id: &str, state: &str, address: &str) -> wire::Node {
@@ -170,4 +172,33 @@ fn power_over_the_machine_is_not_given_out() {
         "Mounts": [{ "Type": "bind", "Source": "/var/run/docker.sock" }],
     }));
     assert!(privilege(&socket).is_some());
+}
+
+#[test]
+fn labels_of_a_service_and_of_its_containers_that_nobody_reads_are_noted() {
+    let service = serde_json::from_value(json!({
+        "ID": "s1",
+        "Spec": { "Name": "congress_web",
+                  "Labels": { "com.docker.stack.namespace": "congress", "usher.max": "1000" },
+                  "TaskTemplate": { "ContainerSpec": {
+                      "Labels": { "usher.autoscale": "off", "usher.cpus": "64" } } } },
+    }));
+    let look = Look {
+        services: vec![service.expect("a service")],
+        ..Look::default()
+    };
+    let around = Around {
+        nodes: &BTreeMap::new(),
+        local: "a",
+        paths: &inside(&[]),
+        mounts: None,
+        reads_claims: false,
+    };
+    let mut inventory = inventory::Inventory::default();
+    look.add_to(&mut inventory, &Counts::default(), &around);
+    let noted = &inventory.stacks["congress"].unknown_labels;
+    assert_eq!(
+        noted.iter().collect::<Vec<_>>(),
+        ["usher.cpus", "usher.max"]
+    );
 }
