@@ -72,7 +72,7 @@ pub(super) struct Tenant {
     /// Whether its replicas have been seen at all.
     looked_at: bool,
     /// What its containers claim and do not get.
-    pub(super) claims: Vec<String>,
+    pub(super) claims: Arc<[String]>,
     /// No starts before this.
     quiet_until: Option<Instant>,
     /// What was removed is expected back before this.
@@ -94,7 +94,7 @@ impl Tenant {
             rented: true,
             visits: Visits::default(),
             looked_at: false,
-            claims: Vec::new(),
+            claims: Arc::default(),
             quiet_until: None,
             deployed_until: None,
             follower_stopped: None,

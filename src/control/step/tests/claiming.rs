@@ -124,10 +124,13 @@ async fn a_name_whose_owner_has_gone_is_given_on_by_time_alone() {
         edge.controller.plan.instances.is_empty(),
         "it may come back"
     );
-    for _ in 0..11 {
-        edge.now.at += Duration::from_secs(1);
+    let told = serde_json::to_string(&edge.controller.status(edge.now)).expect("JSON");
+    assert!(told.contains("add an [[instance]] with `stack"), "{told}");
+    for _ in 0..24 {
+        assert!(edge.controller.plan.instances.is_empty());
+        edge.now.at += Duration::from_secs(3_600);
         edge.take(Event::Tick);
+        edge.settle();
     }
-    edge.settle();
     assert!(edge.controller.plan.instances.contains_key("second"));
 }
