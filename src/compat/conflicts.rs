@@ -28,6 +28,7 @@ pub(super) struct Owners {
     of: BTreeMap<StackName, BTreeSet<Arc<str>>>,
     due: BTreeSet<(Instant, Arc<str>)>,
     touched: BTreeSet<Arc<str>>,
+    version: u64,
 }
 
 #[derive(Debug, Default)]
@@ -84,6 +85,11 @@ impl Owners {
     /// When a name may get another owner by time alone.
     pub(super) fn again_at(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Another number whenever a name has another owner.
+    pub(super) fn version(&self) -> u64 {
+        self.version
     }
 
     /// Takes in what a stack claims now, in place of what it claimed before. `renounces` says whether
@@ -186,6 +192,7 @@ impl Owners {
                 due.map(|at| self.due.insert((at, Arc::clone(&name))));
             }
             if is_new {
+                self.version += 1;
                 let former = told.map(|(former, _)| former);
                 if former != owner {
                     self.moved(&name, former.as_ref(), owner);
@@ -211,6 +218,20 @@ impl Owners {
         }
         if let Some(owner) = owner {
             self.of.entry(owner).or_default().insert(Arc::clone(name));
+        }
+    }
+
+    /// Gives a name that nobody has to one who is not asked.
+    pub(super) fn give(&mut self, name: &str, owner: Owner) {
+        let name = self.known(name);
+        let state = self.names.entry(Arc::clone(&name)).or_default();
+        if state.owner.is_none() {
+            self.of
+                .entry(owner.stack.clone())
+                .or_default()
+                .insert(Arc::clone(&name));
+            state.owner = Some(owner);
+            self.touched.insert(name);
         }
     }
 

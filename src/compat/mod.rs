@@ -13,12 +13,14 @@ use tokio::time::Instant;
 mod claim;
 mod conflicts;
 mod grants;
+mod kept;
 mod known;
 mod lower;
 mod mounts;
 mod ruling;
 mod stack;
 
+pub use self::kept::KeptNames;
 pub use self::ruling::Ruling;
 
 use self::claim::Host;

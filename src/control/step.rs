@@ -39,7 +39,7 @@ pub struct Controller {
     pub(super) tenants: BTreeMap<InstanceName, Tenant>,
     /// Stacks that an entry for many fits and that cannot become instances, with the reason.
     pub(super) misfits: BTreeMap<StackName, String>,
-    compat: Compat,
+    pub(super) compat: Compat,
     /// What was said about the claims of containers, so that it is logged once.
     told: BTreeSet<String>,
     pub(super) report: Arc<Report>,

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use proptest::test_runner::Config as Settings;
 
 use super::*;
+use crate::moment::Now;
 
 const STACKS: usize = 1_000;
 const NAMES: usize = 10;
@@ -118,6 +119,40 @@ fn a_view_of_a_stack_that_has_not_changed_is_the_very_same() {
     changed[0].networks = vec!["another".to_owned()];
     room.set("shop", "web", changed);
     assert_eq!(*instance, **room.instance("shop"));
+}
+
+#[test]
+fn who_has_a_name_outlives_a_restart() {
+    let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+    let mut first = Room::new("open", "");
+    first.web("shop", &host("a.example.org"));
+    first.web("gone", &host("b.example.org"));
+    let version = first.compat.owners_version();
+    first.inventory.stacks.remove("gone");
+    first.settle();
+    assert_ne!(first.compat.owners_version(), version, "worth keeping");
+    let at = first.now;
+    let kept = first.compat.kept(Now { at, wall });
+    let text = serde_json::to_string(&kept).expect("JSON");
+
+    let mut second = Room::new("open", "");
+    let wall = wall + Duration::from_secs(3_600);
+    let kept = serde_json::from_str(&text).expect("the same");
+    let at = second.now;
+    second.compat.remember(kept, Now { at, wall });
+    // Before the engine has said anything.
+    second.settle();
+    second.web("aaa", &host("a.example.org,b.example.org"));
+    assert!(second.names().is_empty());
+    let refused = second.told("aaa");
+    assert!(refused.contains("the stack shop had it"), "{refused}");
+    assert!(refused.contains("the stack gone had it"), "{refused}");
+    second.web("shop", &host("a.example.org"));
+    assert_eq!(second.domains("shop"), ["a.example.org"]);
+    // The hour counts.
+    second.now += Duration::from_secs(23 * 3_600);
+    second.settle();
+    assert_eq!(second.domains("aaa"), ["b.example.org"]);
 }
 
 #[test]
