@@ -12,7 +12,6 @@ use tracing::warn;
 
 use crate::control::Kept;
 use crate::durable;
-use crate::shutdown::Shutdown;
 
 /// Until it is tried again to keep what could not be kept.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -45,17 +44,17 @@ fn forgotten(path: &Path, error: &dyn std::error::Error) {
     warn!(
         path = %path.display(),
         %error,
-        "what operators asked for (`usher scale`, `usher pause`) and what was saved is forgotten; \
-         everything is served all the same"
+        "what operators asked for (`usher scale`, `usher pause`), what was saved and who had which name \
+         is forgotten; everything is served all the same"
     );
 }
 
-/// Keeps what changes, until shutdown. `unkept`: why that cannot be done, while it cannot.
+/// Keeps what changes, until the control plane has handed out its last. `unkept`: why that cannot be
+/// done, while it cannot.
 pub(super) async fn follow(
     path: PathBuf,
     mut kept: watch::Receiver<Arc<Kept>>,
     unkept: watch::Sender<Option<String>>,
-    mut shutdown: Shutdown,
 ) {
     loop {
         // A disk may have room again without anybody asking for anything.
@@ -69,7 +68,6 @@ pub(super) async fn follow(
         tokio::select! {
             biased;
             changed = kept.changed() => if changed.is_err() { return },
-            () = shutdown.begun() => return,
             () = again => {}
         }
         let newest = Arc::clone(&kept.borrow_and_update());
@@ -100,7 +98,6 @@ pub(super) async fn follow(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shutdown;
 
     #[tokio::test(start_paused = true)]
     async fn what_cannot_be_kept_is_said_and_kept_as_soon_as_it_can_be() {
@@ -110,8 +107,7 @@ mod tests {
         std::fs::write(&state, "").expect("written");
         let (kept, keeping) = watch::channel(Arc::new(Kept::default()));
         let (unkept, mut why) = watch::channel(None);
-        let (_trigger, going) = shutdown::channel();
-        let task = tokio::spawn(follow(path(&state), keeping, unkept, going));
+        let task = tokio::spawn(follow(path(&state), keeping, unkept));
         kept.send_replace(Arc::default());
         let told = why.wait_for(Option::is_some).await.expect("told").clone();
         let told = told.unwrap_or_default();

@@ -285,7 +285,7 @@ pub async fn start(
     let (kept_tx, kept_rx) = watch::channel(Arc::default());
     tasks.spawn(
         "app::kept",
-        kept::follow(kept_at.clone(), kept_rx, unkept_tx, going.clone()),
+        kept::follow(kept_at.clone(), kept_rx, unkept_tx),
     );
     let (undelivered_tx, undelivered_rx) = watch::channel(alerts::Undelivered::default());
     let doors = Doors {

@@ -1,167 +1,288 @@
-//! Who has a name that several stacks claim: the one that has it and lives.
+//! Who has a name that several stacks claim: the one that got it first, while it lives and a day more.
+//!
+//! Only names about which somebody says something else than before, and those whose time has come,
+//! are settled: what the others cost does not grow with them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::names::StackName;
+use super::stack::HostClaim;
+use crate::names::{ServiceName, StackName};
 
-/// A name whose owner does not run is kept for it as long: a container that is made anew is away for
-/// a moment, and nobody takes its name meanwhile.
-const KEPT_FOR: Duration = Duration::from_secs(10);
+/// A name is its owner's for so long after the owner last ran, whether its containers are stopped or
+/// gone: nobody gets a name, its visitors and its certificate by waiting for an outage.
+pub(super) const KEPT_FOR: Duration = Duration::from_secs(86_400);
 
-/// The owners of names, as they were last settled.
+/// So long for an owner that gave the name up, and for one that was never seen running: both may be
+/// in the middle of being made anew.
+const MOMENT: Duration = Duration::from_secs(10);
+
+/// The owners of names.
 #[derive(Debug, Default)]
-pub(super) struct Owners(BTreeMap<String, Owner>);
-
-#[derive(Debug)]
-struct Owner {
-    stack: StackName,
-    /// Set while nothing of it runs.
-    until: Option<Instant>,
+pub(super) struct Owners {
+    pub(super) names: BTreeMap<Arc<str>, Name>,
+    /// The names that a stack claims or owns.
+    of: BTreeMap<StackName, BTreeSet<Arc<str>>>,
+    due: BTreeSet<(Instant, Arc<str>)>,
+    touched: BTreeSet<Arc<str>>,
+    version: u64,
 }
 
-/// Who asks for a name. Each stack once.
+#[derive(Debug, Default)]
+pub(super) struct Name {
+    pub(super) owner: Option<Owner>,
+    /// In the order of their stacks; nearly always there is one.
+    claimants: Vec<Claimant>,
+    /// Under which moment it is in `due`.
+    due: Option<Instant>,
+    /// The owner that was last told, and whether it was away.
+    told: Option<(StackName, bool)>,
+}
+
+#[derive(Debug)]
+pub(super) struct Owner {
+    pub(super) stack: StackName,
+    /// The services that asked for it last. None: nobody remembers.
+    pub(super) services: Vec<ServiceName>,
+    /// Set while nothing of it runs that asks for the name.
+    pub(super) until: Option<Instant>,
+}
+
+#[derive(Debug, PartialEq)]
+struct Claimant {
+    stack: StackName,
+    alive: bool,
+    services: Vec<ServiceName>,
+}
+
+/// How a name stands.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Claimant<'c> {
-    pub(super) stack: &'c StackName,
-    pub(super) alive: bool,
+pub(super) struct Standing<'o> {
+    pub(super) owner: &'o StackName,
+    /// Whether nothing of the owner runs that asks for it.
+    pub(super) away: bool,
 }
 
 impl Owners {
-    pub(super) fn of(&self, name: &str) -> Option<&StackName> {
-        self.0.get(name).map(|owner| &owner.stack)
+    pub(super) fn of(&self, name: &str) -> Option<Standing<'_>> {
+        let owner = self.names.get(name)?.owner.as_ref()?;
+        Some(Standing {
+            owner: &owner.stack,
+            away: owner.until.is_some(),
+        })
+    }
+
+    /// Stacks that claim a name.
+    pub(super) fn claimants(&self, name: &str) -> impl Iterator<Item = &StackName> {
+        let known = self.names.get(name);
+        let claimants = known.into_iter().flat_map(|name| &name.claimants);
+        claimants.map(|one| &one.stack)
     }
 
     /// When a name may get another owner by time alone.
     pub(super) fn again_at(&self) -> Option<Instant> {
-        self.0.values().filter_map(|owner| owner.until).min()
+        self.due.first().map(|(at, _)| *at)
     }
 
-    /// Settles every name that is claimed now.
-    pub(super) fn settle(&mut self, now: Instant, claims: &BTreeMap<&str, Vec<Claimant<'_>>>) {
-        self.0.retain(|name, owner| {
-            claims.contains_key(name.as_str()) || owner.until.is_none_or(|until| until > now)
-        });
-        for (name, claimants) in claims {
-            let keeps = self.0.get(*name).and_then(|owner| {
-                let own = claimants.iter().find(|one| *one.stack == owner.stack);
-                match own {
-                    Some(own) if own.alive => Some(None),
-                    // Nobody else: it may be down as long as it likes.
-                    Some(_) if claimants.len() == 1 => Some(None),
-                    _ => {
-                        let until = owner.until.unwrap_or(now + KEPT_FOR);
-                        (until > now).then_some(Some(until))
-                    }
+    /// Another number whenever a name has another owner.
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Takes in what a stack claims now, in place of what it claimed before. `renounces` says whether
+    /// a service of it runs and says nothing of a name.
+    pub(super) fn claim(
+        &mut self,
+        now: Instant,
+        stack: &StackName,
+        claims: &BTreeMap<&str, &HostClaim>,
+        renounces: impl Fn(&ServiceName, &str) -> bool,
+    ) {
+        let before = self.of.remove(stack).unwrap_or_default();
+        let mut of = BTreeSet::new();
+        for (text, said) in claims {
+            let name = before.get(*text).cloned();
+            let name = name.unwrap_or_else(|| self.known(text));
+            let state = self.names.entry(Arc::clone(&name)).or_default();
+            let claimant = Claimant {
+                stack: stack.clone(),
+                alive: said.alive,
+                services: said.services.clone(),
+            };
+            let is_new = match state.place(stack) {
+                Ok(at) => {
+                    std::mem::replace(&mut state.claimants[at], claimant) != state.claimants[at]
                 }
-            });
-            if let (Some(until), Some(owner)) = (keeps, self.0.get_mut(*name)) {
-                owner.until = until;
+                Err(at) => {
+                    state.claimants.insert(at, claimant);
+                    true
+                }
+            };
+            if is_new {
+                self.touched.insert(Arc::clone(&name));
+            }
+            of.insert(name);
+        }
+        for name in before {
+            let Some(state) = self.names.get_mut(&name) else {
+                continue;
+            };
+            if claims.contains_key(&*name) {
                 continue;
             }
-            let first = claimants.iter().min_by_key(|one| (!one.alive, one.stack));
-            if let Some(first) = first {
-                let owner = Owner {
-                    stack: first.stack.clone(),
-                    until: None,
-                };
-                self.0.insert((*name).to_owned(), owner);
+            let place = state.place(stack);
+            let mut touched = place.map(|at| state.claimants.remove(at)).is_ok();
+            if let Some(owner) = state.owner.as_mut().filter(|owner| owner.stack == *stack) {
+                let mut services = owner.services.iter();
+                let gave_up = services.len() > 0 && services.all(|one| renounces(one, &name));
+                if gave_up {
+                    let soon = now + MOMENT;
+                    owner.until = Some(owner.until.map_or(soon, |until| until.min(soon)));
+                }
+                touched |= gave_up;
+                of.insert(Arc::clone(&name));
+            }
+            if touched {
+                self.touched.insert(name);
             }
         }
-        // Those whose claims are gone: away for a moment, or for good.
-        for (name, owner) in &mut self.0 {
-            if !claims.contains_key(name.as_str()) && owner.until.is_none() {
-                owner.until = Some(now + KEPT_FOR);
+        if !of.is_empty() {
+            self.of.insert(stack.clone(), of);
+        }
+    }
+
+    fn known(&self, text: &str) -> Arc<str> {
+        let known = self.names.get_key_value(text);
+        known.map_or_else(|| text.into(), |(name, _)| Arc::clone(name))
+    }
+
+    /// Settles what was touched and what is due. Says which names have another owner, or one that
+    /// went away or came back.
+    pub(super) fn settle(&mut self, now: Instant) -> Vec<Arc<str>> {
+        let mut touched = std::mem::take(&mut self.touched);
+        while let Some((at, name)) = self.due.pop_first() {
+            if at > now {
+                self.due.insert((at, name));
+                break;
+            }
+            touched.insert(name);
+        }
+        let mut changed = Vec::new();
+        for name in touched {
+            let Some(state) = self.names.get_mut(&name) else {
+                continue;
+            };
+            state.settle(now);
+            let due = state.owner.as_ref().and_then(|owner| owner.until);
+            let due = due.filter(|due| *due > now);
+            let was_due = std::mem::replace(&mut state.due, due);
+            let standing = state.owner.as_ref();
+            let standing = standing.map(|owner| (owner.stack.clone(), owner.until.is_some()));
+            let told = std::mem::replace(&mut state.told, standing);
+            let (is_new, is_over) = (state.told != told, state.owner.is_none());
+            let owner = state.told.as_ref().map(|(owner, _)| owner.clone());
+            if is_over && state.claimants.is_empty() {
+                self.names.remove(&name);
+            }
+            if was_due != due {
+                was_due.map(|at| self.due.remove(&(at, Arc::clone(&name))));
+                due.map(|at| self.due.insert((at, Arc::clone(&name))));
+            }
+            if is_new {
+                self.version += 1;
+                let former = told.map(|(former, _)| former);
+                if former != owner {
+                    self.moved(&name, former.as_ref(), owner);
+                }
+                changed.push(name);
             }
         }
+        changed
+    }
+
+    /// Keeps `of` in line with a name's new owner.
+    fn moved(&mut self, name: &Arc<str>, former: Option<&StackName>, owner: Option<StackName>) {
+        if let Some(former) = former
+            && let Some(of) = self.of.get_mut(former)
+        {
+            let state = self.names.get(name);
+            if state.is_none_or(|state| state.place(former).is_err()) {
+                of.remove(name);
+            }
+            if of.is_empty() {
+                self.of.remove(former);
+            }
+        }
+        if let Some(owner) = owner {
+            self.of.entry(owner).or_default().insert(Arc::clone(name));
+        }
+    }
+
+    /// Gives a name that nobody has to one who is not asked.
+    pub(super) fn give(&mut self, name: &str, owner: Owner) {
+        let name = self.known(name);
+        let state = self.names.entry(Arc::clone(&name)).or_default();
+        if state.owner.is_none() {
+            self.of
+                .entry(owner.stack.clone())
+                .or_default()
+                .insert(Arc::clone(&name));
+            state.owner = Some(owner);
+            self.touched.insert(name);
+        }
+    }
+
+    /// Lets go of what others decide about, whoever had it.
+    pub(super) fn forget(&mut self, is_theirs: impl Fn(&str) -> bool) {
+        for (name, state) in self.names.iter_mut().filter(|(name, _)| is_theirs(name)) {
+            if state.owner.take().is_some() {
+                self.touched.insert(Arc::clone(name));
+            }
+        }
+    }
+
+    /// Has every name settled again.
+    #[cfg(test)]
+    pub(super) fn touch_all(&mut self) {
+        self.touched.extend(self.names.keys().cloned());
+    }
+}
+
+impl Name {
+    /// Where a stack is among the claimants, or would be.
+    fn place(&self, stack: &StackName) -> Result<usize, usize> {
+        self.claimants.binary_search_by(|one| one.stack.cmp(stack))
+    }
+
+    fn settle(&mut self, now: Instant) {
+        let claimants = &self.claimants;
+        let is_kept = self.owner.as_mut().is_some_and(|owner| {
+            let own = claimants.iter().find(|one| one.stack == owner.stack);
+            if let Some(own) = own {
+                owner.services.clone_from(&own.services);
+            }
+            if own.is_some_and(|own| own.alive) {
+                owner.until = None;
+                return true;
+            }
+            let until = *owner.until.get_or_insert(now + KEPT_FOR);
+            // While nobody else could serve it, it may be down as long as it likes.
+            until > now || (own.is_some() && !claimants.iter().any(|one| one.alive))
+        });
+        if is_kept {
+            return;
+        }
+        let alive = claimants.iter().find(|one| one.alive);
+        self.owner = alive.or_else(|| claimants.first()).map(|one| Owner {
+            stack: one.stack.clone(),
+            services: one.services.clone(),
+            until: (!one.alive).then(|| now + MOMENT),
+        });
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Room {
-        owners: Owners,
-        now: Instant,
-    }
-
-    impl Room {
-        fn new() -> Self {
-            Self {
-                owners: Owners::default(),
-                now: Instant::now(),
-            }
-        }
-
-        /// Who has the name, after these claim it.
-        fn settle(&mut self, claimants: &[(&str, bool)]) -> Option<String> {
-            let stacks: Vec<(StackName, bool)> = claimants
-                .iter()
-                .map(|(stack, alive)| (stack.parse().expect("name"), *alive))
-                .collect();
-            let all: Vec<_> = stacks
-                .iter()
-                .map(|(stack, alive)| Claimant {
-                    stack,
-                    alive: *alive,
-                })
-                .collect();
-            let claims = match all.is_empty() {
-                true => BTreeMap::new(),
-                false => BTreeMap::from([("a.example.org", all)]),
-            };
-            self.owners.settle(self.now, &claims);
-            self.owners.of("a.example.org").map(ToString::to_string)
-        }
-
-        fn pass(&mut self, seconds: u64) {
-            self.now += Duration::from_secs(seconds);
-        }
-    }
-
-    #[test]
-    fn the_live_owner_keeps_its_name_whoever_comes() {
-        let mut room = Room::new();
-        assert_eq!(room.settle(&[("shop", true)]).as_deref(), Some("shop"));
-        for _ in 0..3 {
-            let claimants = [("aaa", true), ("shop", true)];
-            assert_eq!(room.settle(&claimants).as_deref(), Some("shop"));
-            room.pass(100);
-        }
-    }
-
-    #[test]
-    fn at_a_first_look_those_that_run_come_first_and_then_the_name() {
-        let mut room = Room::new();
-        let claimants = [("aaa", false), ("ccc", true), ("bbb", true)];
-        assert_eq!(room.settle(&claimants).as_deref(), Some("bbb"));
-    }
-
-    #[test]
-    fn an_owner_that_is_made_anew_gets_its_name_back() {
-        let mut room = Room::new();
-        room.settle(&[("shop", true)]);
-        assert_eq!(room.settle(&[("aaa", true)]).as_deref(), Some("shop"));
-        assert!(room.owners.again_at().is_some());
-        room.pass(5);
-        assert_eq!(room.settle(&[]).as_deref(), Some("shop"));
-        let claimants = [("aaa", true), ("shop", true)];
-        assert_eq!(room.settle(&claimants).as_deref(), Some("shop"));
-        assert_eq!(room.owners.again_at(), None);
-    }
-
-    #[test]
-    fn a_name_whose_owner_is_down_goes_to_who_runs_after_a_while() {
-        let mut room = Room::new();
-        room.settle(&[("shop", true)]);
-        assert_eq!(room.settle(&[("shop", false)]).as_deref(), Some("shop"));
-        room.pass(100);
-        let both = [("aaa", true), ("shop", false)];
-        assert_eq!(room.settle(&both).as_deref(), Some("shop"), "for a moment");
-        room.pass(11);
-        assert_eq!(room.settle(&both).as_deref(), Some("aaa"));
-    }
-}
+mod tests;

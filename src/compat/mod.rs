@@ -12,123 +12,50 @@ use tokio::time::Instant;
 
 mod claim;
 mod conflicts;
+mod grants;
+mod kept;
+mod known;
 mod lower;
 mod mounts;
+mod ruling;
 mod stack;
 
+pub use self::kept::KeptNames;
+pub use self::ruling::Ruling;
+
 use self::claim::Host;
-use self::conflicts::{Claimant, Owners};
-use self::lower::{addition, groups, view};
+use self::conflicts::Owners;
+use self::grants::{Declared, foreign, lost, not_granted};
+use self::known::{Known, Made};
+use self::lower::{addition, groups};
+use self::ruling::{Outcome, Together};
 use self::stack::{HostClaim, Reading, is_silent};
 use crate::config::claimed::Claimed;
 use crate::config::model::NamesFromContainers;
 use crate::config::{Config, Instance, Issue};
 use crate::inventory::{Inventory, Stack};
-use crate::names::{Domain, InstanceName, StackName};
+use crate::names::{Domain, InstanceName, ServiceName, StackName};
 
 /// Patterns of all stacks together, of hosts and of paths. Each of the former is tried for a host that
 /// nobody names, and each of both takes memory.
 const MOST_PATTERNS: usize = 256;
 
-/// What is remembered from listing to listing.
+/// What is remembered from listing to listing. What a stack says is read, and what comes of it judged,
+/// when the stack changes or a name it is about has another owner; a configuration that changes has
+/// everybody judged.
 #[derive(Debug, Default)]
 pub struct Compat {
+    config: Option<Arc<Config>>,
+    declared: Declared,
     stacks: BTreeMap<StackName, Known>,
     owners: Owners,
-}
-
-#[derive(Debug)]
-struct Known {
-    reading: Reading,
-    verdict: Option<Verdict>,
-}
-
-/// What was made of a reading, and what else it hung on.
-#[derive(Debug)]
-struct Verdict {
-    config: Arc<Config>,
-    base: Option<Arc<Instance>>,
-    /// Hosts the stack has, and pairs that are another's.
-    has: BTreeSet<String>,
-    foreign: BTreeSet<String>,
-    made: Made,
-}
-
-#[derive(Debug, Default)]
-struct Made {
-    groups: Vec<(lower::Group, Arc<Instance>)>,
-    /// The instance of the entry, with what its containers add.
-    layered: Option<Arc<Instance>>,
-    troubles: Vec<String>,
-}
-
-/// What comes of all claims.
-#[derive(Debug, Default)]
-pub struct Ruling {
-    /// New ones, and those of entries with what their containers add.
-    pub instances: BTreeMap<InstanceName, Arc<Instance>>,
-    /// Where an instance is to see its stack as another one.
-    pub views: BTreeMap<InstanceName, Arc<Stack>>,
-    /// What is not followed, by the instance it is told at.
-    pub notes: BTreeMap<InstanceName, Vec<String>>,
-    /// Stacks that claim names and get none.
-    pub refused: BTreeMap<StackName, Vec<String>>,
-}
-
-/// Names of the configuration, by who has them.
-struct Declared<'d> {
-    names: BTreeMap<Domain, &'d InstanceName>,
-    stacks: BTreeMap<&'d StackName, &'d Arc<Instance>>,
-}
-
-impl Ruling {
-    /// What files of passwords close is closed, whether or not a container runs that asks for it.
-    fn close_others(&mut self, config: &Config, declared: &BTreeMap<InstanceName, Arc<Instance>>) {
-        for (name, instance) in declared {
-            if !self.instances.contains_key(name) && config.mounted.closes(&instance.site) {
-                let mut closed = Instance::clone(instance);
-                let notes = self.notes.entry(name.clone()).or_default();
-                mounts::close(&mut closed, &config.mounted, notes);
-                self.instances.insert(name.clone(), Arc::new(closed));
-            }
-        }
-        self.notes.retain(|_, notes| !notes.is_empty());
-    }
-}
-
-impl<'d> Declared<'d> {
-    fn new(declared: &'d BTreeMap<InstanceName, Arc<Instance>>) -> Self {
-        let mut names = BTreeMap::new();
-        let mut stacks = BTreeMap::new();
-        for (name, instance) in declared {
-            let site = &instance.site;
-            let redirects = site.redirect_from.iter().cloned().map(Domain::Exact);
-            let all = site.domains.iter().cloned().chain(redirects);
-            names.extend(all.map(|domain| (domain, name)));
-            stacks.insert(&instance.stack, instance);
-        }
-        Self { names, stacks }
-    }
-
-    /// Whose a name is by the configuration, wildcards included.
-    fn owner(&self, domain: &Domain) -> Option<&'d InstanceName> {
-        if let Some(owner) = self.names.get(domain) {
-            return Some(owner);
-        }
-        let (Domain::Exact(name) | Domain::Below(name)) = domain;
-        let mut parent = match domain {
-            Domain::Exact(_) => name.parent(),
-            Domain::Below(_) => Some(name.as_str()),
-        };
-        while let Some(text) = parent {
-            let below = text.parse().map(Domain::Below);
-            if let Ok(Some(owner)) = below.map(|below| self.names.get(&below)) {
-                return Some(owner);
-            }
-            parent = text.split_once('.').map(|(_, rest)| rest);
-        }
-        None
-    }
+    /// Who asks for the pair of a name.
+    asking: BTreeMap<String, BTreeSet<StackName>>,
+    /// Who claims patterns: they share a budget, in this order.
+    shaping: BTreeSet<StackName>,
+    together: Together,
+    #[cfg(test)]
+    work: tests::Work,
 }
 
 impl Compat {
@@ -144,243 +71,237 @@ impl Compat {
         config: &Arc<Config>,
         inventory: &Inventory,
         declared: &BTreeMap<InstanceName, Arc<Instance>>,
-    ) -> Ruling {
+    ) -> Arc<Ruling> {
         let names = config.names_from_containers;
         if names == NamesFromContainers::Off {
             *self = Self::default();
-            return Ruling::default();
+            return Arc::default();
         }
-        let declared_names = Declared::new(declared);
-        self.read(inventory, names);
-        self.settle_owners(now, &declared_names);
-        let mut ruling = Ruling::default();
-        let mut patterns = 0;
-        let Self { stacks, owners } = self;
-        for (stack, known) in stacks {
-            let Some(content) = inventory.stacks.get(stack) else {
-                continue;
+        let same_config = self.config.as_ref();
+        let same_config = same_config.is_some_and(|known| Arc::ptr_eq(known, config));
+        let anew = !same_config || !self.declared.is_of(declared);
+        if anew {
+            self.config = Some(Arc::clone(config));
+            self.declared = Declared::new(declared);
+            self.together = Together::of(config, declared);
+            // A pattern is no domain, and nobody's by an entry.
+            let theirs = |name: &str| {
+                let domain = name.parse();
+                domain.is_ok_and(|domain| self.declared.owner(&domain).is_some())
             };
-            let base = declared_names.stacks.get(stack).copied();
-            let mut troubles = Vec::new();
-            let mut has = BTreeSet::new();
-            for (text, HostClaim { host, by, .. }) in &known.reading.hosts {
-                let shaped = usize::from(matches!(host, Host::Shaped(_)));
-                let shaped = shaped + known.reading.patterns(host);
-                let refused = match base {
-                    Some(base) => not_granted(base, host, &declared_names),
-                    None if names == NamesFromContainers::Listed => Err(format!(
-                        "no entry grants it; add an [[instance]] with `stack = \"{stack}\"` and \
-                         the name in `domains`"
-                    )),
-                    None if patterns + shaped > MOST_PATTERNS => {
-                        Err(format!("there are {MOST_PATTERNS} patterns already"))
-                    }
-                    None => lost(stack, text, host, owners, &declared_names),
-                };
-                match refused {
-                    Ok(true) => {
-                        patterns += shaped;
-                        has.insert(text.clone());
-                    }
-                    Ok(false) => {}
-                    Err(why) => {
-                        troubles.push(format!("container {by} claims `{text}` in vain: {why}"));
-                    }
-                }
-            }
-            let foreign = foreign(stack, &known.reading, owners, &declared_names);
-            known.judge(stack, content, config, base, has, foreign);
-            let Known {
-                reading,
-                verdict: Some(Verdict { made, .. }),
-            } = known
-            else {
-                continue;
-            };
-            troubles.extend(made.troubles.iter().cloned());
-            let mut told_at = None;
-            if let (Some(base), Some(instance)) = (base, &made.layered) {
-                ruling
-                    .instances
-                    .insert(base.name.clone(), Arc::clone(instance));
-            }
-            if let Some(base) = base {
-                told_at = Some(base.name.clone());
-            }
-            for (group, instance) in &made.groups {
-                let name = &group.name;
-                if declared.contains_key(name) || ruling.instances.contains_key(name) {
-                    troubles.push(format!(
-                        "what it claims would be the instance {name}, and there is another one of \
-                         that name; rename the stack or the service"
-                    ));
-                    continue;
-                }
-                if let Some(seen) = view(content, reading, group) {
-                    ruling.views.insert(name.clone(), Arc::new(seen));
-                }
-                ruling.instances.insert(name.clone(), Arc::clone(instance));
-                told_at.get_or_insert_with(|| name.clone());
-            }
-            match told_at {
-                _ if troubles.is_empty() => {}
-                Some(name) => ruling.notes.entry(name).or_default().extend(troubles),
-                None => drop(ruling.refused.insert(stack.clone(), troubles)),
-            }
+            self.owners.forget(theirs);
         }
-        ruling.close_others(config, declared);
-        ruling
+        let mut fresh = Vec::new();
+        let mut judged = self.read(now, inventory, names, anew, &mut fresh);
+        for name in self.owners.settle(now) {
+            judged.extend(self.owners.claimants(&name).cloned());
+            judged.extend(self.asking.get(&*name).into_iter().flatten().cloned());
+        }
+        let mut before = 0;
+        for stack in self.shaping.clone() {
+            let known = self.stacks.get(&stack);
+            let same = known.is_some_and(|known| known.patterns.0 == before);
+            if judged.remove(&stack) || !same {
+                self.judge(&stack, config, before, &mut fresh);
+            }
+            let known = self.stacks.get(&stack);
+            before += known.map_or(0, |known| known.patterns.1);
+        }
+        for stack in judged {
+            self.judge(&stack, config, 0, &mut fresh);
+        }
+        self.together.take(fresh);
+        self.together.ruling()
     }
 
-    fn read(&mut self, inventory: &Inventory, names: NamesFromContainers) {
-        self.stacks.retain(|stack, _| {
-            let content = inventory.stacks.get(stack);
-            content.is_some_and(|content| !is_silent(content))
-        });
+    /// Takes in what stacks say now. Returns those to be judged.
+    fn read(
+        &mut self,
+        now: Instant,
+        inventory: &Inventory,
+        names: NamesFromContainers,
+        anew: bool,
+        fresh: &mut Vec<(StackName, Option<Arc<Outcome>>)>,
+    ) -> BTreeSet<StackName> {
+        let gone = |stack: &&StackName| !inventory.stacks.contains_key(*stack);
+        let gone: Vec<StackName> = self.stacks.keys().filter(gone).cloned().collect();
+        for stack in gone {
+            self.owners
+                .claim(now, &stack, &BTreeMap::new(), |_, _| false);
+            if let Some(reading) = self.stacks.remove(&stack).and_then(|known| known.reading) {
+                self.unlist(&stack, &reading);
+            }
+            fresh.push((stack, None));
+        }
+        let mut changed = BTreeSet::new();
         for (stack, content) in &inventory.stacks {
-            let known = self.stacks.get(stack);
-            let current = known.is_some_and(|known| known.reading.is_of(content, names));
-            if !current && !is_silent(content) {
-                let known = Known {
-                    reading: Reading::new(content, names),
-                    verdict: None,
-                };
-                self.stacks.insert(stack.clone(), known);
+            let known = self.stacks.get_mut(stack);
+            let same = known.is_some_and(|known| {
+                let same = Arc::ptr_eq(&known.content, content) || known.content == *content;
+                if same {
+                    known.content = Arc::clone(content);
+                }
+                same
+            });
+            if !same || anew {
+                self.read_one(now, stack, content, names);
+                changed.insert(stack.clone());
             }
+        }
+        changed
+    }
+
+    fn read_one(
+        &mut self,
+        now: Instant,
+        stack: &StackName,
+        content: &Arc<Stack>,
+        names: NamesFromContainers,
+    ) {
+        let known = self.stacks.remove(stack);
+        let current = known.as_ref().and_then(|known| known.reading.as_ref());
+        let current = current.is_some_and(|reading| reading.is_of(content, names));
+        let mut known = known.unwrap_or_else(|| Known {
+            content: Arc::clone(content),
+            reading: None,
+            verdict: None,
+            outcome: Arc::default(),
+            patterns: (0, 0),
+        });
+        // An entry is about services, whether or not they claim anything.
+        if !content.services.keys().eq(known.content.services.keys()) {
+            known.verdict = None;
+        }
+        known.content = Arc::clone(content);
+        if !current {
+            if let Some(reading) = known.reading.take() {
+                self.unlist(stack, &reading);
+            }
+            known.verdict = None;
+            if !is_silent(content) {
+                #[cfg(test)]
+                self.work.read();
+                let reading = Reading::new(content, names);
+                self.list(stack, &reading);
+                known.reading = Some(reading);
+            }
+        }
+        let mut claims: BTreeMap<&str, &HostClaim> = BTreeMap::new();
+        if !self.declared.stacks.contains_key(stack) {
+            let hosts = known.reading.iter().flat_map(|reading| &reading.hosts);
+            let free = hosts.filter(|(_, said)| !self.declared.has(&said.host));
+            claims.extend(free.map(|(text, said)| (text.as_str(), said)));
+        }
+        self.owners.claim(now, stack, &claims, |service, name| {
+            renounces(content, service, name)
+        });
+        self.stacks.insert(stack.clone(), known);
+    }
+
+    fn list(&mut self, stack: &StackName, reading: &Reading) {
+        for name in reading.certificates() {
+            let asking = self.asking.entry(name.clone()).or_default();
+            asking.insert(stack.clone());
+        }
+        if reading.hosts.values().any(|said| said.patterns > 0) {
+            self.shaping.insert(stack.clone());
         }
     }
 
-    /// Of the names that the configuration says nothing about.
-    fn settle_owners(&mut self, now: Instant, declared: &Declared<'_>) {
-        let mut claims: BTreeMap<&str, Vec<Claimant<'_>>> = BTreeMap::new();
-        let stacks = self.stacks.iter();
-        for (stack, known) in stacks.filter(|(stack, _)| !declared.stacks.contains_key(stack)) {
-            for (text, HostClaim { host, alive, .. }) in &known.reading.hosts {
-                let is_declared = match host {
-                    Host::Named(domain) => declared.owner(domain).is_some(),
-                    Host::Shaped(_) => false,
-                };
-                if !is_declared {
-                    claims.entry(text).or_default().push(Claimant {
-                        stack,
-                        alive: *alive,
-                    });
+    fn unlist(&mut self, stack: &StackName, reading: &Reading) {
+        for name in reading.certificates() {
+            if let Some(asking) = self.asking.get_mut(name) {
+                asking.remove(stack);
+                if asking.is_empty() {
+                    self.asking.remove(name);
                 }
             }
         }
-        self.owners.settle(now, &claims);
+        self.shaping.remove(stack);
     }
-}
 
-/// Whether the entry of a stack lets it have a host. `Ok(false)`: it is the entry's own affair.
-///
-/// # Errors
-/// Why not.
-fn not_granted(base: &Instance, host: &Host, declared: &Declared<'_>) -> Result<bool, String> {
-    let site = &base.site;
-    let Host::Named(domain) = host else {
-        return Err(format!(
-            "the entry of the instance {} names its hosts, and a pattern is none of them",
-            base.name
-        ));
-    };
-    if let Domain::Exact(name) = domain
-        && site.redirect_from.contains(name)
-    {
-        return Ok(false);
-    }
-    match declared.owner(domain) {
-        Some(owner) if *owner == base.name => Ok(true),
-        Some(owner) => Err(format!("it belongs to the instance {owner}")),
-        None => Err(format!(
-            "it is none of the `domains` of the instance {}; add it there",
-            base.name
-        )),
-    }
-}
-
-/// Whether a stack without an entry has a host.
-///
-/// # Errors
-/// Whose it is.
-fn lost(
-    stack: &StackName,
-    text: &str,
-    host: &Host,
-    owners: &Owners,
-    declared: &Declared<'_>,
-) -> Result<bool, String> {
-    if let Host::Named(domain) = host
-        && let Some(owner) = declared.owner(domain)
-    {
-        return Err(format!(
-            "it belongs to the instance {owner} of the configuration"
-        ));
-    }
-    match owners.of(text) {
-        Some(owner) if owner != stack => Err(format!(
-            "the stack {owner} has it; take it out of one of them, or end that stack. If both are one \
-             site, let them be one stack: put them into one Compose project, or start both containers \
-             with the labels com.docker.compose.project={owner} and com.docker.compose.service"
-        )),
-        _ => Ok(true),
-    }
-}
-
-/// Pairs that a stack asks to be served with and that are made for somebody else's name.
-fn foreign(
-    stack: &StackName,
-    reading: &Reading,
-    owners: &Owners,
-    declared: &Declared<'_>,
-) -> BTreeSet<String> {
-    let asked = reading.claims.values();
-    let asked = asked.filter_map(|said| said.claim.certificate());
-    let own = declared.stacks.get(stack).map(|instance| &instance.name);
-    let others = |name: &&String| {
-        let by_entry = name.parse().ok().map(Domain::Exact);
-        let by_entry = by_entry.and_then(|domain| declared.names.get(&domain).copied());
-        match by_entry {
-            Some(owner) => Some(owner) != own,
-            None => owners.of(name).is_some_and(|owner| owner != stack),
-        }
-    };
-    asked.filter(others).cloned().collect()
-}
-
-impl Known {
-    /// Says what comes of the reading; what was said stays where nothing it hangs on has changed.
+    /// Says what comes of what a stack claims. `before`: patterns that others were granted.
     fn judge(
         &mut self,
         stack: &StackName,
-        content: &Stack,
         config: &Arc<Config>,
-        base: Option<&Arc<Instance>>,
-        has: BTreeSet<String>,
-        foreign: BTreeSet<String>,
+        before: usize,
+        fresh: &mut Vec<(StackName, Option<Arc<Outcome>>)>,
     ) {
-        let same = self.verdict.as_ref().is_some_and(|verdict| {
-            Arc::ptr_eq(&verdict.config, config)
-                && verdict.base.as_deref() == base.map(|base| &**base)
-                && verdict.has == has
-                && verdict.foreign == foreign
-        });
-        if same {
+        let Some(known) = self.stacks.get_mut(stack) else {
             return;
-        }
-        let reading = &self.reading;
-        let made = match base {
-            Some(base) => layered(reading, content, config, base, &has, &foreign),
-            None => made(stack, reading, config, &has, &foreign),
         };
-        self.verdict = Some(Verdict {
-            config: Arc::clone(config),
-            base: base.cloned(),
-            has,
-            foreign,
-            made,
-        });
+        #[cfg(test)]
+        self.work.judged();
+        let Some(reading) = &known.reading else {
+            known.verdict = None;
+            known.patterns = (before, 0);
+            known.outcome = Arc::default();
+            fresh.push((stack.clone(), None));
+            return;
+        };
+        let Self {
+            declared, owners, ..
+        } = self;
+        let base = declared.stacks.get(stack);
+        let mut patterns = before;
+        let mut troubles = Vec::new();
+        let mut has = BTreeSet::new();
+        for (
+            text,
+            HostClaim {
+                host,
+                by,
+                patterns: shaped,
+                ..
+            },
+        ) in &reading.hosts
+        {
+            let refused = match base {
+                Some(base) => not_granted(base, host, declared),
+                None if config.names_from_containers == NamesFromContainers::Listed => {
+                    Err(format!(
+                        "no entry grants it; add an [[instance]] with `stack = \"{stack}\"` and \
+                         the name in `domains`"
+                    ))
+                }
+                None if patterns + shaped > MOST_PATTERNS => {
+                    Err(format!("there are {MOST_PATTERNS} patterns already"))
+                }
+                None => lost(stack, text, host, owners, declared),
+            };
+            match refused {
+                Ok(true) => {
+                    patterns += shaped;
+                    has.insert(text.clone());
+                }
+                Ok(false) => {}
+                Err(why) => {
+                    troubles.push(format!("container {by} claims `{text}` in vain: {why}"));
+                }
+            }
+        }
+        let foreign = foreign(stack, reading, owners, declared);
+        let base = base.cloned();
+        known.patterns = (before, patterns - before);
+        known.judge(stack, config, base.as_ref(), has, foreign);
+        known.conclude(troubles);
+        fresh.push((stack.clone(), Some(Arc::clone(&known.outcome))));
     }
+}
+
+/// Whether a service runs and says nothing of a name. Who asks for it in a way that is refused, by a
+/// slip of the pen, means to have it.
+fn renounces(content: &Stack, service: &ServiceName, name: &str) -> bool {
+    let units = content.services.get(service).into_iter().flatten();
+    let mut running = units.filter(|unit| unit.phase.is_alive()).peekable();
+    let is_running = running.peek().is_some();
+    let mut means = running.map(|unit| {
+        let mut said = unit.claims.values.values();
+        !unit.claims.left_out.is_empty()
+            || said.any(|value| value.to_ascii_lowercase().contains(name))
+    });
+    is_running && !means.any(|means| means)
 }
 
 fn made(

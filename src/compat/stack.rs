@@ -32,6 +32,9 @@ pub(super) struct HostClaim {
     pub(super) alive: bool,
     /// The container that said so first.
     pub(super) by: String,
+    pub(super) services: Vec<ServiceName>,
+    /// How many patterns it takes: itself, and those of its paths.
+    pub(super) patterns: usize,
 }
 
 /// What a service asks for.
@@ -104,13 +107,10 @@ impl Reading {
             && now.next().is_none()
     }
 
-    /// How many patterns of paths are claimed for a host.
-    pub(super) fn patterns(&self, host: &Host) -> usize {
+    /// The names whose pairs the stack asks to be served with.
+    pub(super) fn certificates(&self) -> impl Iterator<Item = &String> {
         let claims = self.claims.values();
-        let places = claims.flat_map(|said| said.claim.places(host));
-        places
-            .filter(|place| PathPattern::is_meant(&place.path))
-            .count()
+        claims.filter_map(|said| said.claim.certificate())
     }
 
     pub(super) fn new(stack: &Stack, names: NamesFromContainers) -> Self {
@@ -181,15 +181,21 @@ impl Reading {
             }
         }
         let alive = first.phase.is_alive();
-        for host in claim.hosts() {
-            self.hosts
-                .entry(host.to_string())
-                .and_modify(|known| known.alive |= alive)
-                .or_insert_with(|| HostClaim {
-                    host: host.clone(),
-                    alive,
-                    by: first.name.clone(),
-                });
+        for site in &claim.sites {
+            let host = &site.host;
+            let known = self.hosts.entry(host.to_string());
+            let known = known.or_insert_with(|| HostClaim {
+                host: host.clone(),
+                alive,
+                by: first.name.clone(),
+                services: Vec::new(),
+                patterns: usize::from(matches!(host, Host::Shaped(_))),
+            });
+            let places = site.places.iter();
+            let patterns = places.filter(|place| PathPattern::is_meant(&place.path));
+            known.patterns += patterns.count();
+            known.alive |= alive;
+            known.services.push(service.clone());
         }
         let said = ServiceClaim {
             by: first.name.clone(),

@@ -7,13 +7,47 @@ use crate::inventory::{Claims, Origin, Phase, Reach, Unit};
 use crate::names::ReplicaId;
 use crate::plan::Https;
 
+mod changes;
+
+/// How much was looked at.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(super) struct Work {
+    read: usize,
+    judged: usize,
+}
+
+impl Work {
+    pub(super) fn read(&mut self) {
+        self.read += 1;
+    }
+
+    pub(super) fn judged(&mut self) {
+        self.judged += 1;
+    }
+}
+
+impl Compat {
+    /// Has everything read, settled and judged anew, but for who has which name.
+    fn judge_all_again(&mut self) {
+        self.config = None;
+        self.owners.touch_all();
+        for known in self.stacks.values_mut() {
+            known.reading = None;
+            known.verdict = None;
+            known.outcome = Arc::default();
+        }
+        self.asking.clear();
+        self.shaping.clear();
+    }
+}
+
 /// Listings one after the other, as the control plane sees them.
 struct Room {
     compat: Compat,
     config: Arc<Config>,
     inventory: Inventory,
     now: Instant,
-    ruling: Ruling,
+    ruling: Arc<Ruling>,
 }
 
 fn unit(name: &str, values: &[(&str, &str)]) -> Unit {
@@ -48,12 +82,16 @@ impl Room {
         std::fs::write(&path, text).expect("written");
         let loaded = config::load(&path, None);
         assert_eq!(loaded.issues, Vec::new());
+        Self::with(Arc::new(loaded.config.expect("good")))
+    }
+
+    fn with(config: Arc<Config>) -> Self {
         Self {
             compat: Compat::default(),
-            config: Arc::new(loaded.config.expect("good")),
+            config,
             inventory: Inventory::default(),
             now: Instant::now(),
-            ruling: Ruling::default(),
+            ruling: Arc::default(),
         }
     }
 
@@ -102,9 +140,11 @@ impl Room {
 
     /// Everything that was said, at an instance or a stack.
     fn told(&self, whose: &str) -> String {
-        let notes = self.ruling.notes.get(whose).into_iter().flatten();
-        let refused = self.ruling.refused.get(whose).into_iter().flatten();
-        notes.chain(refused).cloned().collect::<Vec<_>>().join("\n")
+        let notes = self.ruling.notes.get(whose);
+        let told = notes.into_iter().chain(self.ruling.refused.get(whose));
+        told.flat_map(|told| told.iter().cloned())
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 }
 
@@ -265,7 +305,8 @@ fn patterns_of_all_containers_together_are_bounded_and_a_prefix_is_still_had() {
     }
     room.web("plain", &host("plain.example.org"));
     assert_eq!(room.names().len(), 33, "{:?}", room.names());
-    let refused: Vec<_> = room.ruling.refused.values().flatten().collect();
+    let refused = room.ruling.refused.values();
+    let refused: Vec<_> = refused.flat_map(|told| told.iter()).collect();
     assert_eq!(refused.len(), 1, "{refused:?}");
     assert!(refused[0].contains("256 patterns already"), "{refused:?}");
     assert_eq!(room.domains("plain"), ["plain.example.org"]);
@@ -373,7 +414,8 @@ fn two_stacks_that_claim_one_name_do_not_mix_and_the_live_owner_keeps_it() {
     // The owner is gone for good.
     room.inventory.stacks.remove("shop");
     room.settle();
-    room.now += Duration::from_secs(11);
+    assert_eq!(room.names(), [""; 0]);
+    room.now += conflicts::KEPT_FOR;
     assert!(room.compat.again_at().is_some_and(|at| at <= room.now));
     room.settle();
     assert_eq!(room.names(), ["attack"]);

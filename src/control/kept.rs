@@ -1,5 +1,6 @@
 //! What the control plane keeps over a restart: what operators asked for, how many people there were,
-//! and what scaling saved. Nothing of it is needed to serve; who loses it loses no session.
+//! what scaling saved, and which stack has which name. Nothing of it is needed to serve; who loses it
+//! loses no session.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,6 +12,7 @@ use super::service::Wished;
 use super::step::Controller;
 use super::tenant::Tenant;
 use crate::autoscaler::Override;
+use crate::compat::KeptNames;
 use crate::names::InstanceName;
 
 /// An instance that nobody has seen for so long is forgotten.
@@ -18,11 +20,14 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(30 * 86_400);
 
 const DAY: u64 = 86_400;
 
-/// Everything that is kept, by the names of instances.
+/// Everything that is kept.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Kept {
+    /// By their names.
     pub(super) instances: BTreeMap<String, KeptInstance>,
+    /// Who has the names that containers claim.
+    names: KeptNames,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -89,12 +94,21 @@ impl Controller {
                 instances.insert(name.to_string(), kept);
             }
         }
-        Kept { instances }
+        Kept {
+            instances,
+            names: self.compat.kept(now),
+        }
+    }
+
+    /// Another number whenever a name that containers claim has another owner.
+    pub fn owners_version(&self) -> u64 {
+        self.compat.owners_version()
     }
 
     /// Takes in what an earlier process kept. Instances that are not there yet get theirs when they
     /// are.
-    pub fn remember(&mut self, kept: Kept, now: Now) {
+    pub fn remember(&mut self, mut kept: Kept, now: Now) {
+        self.compat.remember(std::mem::take(&mut kept.names), now);
         self.kept = kept;
         let names: Vec<InstanceName> = self.tenants.keys().cloned().collect();
         for name in names {

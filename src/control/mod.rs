@@ -85,6 +85,10 @@ const TICK: Duration = Duration::from_secs(1);
 /// How often what changes by itself is handed out to be kept.
 const KEEP_EVERY: Duration = Duration::from_secs(60);
 
+/// How soon it is kept that a name has another owner. A thousand stacks that start together are
+/// written down a few times and not a thousand.
+const KEEP_OWNERS_WITHIN: Duration = Duration::from_secs(5);
+
 /// Runs until shutdown. `kept` is what an earlier process left.
 pub async fn run(mut doors: Doors, engine: EngineFacts, kept: Kept, mut shutdown: Shutdown) {
     let mut tick = interval(TICK);
@@ -93,10 +97,14 @@ pub async fn run(mut doors: Doors, engine: EngineFacts, kept: Kept, mut shutdown
     let mut controller = Controller::new(current, engine, now());
     controller.remember(kept, now());
     let mut keep_again = now().at + KEEP_EVERY;
+    let mut owners = controller.owners_version();
     loop {
         let event = tokio::select! {
             biased;
-            () = shutdown.begun() => return,
+            () = shutdown.begun() => {
+                send_if_new(&doors.kept, Arc::new(controller.kept(now())));
+                return;
+            }
             Some(event) = doors.next() => event,
             _ = tick.tick() => Event::Tick,
         };
@@ -123,6 +131,9 @@ pub async fn run(mut doors: Doors, engine: EngineFacts, kept: Kept, mut shutdown
         if let Some(plan) = controller.plan() {
             debug!(generation = %plan.generation, "plan");
             doors.plans.send_replace(plan);
+        }
+        if std::mem::replace(&mut owners, controller.owners_version()) != owners {
+            keep_again = keep_again.min(now.at + KEEP_OWNERS_WITHIN);
         }
         // What an operator asked for is kept at once.
         if ordered || now.at >= keep_again {

@@ -51,7 +51,7 @@ pub struct Controller {
     fitted: BTreeMap<StackName, Fitted>,
     /// Stacks that an entry for many fits and that cannot become instances, with the reason.
     pub(super) misfits: BTreeMap<StackName, String>,
-    compat: Compat,
+    pub(super) compat: Compat,
     /// What was said about the claims of containers, so that it is logged once.
     told: BTreeSet<String>,
     pub(super) report: Arc<Report>,
@@ -397,24 +397,19 @@ impl Controller {
     fn rebuild(&mut self, now: Now, all: bool) {
         let inventory = self.listing.inventory.clone().unwrap_or_default();
         let mut wanted = self.wanted(&inventory);
-        let Ruling {
-            instances,
-            views,
-            mut notes,
-            refused,
-        } = self
+        let ruling = self
             .compat
             .settle(now.at, &self.current.config, &inventory, &wanted);
-        self.tell(&notes, &refused);
-        for (name, instance) in instances {
+        self.tell(&ruling);
+        for (name, instance) in &ruling.instances {
             // An equal instance keeps its allocation, and with it its plan and table.
-            let known = self.tenants.get(&name).map(|tenant| &tenant.instance);
-            let known = known.filter(|known| **known == instance).cloned();
-            wanted.insert(name, known.unwrap_or(instance));
+            let known = self.tenants.get(name).map(|tenant| &tenant.instance);
+            let known = known.filter(|known| Arc::ptr_eq(known, instance) || *known == instance);
+            wanted.insert(name.clone(), Arc::clone(known.unwrap_or(instance)));
         }
-        let refused = refused.into_iter();
+        let refused = ruling.refused.iter();
         self.misfits
-            .extend(refused.map(|(stack, why)| (stack, together(&why))));
+            .extend(refused.map(|(stack, why)| (stack.clone(), together(why))));
         let before = self.tenants.len();
         self.tenants.retain(|name, _| wanted.contains_key(name));
         if all || self.tenants.len() < before {
@@ -422,10 +417,11 @@ impl Controller {
         }
         let next = self.plan.generation.next();
         for (name, instance) in wanted {
-            let stack = views
+            let stack = ruling
+                .views
                 .get(&name)
                 .or_else(|| inventory.stacks.get(&instance.stack));
-            let claims = notes.remove(&name).unwrap_or_default();
+            let claims = ruling.notes.get(&name).cloned().unwrap_or_default();
             let known = self.tenants.get(&name);
             if !all && known.is_some_and(|known| known.is_as(&instance, stack, &claims)) {
                 continue;
@@ -446,16 +442,14 @@ impl Controller {
     }
 
     /// One line for everything that is new about the claims of containers.
-    fn tell(
-        &mut self,
-        notes: &BTreeMap<InstanceName, Vec<String>>,
-        refused: &BTreeMap<StackName, Vec<String>>,
-    ) {
-        let noted = notes.iter().map(|(name, told)| (name.as_str(), told));
-        let refused = refused.iter().map(|(stack, told)| (stack.as_str(), told));
+    fn tell(&mut self, ruling: &Ruling) {
+        let noted = ruling.notes.iter();
+        let noted = noted.map(|(name, told)| (name.as_str(), told));
+        let refused = ruling.refused.iter();
+        let refused = refused.map(|(stack, told)| (stack.as_str(), told));
         let mut told = BTreeSet::new();
         for (whose, sentences) in noted.chain(refused) {
-            for sentence in sentences {
+            for sentence in sentences.iter() {
                 let line = format!("{whose}: {sentence}");
                 if !self.told.contains(&line) {
                     warn!(stack = whose, reason = %sentence, "claims of containers");

@@ -74,7 +74,7 @@ pub(super) struct Tenant {
     /// Whether its replicas have been seen at all.
     looked_at: bool,
     /// What its containers claim and do not get.
-    pub(super) claims: Vec<String>,
+    pub(super) claims: Arc<[String]>,
     /// Labels for usher that its containers have and that mean nothing.
     pub(super) unknown_labels: BTreeSet<String>,
     /// No starts before this.
@@ -98,7 +98,7 @@ impl Tenant {
             rented: true,
             visits: Visits::default(),
             looked_at: false,
-            claims: Vec::new(),
+            claims: Arc::default(),
             unknown_labels: BTreeSet::new(),
             quiet_until: None,
             deployed_until: None,
@@ -187,11 +187,11 @@ impl Tenant {
         &self,
         instance: &Arc<Instance>,
         stack: Option<&Arc<Stack>>,
-        claims: &[String],
+        claims: &Arc<[String]>,
     ) -> bool {
         Arc::ptr_eq(&self.instance, instance)
             && self.stack.as_ref() == stack
-            && self.claims == claims
+            && (Arc::ptr_eq(&self.claims, claims) || self.claims == *claims)
     }
 
     /// What its containers ask for by labels that nobody reads.

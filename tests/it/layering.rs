@@ -38,7 +38,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("autoscaler", &["config", "moment"]),
     // The window of handshakes is the one that serves.
     ("simulate", &["autoscaler", "config", "moment", "routing"]),
-    ("compat", &["config", "inventory", "names", "plan"]),
+    (
+        "compat",
+        &["config", "inventory", "moment", "names", "plan"],
+    ),
     (
         "control",
         &[

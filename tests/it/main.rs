@@ -34,6 +34,7 @@ mod compat_certificates;
 mod compat_clients;
 mod compat_files;
 mod compat_hosts;
+mod compat_owners;
 mod compat_paths;
 mod compat_upstreams;
 mod daemon_restart;

@@ -124,10 +124,33 @@ async fn a_name_whose_owner_has_gone_is_given_on_by_time_alone() {
         edge.controller.plan.instances.is_empty(),
         "it may come back"
     );
-    for _ in 0..11 {
-        edge.now.at += Duration::from_secs(1);
+    let told = serde_json::to_string(&edge.controller.status(edge.now)).expect("JSON");
+    assert!(told.contains("add an [[instance]] with `stack"), "{told}");
+    for _ in 0..24 {
+        assert!(edge.controller.plan.instances.is_empty());
+        edge.now.at += Duration::from_secs(3_600);
         edge.take(Event::Tick);
+        edge.settle();
     }
-    edge.settle();
     assert!(edge.controller.plan.instances.contains_key("second"));
+}
+
+#[tokio::test]
+async fn after_a_restart_an_owner_that_is_stopped_still_has_its_name() {
+    let text = "[engine]\nnames-from-containers = \"open\"\n";
+    let host = [("VIRTUAL_HOST", "a.example.org")];
+    let (one, two) = (claiming("one", &host), claiming("two", &host));
+    let mut before = Edge::new(text);
+    before.list_this(Some(listing(&[("first", vec![one])])), None);
+    before.settle();
+    let kept = serde_json::to_string(&before.controller.kept(before.now)).expect("JSON");
+
+    let mut edge = Edge::new(text);
+    let kept = serde_json::from_str(&kept).expect("the same");
+    edge.controller.remember(kept, edge.now);
+    edge.list_this(Some(listing(&[("second", vec![two])])), None);
+    edge.settle();
+    assert!(edge.controller.plan.instances.is_empty());
+    let told = serde_json::to_string(&edge.controller.status(edge.now)).expect("JSON");
+    assert!(told.contains("the stack first had it"), "{told}");
 }
