@@ -35,6 +35,8 @@ pub struct Stack {
     pub volumes: BTreeMap<String, Volume>,
     /// The last time somebody else set how many replicas a service has.
     pub counts: BTreeMap<ServiceName, Count>,
+    /// Containers that say they are of it and are not: a sentence each, in order.
+    pub left_out: Vec<String>,
 }
 
 /// How many replicas somebody else made of a service.

@@ -457,6 +457,7 @@ pub(super) fn view(stack: &Stack, reading: &Reading, group: &Group) -> Option<St
         services: BTreeMap::new(),
         volumes: stack.volumes.clone(),
         counts: stack.counts.clone(),
+        left_out: stack.left_out.clone(),
     };
     for service in services() {
         let mut units = Vec::new();

@@ -321,7 +321,8 @@ fn lost(
         Some(owner) if owner != stack => Err(format!(
             "the stack {owner} has it; take it out of one of them, or end that stack. If both are one \
              site, let them be one stack: put them into one Compose project, or start both containers \
-             with the labels com.docker.compose.project={owner} and com.docker.compose.service"
+             on its network with the labels com.docker.compose.project={owner} and \
+             com.docker.compose.service"
         )),
         _ => Ok(true),
     }

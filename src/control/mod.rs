@@ -31,6 +31,7 @@ mod service;
 mod starts;
 pub mod status;
 pub mod step;
+mod strangers;
 mod tenant;
 mod turns;
 

@@ -16,8 +16,10 @@ use super::kept::Kept;
 use super::networks::{JOIN_SHOWS_WITHIN, NETWORK_BACKOFF};
 use super::service::ServiceState;
 use super::status::Memory;
+use super::strangers::Whose;
 use super::tenant::{Claim, Tenant};
 use crate::compat::{Compat, Ruling};
+use crate::config::model::NamesFromContainers;
 use crate::config::watch::Current;
 use crate::config::{Instance, Issue};
 use crate::engine::act::Acted;
@@ -264,17 +266,23 @@ impl Controller {
             instances,
             views,
             mut notes,
-            refused,
+            mut refused,
         } = self
             .compat
             .settle(now.at, &self.current.config, &inventory, &wanted);
-        self.tell(&notes, &refused);
         for (name, instance) in instances {
             // An equal instance keeps its allocation, and with it its plan and table.
             let known = self.tenants.get(&name).map(|tenant| &tenant.instance);
             let known = known.filter(|known| **known == instance).cloned();
             wanted.insert(name, known.unwrap_or(instance));
         }
+        let follows = self.current.config.names_from_containers != NamesFromContainers::Off;
+        let whose = Whose {
+            wanted: &wanted,
+            follows,
+        };
+        whose.tell(&inventory, &mut notes, &mut refused);
+        self.tell(&notes, &refused);
         let refused = refused.into_iter();
         self.misfits
             .extend(refused.map(|(stack, why)| (stack, together(&why))));

@@ -1,11 +1,11 @@
 //! Stacks that are Compose projects: what there is of them, and how usher gets there. Those of a
 //! Swarm are listed beside them where the engine is a manager of one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,6 +21,7 @@ use super::containers::{
     unit, visible,
 };
 use super::docker::{self, PROJECT};
+use super::kinship::strangers;
 use super::lease::Leases;
 use super::memory::{Memory, Wanted};
 use super::swarm::{NAMESPACE, Swarm};
@@ -48,6 +49,8 @@ pub struct Compose {
     swarm: Arc<Swarm>,
     /// Whether it was said that usher's container is a way between networks.
     told_forwarding: AtomicBool,
+    /// Ids of the containers that were what they say, at the last listing.
+    kin: Mutex<HashSet<String>>,
 }
 
 /// How containers may be reached.
@@ -75,6 +78,7 @@ impl Compose {
             acted: Arc::default(),
             swarm: Arc::default(),
             told_forwarding: AtomicBool::new(false),
+            kin: Mutex::default(),
         }
     }
 
@@ -228,6 +232,13 @@ impl Engine for Compose {
         let mounts = own_mounts(own.as_ref());
         let mut inventory = Inventory::default();
         let mut alone = Vec::new();
+        let all = || seen.containers.values().map(|one| &*one.container);
+        let strangers = strangers(all(), &seen.networks);
+        let kin = all().filter_map(|container| container.id.as_deref());
+        let kin = kin
+            .filter(|id| !strangers.contains_key(id))
+            .map(str::to_owned);
+        *lock(&self.kin) = kin.collect();
         for inspected in seen.containers.values() {
             let container = &*inspected.container;
             let claimed = inspected.claims.clone().unwrap_or_default();
@@ -237,6 +248,12 @@ impl Engine for Compose {
                 (None, Some(place)) if is_alone => place,
                 (None, _) => continue,
             };
+            let id = container.id.as_deref().unwrap_or_default();
+            if let Some(why) = strangers.get(id) {
+                let stack = Arc::make_mut(inventory.stacks.entry(stack).or_default());
+                stack.left_out.push(why.clone());
+                continue;
+            }
             let leaving = container
                 .id
                 .as_deref()
@@ -276,7 +293,9 @@ impl Engine for Compose {
             inventory.stacks.insert(name, Arc::new(alone));
         }
         for stack in inventory.stacks.values_mut() {
-            for units in Arc::make_mut(stack).services.values_mut() {
+            let stack = Arc::make_mut(stack);
+            stack.left_out.sort_unstable();
+            for units in stack.services.values_mut() {
                 units.sort_by_key(|unit| (unit.origin, unit.id.clone()));
             }
         }
@@ -357,6 +376,11 @@ impl Engine for Compose {
 }
 
 impl Compose {
+    /// Whether a container was, at the last listing, of the project it names.
+    pub(super) fn is_kin(&self, id: &str) -> bool {
+        lock(&self.kin).contains(id)
+    }
+
     async fn carry_out(&self, action: &Action) -> Result<(), EngineError> {
         match action {
             Action::Claim { stack } => self.claim(stack).await,
@@ -388,6 +412,11 @@ impl Compose {
             } => self.stop(proof, *when, *grace).await,
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // It is replaced as a whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the clock of a cache")]

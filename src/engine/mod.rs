@@ -25,6 +25,7 @@ mod containers;
 mod dial;
 mod docker;
 mod here;
+mod kinship;
 mod lease;
 mod memory;
 mod output;

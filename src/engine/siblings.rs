@@ -42,16 +42,19 @@ impl Compose {
                 .into_iter()
                 .filter(|container| belongs(container, stack, service))
                 .collect();
+            // Who only says that it is a sibling is neither started nor copied.
+            let kin = || {
+                let ids = siblings.iter();
+                ids.filter(|container| container.id.as_deref().is_some_and(|id| self.is_kin(id)))
+            };
             // A declared sibling that rests is started before another one is made.
-            let resting = siblings
-                .iter()
+            let resting = kin()
                 .filter(|container| !is_clone(container) && is_resting(container))
                 .min_by_key(|container| number(container));
             if let Some(id) = resting.and_then(|container| container.id.as_deref()) {
                 return self.engine.start(id).await;
             }
-            let source = siblings
-                .iter()
+            let source = kin()
                 .filter(|container| is_running(container))
                 .min_by_key(|container| {
                     let unhealthy = is_unhealthy(container);

@@ -97,6 +97,7 @@ mod slow_clients;
 mod smuggling;
 mod storms;
 mod strace_certificates;
+mod strangers;
 mod streams;
 mod swarm_stacks;
 mod systemd;

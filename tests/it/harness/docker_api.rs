@@ -83,6 +83,7 @@ pub(super) struct State {
     mute: AtomicBool,
     /// `DefaultAddressPools`, as the engine tells them.
     pools: Mutex<Value>,
+    networks: Mutex<Vec<Value>>,
     events: broadcast::Sender<Value>,
     pub(super) cluster: Mutex<Option<Cluster>>,
 }
@@ -118,6 +119,7 @@ impl DockerApi {
             cut: Mutex::default(),
             mute: AtomicBool::new(false),
             pools: Mutex::default(),
+            networks: Mutex::default(),
             events: broadcast::channel(1024).0,
             cluster: Mutex::default(),
         });
@@ -186,6 +188,39 @@ impl DockerApi {
         });
         let name = format!("{project}_{service}_{number}");
         let id = create(&self.state, &name, body).expect("created");
+        start(&self.state, &id, None).await;
+    }
+
+    /// The network that Compose makes for a project.
+    pub fn network(&self, project: &str) {
+        let name = format!("{project}_default");
+        self.state.networks.lock().expect("lock").push(json!({
+            "Name": name,
+            "Id": format!("id of {name}"),
+            "Driver": "bridge",
+            "Labels": { "com.docker.compose.project": project },
+        }));
+        let id = format!("id of {name}");
+        self.state.tell_of("network", "create", &id, json!({}));
+    }
+
+    /// A container that only says it is the first of a service, on the network of another project. It
+    /// runs.
+    pub async fn posing(&self, project: &str, service: &str, name: &str) {
+        let body = json!({
+            "Image": "app:1",
+            "ExposedPorts": { "8000/tcp": {} },
+            "Labels": {
+                "com.docker.compose.project": project,
+                "com.docker.compose.service": service,
+                "com.docker.compose.container-number": "0",
+                "com.docker.compose.config-hash": "abc",
+                "com.docker.compose.oneoff": "False",
+            },
+            "HostConfig": { "NetworkMode": "evil_default" },
+            "NetworkingConfig": { "EndpointsConfig": { "evil_default": {} } },
+        });
+        let id = create(&self.state, name, body).expect("created");
         start(&self.state, &id, None).await;
     }
 
@@ -505,7 +540,7 @@ async fn route(
             }))
         }
         ("GET", ["events"]) => events(state),
-        ("GET", ["networks"]) => ok(&json!([])),
+        ("GET", ["networks"]) => ok(&json!(*state.networks.lock().expect("lock"))),
         ("GET", ["volumes"]) => ok(&json!({ "Volumes": [] })),
         ("GET", ["images", ..]) => ok(&json!({ "Id": "sha256:app1" })),
         ("GET", ["containers", "json"]) => ok(&list(state)),

@@ -1,0 +1,37 @@
+//! Containers that only say they are of a stack: whom that is told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::config::Instance;
+use crate::inventory::Inventory;
+use crate::names::{InstanceName, StackName};
+
+/// Whose stacks there are.
+pub(super) struct Whose<'w> {
+    pub(super) wanted: &'w BTreeMap<InstanceName, Arc<Instance>>,
+    /// Whether containers may ask for names, so that any of them may matter.
+    pub(super) follows: bool,
+}
+
+impl Whose<'_> {
+    /// Adds the sentences to those of the stack's first instance. Where there is none, to those of the
+    /// stack itself.
+    pub(super) fn tell(
+        &self,
+        inventory: &Inventory,
+        notes: &mut BTreeMap<InstanceName, Vec<String>>,
+        refused: &mut BTreeMap<StackName, Vec<String>>,
+    ) {
+        let stacks = inventory.stacks.iter();
+        for (stack, content) in stacks.filter(|(_, content)| !content.left_out.is_empty()) {
+            let mut instances = self.wanted.values();
+            let told = match instances.find(|instance| instance.stack == *stack) {
+                Some(instance) => notes.entry(instance.name.clone()).or_default(),
+                None if self.follows => refused.entry(stack.clone()).or_default(),
+                None => continue,
+            };
+            told.extend(content.left_out.iter().cloned());
+        }
+    }
+}
