@@ -5,9 +5,12 @@
 //! inside the project already. So a container that shares no network with the others of its project is
 //! none of them, whatever it says, and that costs itself alone.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use bollard::models::{ContainerInspectResponse, EndpointSettings, Network};
+use bollard::models::{
+    ContainerConfig, ContainerInspectResponse, ContainerSummary, EndpointSettings, HostConfig,
+    Network, NetworkSettings,
+};
 
 use super::clone::CONFIG_HASH;
 use super::containers::label;
@@ -18,31 +21,85 @@ const BRIDGE: &str = "bridge";
 
 /// Containers that are none of the project they name, by their ids: why, as a sentence.
 pub(super) fn strangers<'c>(
-    containers: impl Iterator<Item = &'c ContainerInspectResponse>,
+    containers: impl Iterator<Item = &'c ContainerInspectResponse> + Clone,
     networks: &'c [Network],
 ) -> HashMap<&'c str, String> {
-    let mut projects: HashMap<&str, Vec<&ContainerInspectResponse>> = HashMap::new();
-    for container in containers {
-        if let Some(project) = label(container, PROJECT) {
-            projects.entry(project).or_default().push(container);
-        }
-    }
-    let mut own: HashMap<&str, Vec<&Network>> = HashMap::new();
-    for network in networks {
-        if let Some(project) = project_of(network) {
-            own.entry(project).or_default().push(network);
-        }
-    }
-    let ids: HashMap<&str, &str> = networks
+    let own: HashMap<&str, &str> = networks
         .iter()
-        .filter_map(|network| Some((network.name.as_deref()?, network.id.as_deref()?)))
+        .filter_map(|network| Some((network.id.as_deref()?, project_of(network)?)))
         .collect();
+    let is_at_home = |container: &ContainerInspectResponse, project: &str| {
+        let mut ids =
+            attached(container).filter_map(|(_, settings)| settings.network_id.as_deref());
+        ids.any(|id| own.get(id) == Some(&project))
+    };
+    // Most are where Compose has put them, and of those nothing has to be compared.
+    let composed = containers.filter_map(|one| Some((label(one, PROJECT)?, one)));
+    let doubtful: HashSet<&str> = composed
+        .clone()
+        .filter(|(project, container)| !is_at_home(container, project))
+        .map(|(project, _)| project)
+        .collect();
+    let mut projects: HashMap<&str, Vec<&ContainerInspectResponse>> = HashMap::new();
+    for (project, container) in composed.filter(|(project, _)| doubtful.contains(project)) {
+        projects.entry(project).or_default().push(container);
+    }
+    let mut networks_of: HashMap<&str, Vec<&Network>> = HashMap::new();
+    let mut ids = HashMap::new();
+    if !doubtful.is_empty() {
+        for network in networks {
+            ids.extend(network.name.as_deref().zip(network.id.as_deref()));
+            if let Some(project) = project_of(network).filter(|one| doubtful.contains(one)) {
+                networks_of.entry(project).or_default().push(network);
+            }
+        }
+    }
     let mut all = HashMap::new();
     for (project, members) in projects {
-        let own = own.get(project).map_or(&[][..], Vec::as_slice);
-        all.extend(of_project(&members, own, &ids));
+        match networks_of.get(project) {
+            None if members.len() == 1 => {}
+            own => all.extend(of_project(
+                &members,
+                own.map_or(&[][..], Vec::as_slice),
+                &ids,
+            )),
+        }
     }
     all
+}
+
+/// What a list says of a container, as far as it matters here.
+pub(super) fn as_inspected(listed: &ContainerSummary) -> ContainerInspectResponse {
+    let created = listed
+        .created
+        .and_then(|at| jiff::Timestamp::from_second(at).ok());
+    let networks = listed.network_settings.as_ref();
+    let host = listed.host_config.as_ref();
+    ContainerInspectResponse {
+        id: listed.id.clone(),
+        created: created.map(|at| at.to_string()),
+        config: Some(ContainerConfig {
+            labels: listed.labels.clone(),
+            ..ContainerConfig::default()
+        }),
+        host_config: Some(HostConfig {
+            network_mode: host.and_then(|host| host.network_mode.clone()),
+            ..HostConfig::default()
+        }),
+        network_settings: Some(NetworkSettings {
+            networks: networks.and_then(|networks| networks.networks.clone()),
+            ..NetworkSettings::default()
+        }),
+        ..ContainerInspectResponse::default()
+    }
+}
+
+fn attached(
+    container: &ContainerInspectResponse,
+) -> impl Iterator<Item = (&String, &EndpointSettings)> {
+    let settings = container.network_settings.as_ref();
+    let networks = settings.and_then(|settings| settings.networks.as_ref());
+    networks.into_iter().flatten()
 }
 
 fn project_of(network: &Network) -> Option<&str> {
@@ -135,18 +192,13 @@ fn member<'c>(
 ) -> Option<Member<'c>> {
     let id = container.id.as_deref()?;
     let composed = label(container, CONFIG_HASH).is_some();
-    let attached = container
-        .network_settings
-        .as_ref()
-        .and_then(|settings| settings.networks.as_ref());
     // What it was created on counts like what it is on: nobody creates it there without being let in,
     // and one that was taken off its network for a while is still who it was.
     let host = container.host_config.as_ref();
     let mode = host.and_then(|host| host.network_mode.as_deref());
     let mode = mode.unwrap_or_default();
     let created_on = (!mode.contains(':')).then_some((mode, None));
-    let attached = attached.into_iter().flatten();
-    let attached = attached.map(|(name, settings)| (name.as_str(), Some(settings)));
+    let attached = attached(container).map(|(name, settings)| (name.as_str(), Some(settings)));
     let tie = |(name, settings): (&'c str, Option<&'c EndpointSettings>)| {
         let told = settings.and_then(|settings| settings.network_id.as_deref());
         match name {
