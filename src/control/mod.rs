@@ -32,6 +32,7 @@ mod starts;
 pub mod status;
 pub mod step;
 mod strangers;
+mod superseded;
 mod tenant;
 mod turns;
 

@@ -113,6 +113,7 @@ impl Controller {
     pub fn certificates(&self) -> Arc<[WantedCertificate]> {
         let inventory = self.listing.inventory.as_deref();
         let stack_of = |instance: &Instance| inventory?.stacks.get(&instance.stack);
+        let left = self.leaves_orders_in(&self.current.config.certs.dir);
         self.tenants
             .values()
             .filter(|tenant| tenant.instance.site.https != Https::Off)
@@ -125,6 +126,10 @@ impl Controller {
                     volume: volume.clone(),
                     place: volume_root(volume, PathBuf::new(), Some(stack)),
                 });
+                let left = left
+                    || export
+                        .as_ref()
+                        .is_some_and(|export| self.leaves_orders_at(&export.place));
                 let wanted = sets(instance).into_iter().map(move |set| {
                     let mut names = Vec::new();
                     let mut wildcards = Vec::new();
@@ -142,7 +147,7 @@ impl Controller {
                     names,
                     wildcards,
                     pinned: instance.certificate.clone(),
-                    may_order: may_order && !instance.standby && tenant.rented,
+                    may_order: may_order && !left && !instance.standby && tenant.rented,
                     staging: instance.staging,
                     email: instance.acme_email.clone(),
                     key_type: instance

@@ -44,6 +44,8 @@ pub struct Controller {
     compat: Compat,
     /// What was said about the claims of containers, so that it is logged once.
     told: BTreeSet<String>,
+    /// As `told`, about proxies that run beside usher.
+    pub(super) told_beside: Vec<String>,
     pub(super) report: Arc<Report>,
     pub(super) certificates: Arc<[CertificateReport]>,
     /// Certificates that could not be exported, and why.
@@ -99,6 +101,7 @@ impl Controller {
             misfits: BTreeMap::new(),
             compat: Compat::default(),
             told: BTreeSet::new(),
+            told_beside: Vec::new(),
             report: Arc::default(),
             certificates: Arc::from([]),
             exports: Arc::default(),
@@ -283,6 +286,7 @@ impl Controller {
         };
         whose.tell(&inventory, &mut notes, &mut refused);
         self.tell(&notes, &refused);
+        self.tell_superseded();
         let refused = refused.into_iter();
         self.misfits
             .extend(refused.map(|(stack, why)| (stack, together(&why))));

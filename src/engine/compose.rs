@@ -1,11 +1,11 @@
 //! Stacks that are Compose projects: what there is of them, and how usher gets there. Those of a
 //! Swarm are listed beside them where the engine is a manager of one.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,9 +23,9 @@ use super::containers::{
 use super::docker::{self, PROJECT};
 use super::kinship::strangers;
 use super::lease::Leases;
-use super::memory::{Memory, Wanted};
+use super::memory::{Known, Memory, Wanted};
 use super::swarm::{NAMESPACE, Swarm};
-use super::{Action, Engine, EngineError, Line, Printer, Span, here};
+use super::{Action, Engine, EngineError, Line, Printer, Span, here, superseded};
 use crate::inventory::{Inventory, Network, Stack};
 use crate::names::StackName;
 
@@ -49,8 +49,6 @@ pub struct Compose {
     swarm: Arc<Swarm>,
     /// Whether it was said that usher's container is a way between networks.
     told_forwarding: AtomicBool,
-    /// Ids of the containers that were what they say, at the last listing.
-    kin: Mutex<HashSet<String>>,
 }
 
 /// How containers may be reached.
@@ -78,7 +76,6 @@ impl Compose {
             acted: Arc::default(),
             swarm: Arc::default(),
             told_forwarding: AtomicBool::new(false),
-            kin: Mutex::default(),
         }
     }
 
@@ -222,11 +219,7 @@ impl Engine for Compose {
     }
 
     async fn list(&self) -> Result<Inventory, EngineError> {
-        let wanted = Wanted {
-            claims: self.reads_claims,
-            filters: &self.filters,
-        };
-        let seen = self.memory.refreshed(&self.engine, &wanted, now()).await?;
+        let seen = self.refreshed().await?;
         let own = self.own_container().await?;
         let paths = self.paths(own.as_ref(), &seen.networks);
         let mounts = own_mounts(own.as_ref());
@@ -234,11 +227,6 @@ impl Engine for Compose {
         let mut alone = Vec::new();
         let all = || seen.containers.values().map(|one| &*one.container);
         let strangers = strangers(all(), &seen.networks);
-        let kin = all().filter_map(|container| container.id.as_deref());
-        let kin = kin
-            .filter(|id| !strangers.contains_key(id))
-            .map(str::to_owned);
-        *lock(&self.kin) = kin.collect();
         for inspected in seen.containers.values() {
             let container = &*inspected.container;
             let claimed = inspected.claims.clone().unwrap_or_default();
@@ -334,6 +322,12 @@ impl Engine for Compose {
                 }
             }
         }
+        let own_id = own.as_ref().and_then(|own| own.id.as_deref());
+        let others = all().filter(|container| container.id.as_deref() != own_id);
+        let old =
+            others.filter_map(|container| superseded::superseded(container, mounts.as_deref()));
+        inventory.superseded = old.collect();
+        superseded::add_tasks(&mut inventory);
         inventory.attached = attached::attached(own.as_ref(), &seen.networks);
         let joined = inventory.attached.iter().filter(|one| one.joined);
         inventory.joined = joined.map(|one| one.network.clone()).collect();
@@ -376,9 +370,19 @@ impl Engine for Compose {
 }
 
 impl Compose {
-    /// Whether a container was, at the last listing, of the project it names.
-    pub(super) fn is_kin(&self, id: &str) -> bool {
-        lock(&self.kin).contains(id)
+    async fn refreshed(&self) -> Result<Arc<Known>, EngineError> {
+        let wanted = Wanted {
+            claims: self.reads_claims,
+            filters: &self.filters,
+        };
+        self.memory.refreshed(&self.engine, &wanted, now()).await
+    }
+
+    /// Every container that is looked at.
+    pub(super) async fn known(&self) -> Result<Vec<Arc<ContainerInspectResponse>>, EngineError> {
+        let known = self.refreshed().await?;
+        let all = known.containers.values();
+        Ok(all.map(|one| Arc::clone(&one.container)).collect())
     }
 
     async fn carry_out(&self, action: &Action) -> Result<(), EngineError> {
@@ -412,11 +416,6 @@ impl Compose {
             } => self.stop(proof, *when, *grace).await,
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // It is replaced as a whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the clock of a cache")]

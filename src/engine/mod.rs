@@ -33,6 +33,7 @@ mod pools;
 mod processes;
 pub mod setup;
 mod siblings;
+mod superseded;
 mod swarm;
 pub mod watch;
 

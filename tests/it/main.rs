@@ -99,6 +99,7 @@ mod storms;
 mod strace_certificates;
 mod strangers;
 mod streams;
+mod superseded;
 mod swarm_stacks;
 mod systemd;
 mod testssl_findings;
