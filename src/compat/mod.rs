@@ -10,12 +10,14 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+mod asking;
 mod claim;
 mod conflicts;
 mod lower;
 mod mounts;
 mod stack;
 
+pub use self::asking::{Asking, asking};
 use self::claim::Host;
 use self::conflicts::{Claimant, Owners};
 use self::lower::{addition, groups, view};
