@@ -159,7 +159,7 @@ async fn a_container_that_lies_about_its_project_gets_none_of_its_visitors() {
     let host = format!("{}.example.org", project.name);
     project.up(&format!(
         "  web:\n    image: IMAGE\n    stop_grace_period: 1s\n    \
-         environment: {{VIRTUAL_HOST: \"{host}\", ORIGIN_NAME: honest}}\n"
+         environment: {{VIRTUAL_HOST: \"{host}\", VIRTUAL_PORT: \"8000\", ORIGIN_NAME: honest}}\n"
     ));
     let edge = Setup::new(OPEN).start().await;
     let url = format!("http://{host}/");
@@ -179,8 +179,8 @@ async fn a_container_that_lies_about_its_project_gets_none_of_its_visitors() {
         &claim,
         "-e",
         "ORIGIN_NAME=liar",
-        "--expose",
-        "8000",
+        "-e",
+        "VIRTUAL_PORT=8000",
         &image,
     ]);
     eventually("the lie is told", async || {
