@@ -4,6 +4,7 @@
 //! here was decided by usher.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,6 +25,31 @@ pub struct Inventory {
     pub attached: Vec<Attached>,
     /// Where the engine is a manager of one.
     pub swarm: Option<Swarm>,
+    /// By their names.
+    pub superseded: Vec<Superseded>,
+}
+
+/// A proxy or its companion that runs, in whose place usher is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Superseded {
+    pub name: String,
+    pub image: String,
+    /// Where it is of a stack.
+    pub place: Option<(StackName, ServiceName)>,
+    /// Folders it may write to, by the paths usher sees them under.
+    pub writes: Vec<PathBuf>,
+    /// Whether it orders certificates.
+    pub orders: bool,
+}
+
+impl fmt::Display for Superseded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, image, .. } = self;
+        match &self.place {
+            Some((stack, service)) => write!(f, "stack {stack}: its service {service} ({image})"),
+            None => write!(f, "container {name} ({image})"),
+        }
+    }
 }
 
 /// One Compose project, one Swarm stack, one set of child processes, or one container of no project
@@ -37,6 +63,8 @@ pub struct Stack {
     pub counts: BTreeMap<ServiceName, Count>,
     /// Labels for usher that its containers have and that mean nothing. Hostile input, cut short.
     pub unknown_labels: BTreeSet<String>,
+    /// Containers that say they are of it and are not: a sentence each, in order.
+    pub left_out: Vec<String>,
 }
 
 /// How many replicas somebody else made of a service.

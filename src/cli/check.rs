@@ -18,7 +18,6 @@ use crate::config::watch::Current;
 use crate::config::{self, Config, Instance, Level};
 use crate::control::step::Controller;
 use crate::control::{EngineFacts, Event, Now, Shortage};
-use crate::engine::setup::is_superseded;
 use crate::engine::{DockerHost, Engine, EngineError, Listing};
 use crate::host::Host;
 use crate::inventory::Inventory;
@@ -222,13 +221,10 @@ async fn check_engine(config: &Arc<Config>, findings: &mut Findings) {
         return;
     };
     let docker_host = DockerHost::told(|name| std::env::var(name).ok());
-    let engine = app::docker_for(
-        endpoint.clone(),
-        *networks,
-        config.names_from_containers,
-        docker_host,
-    )
-    .filtered(filters.clone());
+    // Also where nothing that containers say is followed: what is not is told.
+    let names = NamesFromContainers::Open;
+    let engine =
+        app::docker_for(endpoint.clone(), *networks, names, docker_host).filtered(filters.clone());
     let listed = timeout(ENGINE_WITHIN, async {
         let _hints = engine.subscribe().await?;
         engine.list().await
@@ -238,10 +234,12 @@ async fn check_engine(config: &Arc<Config>, findings: &mut Findings) {
             for instance in config.instances.values() {
                 check_stack(instance, &inventory, findings);
             }
-            check_superseded(&inventory, findings);
             check_pools(config, &inventory, engine.free_networks().await, findings);
+            if config.names_from_containers == NamesFromContainers::Off {
+                check_unheard(config, &inventory, findings);
+            }
             let controller = listed_by(config, inventory);
-            check_claims(config, &controller, findings);
+            check_claims(&controller, findings);
             match controller.shortage() {
                 Some(short @ Shortage::Min { .. }) => {
                     findings.add(Level::Warning, short.to_string())
@@ -283,16 +281,48 @@ fn listed_by(config: &Arc<Config>, inventory: Inventory) -> Controller {
     controller
 }
 
-/// What containers claim, and what of it they would not get.
-fn check_claims(config: &Config, controller: &Controller, findings: &mut Findings) {
-    if config.names_from_containers == NamesFromContainers::Off {
-        return;
+/// What containers claim, and what of it they would not get; and whoever does already what usher does.
+fn check_claims(controller: &Controller, findings: &mut Findings) {
+    for text in controller.superseded() {
+        findings.add(Level::Warning, text);
     }
     for (whose, why) in controller.claims_in_vain() {
         findings.add(Level::Warning, format!("{whose}: {why}"));
     }
     for (instance, domains) in controller.claimed() {
         findings.note(format!("instance {instance}: containers claim {domains}"));
+    }
+}
+
+/// What containers say to a proxy where nothing of it is followed.
+fn check_unheard(config: &Config, inventory: &Inventory, findings: &mut Findings) {
+    for (name, stack) in &inventory.stacks {
+        let mut entries = config.instances.values();
+        let entry = entries.find(|instance| instance.stack == *name);
+        for (service, units) in &stack.services {
+            let Some(unit) = units.iter().find(|unit| !unit.claims.is_empty()) else {
+                continue;
+            };
+            let said: Vec<&str> = unit.claims.values.keys().map(String::as_str).collect();
+            let said = said.join(", ");
+            let off = "`[engine] names-from-containers` is \"off\"";
+            match entry {
+                Some(entry) => findings.note(format!(
+                    "stack {name}: what container {} of the service {service} says ({said}) is not \
+                     followed, because {off}; the entry of the instance {} is what holds",
+                    unit.name, entry.name
+                )),
+                None => findings.add(
+                    Level::Warning,
+                    format!(
+                        "stack {name}: what container {} of the service {service} says ({said}) is not \
+                         followed, because {off}, and no entry is about the stack; `usher init \
+                         --config -` prints one",
+                        unit.name
+                    ),
+                ),
+            }
+        }
     }
 }
 
@@ -325,24 +355,6 @@ fn check_pools(
                 chain(&error)
             );
             findings.add(Level::Warning, text);
-        }
-    }
-}
-
-/// Proxies of stacks that are still there: they fight for the ports, and their companions write
-/// certificates and ask authorities for them beside usher.
-fn check_superseded(inventory: &Inventory, findings: &mut Findings) {
-    for (name, stack) in &inventory.stacks {
-        for (service, units) in &stack.services {
-            let running = units.iter().find(|unit| unit.phase.is_alive());
-            if let Some(unit) = running.filter(|unit| is_superseded(&unit.image)) {
-                let text = format!(
-                    "stack {name}: its service {service} ({}) still runs and does what usher does; \
-                     `usher init --compose DIR` writes the stack's Compose file without it",
-                    unit.image
-                );
-                findings.add(Level::Warning, text);
-            }
         }
     }
 }

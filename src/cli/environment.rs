@@ -95,11 +95,11 @@ const SPOKEN: [(&str, &str); 54] = [
     ("LETSENCRYPT_TEST", "`staging` of an instance"),
     (
         "LOG_FORMAT",
-        "nothing: the access log is JSON, one object on each line",
+        "`[log] access-format` for nginx-proxy's own line; other lines cannot be chosen",
     ),
     (
         "LOG_FORMAT_ESCAPE",
-        "nothing: the access log is JSON, one object on each line",
+        "nothing: nobody can leave the line or its quotes",
     ),
     ("LOG_JSON", "`[log] access-keys`"),
     ("NETWORK_ACCESS", "`allow` of an instance"),

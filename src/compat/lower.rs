@@ -458,6 +458,7 @@ pub(super) fn view(stack: &Stack, reading: &Reading, group: &Group) -> Option<St
         volumes: stack.volumes.clone(),
         counts: stack.counts.clone(),
         unknown_labels: stack.unknown_labels.clone(),
+        left_out: stack.left_out.clone(),
     };
     for service in services() {
         let mut units = Vec::new();

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+mod asking;
 mod claim;
 mod conflicts;
 mod grants;
@@ -23,6 +24,7 @@ mod stack;
 pub use self::kept::KeptNames;
 pub use self::ruling::Ruling;
 
+pub use self::asking::{Asking, asking};
 use self::claim::Host;
 use self::conflicts::Owners;
 use self::grants::{Declared, foreign, lost, not_granted};

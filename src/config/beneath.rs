@@ -202,6 +202,7 @@ impl RawLog {
             addresses,
             queries,
             access_keys,
+            access_format,
         } = self;
         Self {
             format: format.or(below.format),
@@ -209,6 +210,7 @@ impl RawLog {
             addresses: addresses.or(below.addresses),
             queries: queries.or(below.queries),
             access_keys: access_keys.or(below.access_keys),
+            access_format: access_format.or(below.access_format),
         }
     }
 }

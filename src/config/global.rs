@@ -11,12 +11,13 @@ use super::instance::lower_key_type;
 use super::issue::{Issue, Level};
 use super::lower::{Issues, from_str, networks, parse_list, report, socket_address, value_or};
 use super::model::{
-    AccessKeys, Addresses, Certs, Compat, EngineChoice, Listen, Log, LogFormat,
+    AccessFormat, AccessKeys, Addresses, Certs, Compat, EngineChoice, Listen, Log, LogFormat,
     NamesFromContainers, Networks, Threshold, Thresholds, TlsVersion,
 };
 use super::raw::{
-    RawAccessKeys, RawAddresses, RawAll, RawCerts, RawCompat, RawEngine, RawEngineKind, RawListen,
-    RawLog, RawLogFormat, RawNetworks, RawProxyProtocol, RawStatus, RawTlsVersion, RawUnknownName,
+    RawAccessFormat, RawAccessKeys, RawAddresses, RawAll, RawCerts, RawCompat, RawEngine,
+    RawEngineKind, RawListen, RawLog, RawLogFormat, RawNetworks, RawProxyProtocol, RawStatus,
+    RawTlsVersion, RawUnknownName,
 };
 use super::reader::Field;
 use crate::plan::ProxyProtocol;
@@ -246,6 +247,7 @@ impl RawLog {
             addresses,
             queries,
             access_keys,
+            access_format,
         } = self;
         Log {
             format: match format.map(|field| field.value) {
@@ -262,6 +264,10 @@ impl RawLog {
             access_keys: match access_keys.map(|field| field.value) {
                 None | Some(RawAccessKeys::Usher) => AccessKeys::Usher,
                 Some(RawAccessKeys::NginxProxy) => AccessKeys::NginxProxy,
+            },
+            access_format: match access_format.map(|field| field.value) {
+                None | Some(RawAccessFormat::Usher) => AccessFormat::Usher,
+                Some(RawAccessFormat::Combined) => AccessFormat::Combined,
             },
         }
     }

@@ -296,6 +296,17 @@ pub struct Log {
     pub queries: bool,
     /// Of a line of the access log, in JSON.
     pub access_keys: AccessKeys,
+    pub access_format: AccessFormat,
+}
+
+/// How a line of the access log is written.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum AccessFormat {
+    /// As nginx-proxy writes it, whatever the keys and the format.
+    Combined,
+    /// As the rest of the log.
+    #[default]
+    Usher,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

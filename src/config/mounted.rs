@@ -21,6 +21,8 @@ use crate::plan::{BasicAuth, ClientAuthorities, Site};
 
 mod unfollowed;
 
+pub use self::unfollowed::mounted_for_nginx;
+
 const PASSWORDS: &str = "htpasswd";
 const ERROR_PAGE: &str = "errors/50x.html";
 const AUTHORITIES: &str = ".ca.crt";

@@ -197,6 +197,14 @@ pub(super) struct RawLog {
     pub(super) addresses: Leaf<RawAddresses>,
     pub(super) queries: Leaf<bool>,
     pub(super) access_keys: Leaf<RawAccessKeys>,
+    pub(super) access_format: Leaf<RawAccessFormat>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawAccessFormat {
+    Combined,
+    Usher,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -404,6 +412,7 @@ impl RawLog {
             addresses: table.leaf("addresses"),
             queries: table.leaf("queries"),
             access_keys: table.leaf("access-keys"),
+            access_format: table.leaf("access-format"),
         }
     }
 }

@@ -23,6 +23,18 @@ pub struct Layer {
     pub(super) instances: String,
 }
 
+impl Layer {
+    /// TOML, shaped like a file.
+    pub fn globals(&self) -> &str {
+        &self.globals
+    }
+
+    /// TOML: keys of an `[[instance]]`, for each that says nothing else.
+    pub fn instances(&self) -> &str {
+        &self.instances
+    }
+}
+
 /// A variable that is not followed to the letter, and what holds instead.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Note {

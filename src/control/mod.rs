@@ -31,6 +31,8 @@ mod service;
 mod starts;
 pub mod status;
 pub mod step;
+mod strangers;
+mod superseded;
 mod tenant;
 mod touched;
 mod turns;

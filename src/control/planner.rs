@@ -142,6 +142,9 @@ impl Controller {
             volume: volume.clone(),
             place: volume_root(volume, PathBuf::new(), Some(stack)),
         });
+        let place = export.as_ref().map(|export| &export.place);
+        let left = self.leaves_orders_in(&self.current.config.certs.dir)
+            || place.is_some_and(|place| self.leaves_orders_at(place));
         let sets = sets(instance).into_iter();
         sets.map(|set| {
             let mut names = Vec::new();
@@ -158,7 +161,7 @@ impl Controller {
                 names,
                 wildcards,
                 pinned: instance.certificate.clone(),
-                may_order: set.may_order && !instance.standby && tenant.rented,
+                may_order: set.may_order && !left && !instance.standby && tenant.rented,
                 staging: instance.staging,
                 email: instance.acme_email.clone(),
                 key_type: instance

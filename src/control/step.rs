@@ -16,9 +16,11 @@ use super::kept::Kept;
 use super::networks::{JOIN_SHOWS_WITHIN, NETWORK_BACKOFF};
 use super::service::ServiceState;
 use super::status::{InstanceStatus, Memory};
+use super::strangers::Whose;
 use super::tenant::{Claim, Tenant};
 use super::touched::{Stale, Touched};
 use crate::compat::{Compat, Ruling};
+use crate::config::model::NamesFromContainers;
 use crate::config::watch::Current;
 use crate::config::{Config, Instance, Issue};
 use crate::engine::act::Acted;
@@ -54,6 +56,8 @@ pub struct Controller {
     pub(super) compat: Compat,
     /// What was said about the claims of containers, so that it is logged once.
     told: BTreeSet<String>,
+    /// As `told`, about proxies that run beside usher.
+    pub(super) told_beside: Vec<String>,
     pub(super) report: Arc<Report>,
     pub(super) certificates: BTreeMap<InstanceName, Vec<CertificateReport>>,
     /// Certificates that could not be exported, and why.
@@ -147,6 +151,7 @@ impl Controller {
             misfits: BTreeMap::new(),
             compat: Compat::default(),
             told: BTreeSet::new(),
+            told_beside: Vec::new(),
             report: Arc::default(),
             certificates: BTreeMap::new(),
             exports: Arc::default(),
@@ -229,11 +234,13 @@ impl Controller {
     }
 
     fn list(&mut self, now: Now, listing: Listing) {
-        // Whether the engine answers concerns everybody; and so does a look that has found no change,
-        // which comes every half minute.
+        // Whether the engine answers and who orders certificates beside usher concerns everybody; and so
+        // does a look that has found no change, which comes every half minute.
         let all = self.listing.error != listing.error
             || match (&self.listing.inventory, &listing.inventory) {
-                (Some(known), Some(new)) => Arc::ptr_eq(known, new),
+                (Some(known), Some(new)) => {
+                    Arc::ptr_eq(known, new) || known.superseded != new.superseded
+                }
                 _ => true,
             };
         self.listing = listing;
@@ -397,16 +404,23 @@ impl Controller {
     fn rebuild(&mut self, now: Now, all: bool) {
         let inventory = self.listing.inventory.clone().unwrap_or_default();
         let mut wanted = self.wanted(&inventory);
-        let ruling = self
+        let mut ruling = self
             .compat
             .settle(now.at, &self.current.config, &inventory, &wanted);
-        self.tell(&ruling);
         for (name, instance) in &ruling.instances {
             // An equal instance keeps its allocation, and with it its plan and table.
             let known = self.tenants.get(name).map(|tenant| &tenant.instance);
             let known = known.filter(|known| Arc::ptr_eq(known, instance) || *known == instance);
             wanted.insert(name.clone(), Arc::clone(known.unwrap_or(instance)));
         }
+        let follows = self.current.config.names_from_containers != NamesFromContainers::Off;
+        let whose = Whose {
+            wanted: &wanted,
+            follows,
+        };
+        whose.tell(&inventory, &mut ruling);
+        self.tell(&ruling);
+        self.tell_superseded();
         let refused = ruling.refused.iter();
         self.misfits
             .extend(refused.map(|(stack, why)| (stack.clone(), together(why))));

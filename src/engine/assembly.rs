@@ -4,7 +4,7 @@
 //! the very same value as in the listing before, and whoever reads listings tells so by looking at its
 //! address: of a thousand stacks, one that changes costs what one costs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,8 +43,16 @@ pub(super) struct Assembly {
 
 #[derive(Debug)]
 struct Made {
-    parts: Vec<Part>,
+    group: Group,
     stack: Arc<Stack>,
+}
+
+/// What a stack is put together of.
+#[derive(Debug, Default)]
+struct Group {
+    parts: Vec<Part>,
+    /// Those who only say they are of it: a sentence each.
+    left_out: Vec<String>,
 }
 
 /// One container of a stack.
@@ -65,11 +73,13 @@ struct Volumes {
 }
 
 impl Assembly {
-    /// The stacks of what was seen. `is_leaving`: whether this life of a container was told to end.
+    /// The stacks of what was seen. `strangers`: who only says he is of one, by his id, and why he is
+    /// not. `is_leaving`: whether this life of a container was told to end.
     pub(super) fn assemble(
         &mut self,
         seen: &Known,
         standpoint: &Standpoint,
+        strangers: &HashMap<&str, String>,
         is_leaving: impl Fn(&ContainerInspectResponse) -> bool,
     ) -> BTreeMap<StackName, Arc<Stack>> {
         let moved = self.standpoint.as_ref() != Some(standpoint);
@@ -80,13 +90,13 @@ impl Assembly {
             self.made.clear();
         }
         let mut before = std::mem::take(&mut self.made);
-        for (name, parts) in grouped(seen, is_leaving) {
+        for (name, group) in grouped(seen, strangers, is_leaving) {
             let known = before.remove(&name);
-            let known = known.filter(|known| known.is_of(&parts));
+            let known = known.filter(|known| known.is_of(&group));
             let made = known.unwrap_or_else(|| {
                 let volumes = self.volumes.of(&name);
-                let stack = Arc::new(stack(&parts, standpoint, volumes));
-                Made { parts, stack }
+                let stack = Arc::new(stack(&group, standpoint, volumes));
+                Made { group, stack }
             });
             self.made.insert(name, made);
         }
@@ -111,22 +121,25 @@ impl Assembly {
 }
 
 impl Made {
-    fn is_of(&self, parts: &[Part]) -> bool {
+    fn is_of(&self, group: &Group) -> bool {
+        let (known, parts) = (&self.group.parts, &group.parts);
         let same = |(known, part): (&Part, &Part)| {
             Arc::ptr_eq(&known.container, &part.container)
                 && known.claims == part.claims
                 && known.leaving == part.leaving
         };
-        self.parts.len() == parts.len() && self.parts.iter().zip(parts).all(same)
+        let all = known.len() == parts.len() && known.iter().zip(parts).all(same);
+        all && self.group.left_out == group.left_out
     }
 }
 
 /// Containers by the stacks they are of, those of each in the order of their ids.
 fn grouped(
     seen: &Known,
+    strangers: &HashMap<&str, String>,
     is_leaving: impl Fn(&ContainerInspectResponse) -> bool,
-) -> BTreeMap<StackName, Vec<Part>> {
-    let mut stacks: BTreeMap<StackName, Vec<Part>> = BTreeMap::new();
+) -> BTreeMap<StackName, Group> {
+    let mut stacks: BTreeMap<StackName, Group> = BTreeMap::new();
     let mut alone = Vec::new();
     let part = |inspected: &Inspected, service: &ServiceName| Part {
         service: service.clone(),
@@ -137,8 +150,12 @@ fn grouped(
     for inspected in seen.containers.values() {
         match &inspected.place {
             Place::Project(stack, service) => {
-                let parts = stacks.entry(stack.clone()).or_default();
-                parts.push(part(inspected, service));
+                let group = stacks.entry(stack.clone()).or_default();
+                let id = inspected.container.id.as_deref().unwrap_or_default();
+                match strangers.get(id) {
+                    Some(why) => group.left_out.push(why.clone()),
+                    None => group.parts.push(part(inspected, service)),
+                }
             }
             // Who is of no project is served if he asks for it.
             Place::Alone(stack, service) => {
@@ -156,26 +173,28 @@ fn grouped(
         let names = [Some(stack.clone()), another_name(stack)];
         let mut names = names.into_iter().flatten();
         match names.find(|name| !stacks.contains_key(name)) {
-            Some(name) => drop(stacks.insert(name, vec![part])),
+            Some(name) => stacks.entry(name).or_default().parts.push(part),
             None => {
                 let container = part.container.name.as_deref().unwrap_or_default();
                 warn!(%container, "not served: rename it, a stack is called like that");
             }
         }
     }
-    for parts in stacks.values_mut() {
+    for Group { parts, left_out } in stacks.values_mut() {
+        left_out.sort_unstable();
         parts.sort_by(|one, other| one.container.id.cmp(&other.container.id));
     }
     stacks
 }
 
-fn stack(parts: &[Part], standpoint: &Standpoint, volumes: BTreeMap<String, Volume>) -> Stack {
+fn stack(group: &Group, standpoint: &Standpoint, volumes: BTreeMap<String, Volume>) -> Stack {
     let mut stack = Stack {
         volumes,
+        left_out: group.left_out.clone(),
         ..Stack::default()
     };
     let mounts = standpoint.mounts.as_deref();
-    for part in parts {
+    for part in &group.parts {
         let Standpoint { paths, family, .. } = standpoint;
         let found = unit(&part.container, part.leaving, paths, *family, mounts);
         let Some(mut unit) = found else {

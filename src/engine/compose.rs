@@ -18,8 +18,10 @@ use super::assembly::{Assembly, Standpoint};
 use super::attached::{self, JOINED};
 use super::containers::{Family, Paths, endpoints, own_mounts, printers, started_at};
 use super::docker;
+use super::kinship::strangers;
 use super::lease::Leases;
-use super::memory::{Memory, Wanted};
+use super::memory::{Known, Memory, Wanted};
+use super::superseded::{add_tasks, superseded};
 use super::swarm::Swarm;
 use super::{Action, Engine, EngineError, Line, Printer, Span, here};
 use crate::inventory::{Inventory, Network};
@@ -222,11 +224,7 @@ impl Engine for Compose {
     }
 
     async fn list(&self) -> Result<Inventory, EngineError> {
-        let wanted = Wanted {
-            claims: self.reads_claims,
-            filters: &self.filters,
-        };
-        let seen = self.memory.refreshed(&self.engine, &wanted, now()).await?;
+        let seen = self.refreshed().await?;
         let own = self.own_container().await?;
         let standpoint = Standpoint {
             own: own.as_ref().and_then(|own| own.id.clone()),
@@ -234,12 +232,16 @@ impl Engine for Compose {
             mounts: own_mounts(own.as_ref()),
             family: self.family,
         };
+        let all = || seen.containers.values().map(|one| &*one.container);
+        let strangers = strangers(all(), &seen.networks);
         let is_leaving = |container: &ContainerInspectResponse| {
             let id = container.id.as_deref();
             id.is_some_and(|id| self.engine.is_leaving(id, || started_at(container)))
         };
         let mut inventory = Inventory {
-            stacks: self.assembly().assemble(&seen, &standpoint, is_leaving),
+            stacks: self
+                .assembly()
+                .assemble(&seen, &standpoint, &strangers, is_leaving),
             ..Inventory::default()
         };
         self.swarm.look(&self.engine).await?;
@@ -247,6 +249,10 @@ impl Engine for Compose {
         self.swarm
             .add_to(&mut inventory, paths, mounts.as_deref(), self.reads_claims);
         self.assembly().complete(&mut inventory.stacks);
+        let others = all().filter(|container| container.id != standpoint.own);
+        let old = others.filter_map(|container| superseded(container, mounts.as_deref()));
+        inventory.superseded = old.collect();
+        add_tasks(&mut inventory);
         inventory.attached = attached::attached(own.as_ref(), &seen.networks);
         let joined = inventory.attached.iter().filter(|one| one.joined);
         inventory.joined = joined.map(|one| one.network.clone()).collect();
@@ -289,6 +295,21 @@ impl Engine for Compose {
 }
 
 impl Compose {
+    async fn refreshed(&self) -> Result<Arc<Known>, EngineError> {
+        let wanted = Wanted {
+            claims: self.reads_claims,
+            filters: &self.filters,
+        };
+        self.memory.refreshed(&self.engine, &wanted, now()).await
+    }
+
+    /// Every container that is looked at.
+    pub(super) async fn known(&self) -> Result<Vec<Arc<ContainerInspectResponse>>, EngineError> {
+        let known = self.refreshed().await?;
+        let all = known.containers.values();
+        Ok(all.map(|one| Arc::clone(&one.container)).collect())
+    }
+
     async fn carry_out(&self, action: &Action) -> Result<(), EngineError> {
         match action {
             Action::Claim { stack } => self.claim(stack).await,

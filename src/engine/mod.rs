@@ -26,6 +26,7 @@ mod containers;
 mod dial;
 mod docker;
 mod here;
+mod kinship;
 mod labels;
 mod lease;
 mod memory;
@@ -34,6 +35,7 @@ mod pools;
 mod processes;
 pub mod setup;
 mod siblings;
+mod superseded;
 mod swarm;
 pub mod watch;
 

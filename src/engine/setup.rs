@@ -1,114 +1,119 @@
 //! What runs, as somebody wants to know it who sets usher up in the place of another proxy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
-use super::containers::{is_alive, is_one_off, label, place};
-use super::{Compose, Engine, EngineError};
+use bollard::models::ContainerInspectResponse;
+
+use super::compose::Compose;
+use super::containers::{is_alive, label, place};
+pub use super::superseded::is_superseded;
+use super::{Engine, EngineError};
+use crate::inventory::Inventory;
 use crate::names::{ServiceName, StackName};
 
 /// The longest value that is looked at: the names of a hundred hosts.
 const LONGEST: usize = 8 * 1024;
-/// Variables that speak to nginx-proxy and acme-companion.
-const SPOKEN: [&str; 6] = [
-    "ACME_",
-    "CERT_NAME",
-    "HSTS",
-    "HTTPS_METHOD",
-    "LETSENCRYPT_",
-    "VIRTUAL_",
-];
 
-/// One container of a Compose project.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// Everything that runs.
+#[derive(Clone, Debug, Default)]
 pub struct Seen {
-    pub stack: StackName,
-    pub service: ServiceName,
+    /// Containers of no project that claim something are in there too.
+    pub inventory: Inventory,
+    pub proxies: Vec<Proxy>,
+    /// The names of containers that are of no project.
+    pub alone: BTreeSet<String>,
+    /// Containers that ask for a certificate and for no host: name, and the names they ask for.
+    pub certified: Vec<(String, String)>,
+}
+
+/// A proxy, or its companion, in whose place usher comes.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Proxy {
+    pub name: String,
     pub image: String,
     pub alive: bool,
-    /// Those variables of it that are meant for a proxy.
-    pub spoken: BTreeMap<String, String>,
+    /// Where it is of a Compose project.
+    pub place: Option<(StackName, ServiceName)>,
     /// Where Compose was called.
     pub folder: Option<String>,
+    /// What it was told.
+    pub variables: BTreeMap<String, String>,
+    /// Folders and files of the host, and where they are in it.
+    pub mounts: Vec<(PathBuf, PathBuf)>,
 }
 
 impl Compose {
-    /// Everything that belongs to a Compose project, in the order of stacks and services.
+    /// Everything there is, for who reads what containers claim.
     ///
     /// # Errors
     /// The engine is away, or says no.
-    pub async fn seen(&self) -> Result<Vec<Seen>, EngineError> {
+    pub async fn seen(&self) -> Result<Seen, EngineError> {
         // Connects; what changes from now on is of no interest.
         let _hints = self.subscribe().await?;
-        let mut all = Vec::new();
-        for listed in self.engine.containers(&[]).await? {
-            let (false, Some(id)) = (is_one_off(&listed), &listed.id) else {
+        let inventory = self.list().await?;
+        let known = self.known().await?;
+        let mut seen = Seen {
+            inventory,
+            ..Seen::default()
+        };
+        for container in &known {
+            let name = container.name.as_deref().unwrap_or_default();
+            let name = name.trim_start_matches('/');
+            let variables = variables(container);
+            if is_superseded(&image(container)) {
+                seen.proxies.push(Proxy {
+                    name: name.to_owned(),
+                    image: image(container),
+                    alive: is_alive(container),
+                    place: place(container),
+                    folder: label(container, "com.docker.compose.project.working_dir")
+                        .map(str::to_owned),
+                    variables,
+                    mounts: mounts(container),
+                });
                 continue;
-            };
-            // `None`: it has gone meanwhile.
-            let Some(container) = self.engine.inspect(id).await? else {
-                continue;
-            };
-            let Some((stack, service)) = place(&container) else {
-                continue;
-            };
-            let config = container.config.as_ref();
-            let variables = config.and_then(|config| config.env.as_deref());
-            let spoken = variables.unwrap_or_default().iter().filter_map(|variable| {
-                let (name, value) = variable.split_once('=')?;
-                let meant = SPOKEN.iter().any(|begin| name.starts_with(begin));
-                (meant && value.len() <= LONGEST).then(|| (name.to_owned(), value.to_owned()))
-            });
-            all.push(Seen {
-                stack,
-                service,
-                image: config
-                    .and_then(|config| config.image.clone())
-                    .unwrap_or_default(),
-                alive: is_alive(&container),
-                spoken: spoken.collect(),
-                folder: label(&container, "com.docker.compose.project.working_dir")
-                    .map(str::to_owned),
-            });
+            }
+            let certified = ["ACME_HOST", "LETSENCRYPT_HOST"];
+            let certified = certified.iter().find_map(|key| variables.get(*key));
+            let hosts = ["VIRTUAL_HOST", "VIRTUAL_HOST_MULTIPORTS"];
+            if let Some(names) = certified.filter(|names| !names.trim().is_empty())
+                && !hosts.iter().any(|key| variables.contains_key(*key))
+            {
+                seen.certified.push((name.to_owned(), names.clone()));
+            }
+            if place(container).is_none() {
+                seen.alone.insert(name.to_owned());
+            }
         }
-        all.sort_by(|one, other| (&one.stack, &one.service).cmp(&(&other.stack, &other.service)));
-        Ok(all)
+        seen.proxies.sort_by(|one, other| one.name.cmp(&other.name));
+        seen.certified.sort_unstable();
+        Ok(seen)
     }
 }
 
-/// Whether an image is of a proxy, or of its companion, in whose place usher is.
-pub fn is_superseded(image: &str) -> bool {
-    let name = image.split(['@']).next().unwrap_or_default();
-    let last = name.rsplit('/').next().unwrap_or_default();
-    let last = last.split(':').next().unwrap_or_default();
-    matches!(
-        last,
-        "nginx-proxy" | "acme-companion" | "letsencrypt-nginx-proxy-companion" | "docker-gen"
-    )
+fn image(container: &ContainerInspectResponse) -> String {
+    let config = container.config.as_ref();
+    config
+        .and_then(|config| config.image.clone())
+        .unwrap_or_default()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn variables(container: &ContainerInspectResponse) -> BTreeMap<String, String> {
+    let config = container.config.as_ref();
+    let variables = config.and_then(|config| config.env.as_deref());
+    let pairs = variables.unwrap_or_default().iter().filter_map(|variable| {
+        let (name, value) = variable.split_once('=')?;
+        (value.len() <= LONGEST).then(|| (name.to_owned(), value.to_owned()))
+    });
+    pairs.collect()
+}
 
-    #[test]
-    fn the_proxies_of_old_are_known_by_their_images() {
-        for image in [
-            "jwilder/nginx-proxy",
-            "nginxproxy/nginx-proxy:1.6-alpine",
-            "docker.io/nginxproxy/acme-companion@sha256:abc",
-            "jrcs/letsencrypt-nginx-proxy-companion:latest",
-            "registry.example.org:5000/jwilder/docker-gen",
-        ] {
-            assert!(is_superseded(image), "{image}");
-        }
-        for image in [
-            "nginx",
-            "nginx:alpine",
-            "openslides/openslides",
-            "",
-            "a/nginx-proxy-site",
-        ] {
-            assert!(!is_superseded(image), "{image}");
-        }
-    }
+fn mounts(container: &ContainerInspectResponse) -> Vec<(PathBuf, PathBuf)> {
+    let mounts = container.mounts.as_deref().unwrap_or_default().iter();
+    let pairs = mounts.filter_map(|mount| {
+        let source = PathBuf::from(mount.source.as_deref()?);
+        Some((source, PathBuf::from(mount.destination.as_deref()?)))
+    });
+    pairs.collect()
 }

@@ -17,8 +17,10 @@ use super::clone::{
 use super::compose::Compose;
 use super::containers::{
     belongs, is_alive, is_clone, is_resting, is_running, is_unhealthy, label, number, started_at,
+    summary_label,
 };
-use super::docker::{Engine, Remove};
+use super::docker::{Engine, PROJECT, Remove};
+use super::kinship::{as_inspected, strangers};
 use super::{EngineError, LOOKED_AT_FOR, StopWhen};
 use crate::cause::chain;
 use crate::drain::DrainProof;
@@ -37,23 +39,36 @@ impl Compose {
         let mut last_number = 0;
         for _ in 0..NAME_TRIES {
             // Listed anew each time: whoever took the name is in there.
-            let siblings: Vec<_> = self
+            let project: Vec<_> = self
                 .engine
                 .containers(&[])
                 .await?
                 .into_iter()
+                .filter(|container| summary_label(container, PROJECT) == Some(stack.as_str()))
+                .collect();
+            let networks = self.engine.networks().await?;
+            let inspected: Vec<_> = project.iter().map(as_inspected).collect();
+            let strangers = strangers(inspected.iter(), &networks);
+            let siblings: Vec<_> = project
+                .iter()
                 .filter(|container| belongs(container, stack, service))
                 .collect();
+            // Who only says that it is a sibling is neither started nor copied.
+            let kin = || {
+                let all = siblings.iter().copied();
+                all.filter(|container| {
+                    let id = container.id.as_deref();
+                    id.is_some_and(|id| !strangers.contains_key(id))
+                })
+            };
             // A declared sibling that rests is started before another one is made.
-            let resting = siblings
-                .iter()
+            let resting = kin()
                 .filter(|container| !is_clone(container) && is_resting(container))
                 .min_by_key(|container| number(container));
             if let Some(id) = resting.and_then(|container| container.id.as_deref()) {
                 return self.engine.start(id).await;
             }
-            let source = siblings
-                .iter()
+            let source = kin()
                 .filter(|container| is_running(container))
                 .min_by_key(|container| {
                     let unhealthy = is_unhealthy(container);
@@ -72,7 +87,7 @@ impl Compose {
             }
             let image = self.image_for(&inspected).await?;
             // Compose counts those that rest as well, and fills no gap.
-            let highest = siblings.iter().map(number).max().unwrap_or(0);
+            let highest = siblings.iter().copied().map(number).max().unwrap_or(0);
             last_number = highest.max(last_number) + 1;
             let clone = sibling(&inspected, last_number, &image, self.engine.attach()?)
                 .map_err(|why| refusal(service, why))?;

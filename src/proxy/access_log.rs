@@ -13,9 +13,10 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
+mod combined;
 mod nginx_proxy;
 
-use crate::config::model::{AccessKeys, Addresses, Log, LogFormat};
+use crate::config::model::{AccessFormat, AccessKeys, Addresses, Log, LogFormat};
 use crate::moment::text;
 
 /// More than this many bytes do not wait to be written.
@@ -32,6 +33,7 @@ pub struct AccessLog {
     addresses: Addresses,
     queries: bool,
     keys: AccessKeys,
+    lines: AccessFormat,
     writer: Option<thread::JoinHandle<()>>,
 }
 
@@ -145,6 +147,7 @@ impl AccessLog {
             addresses: log.addresses,
             queries: log.queries,
             keys: log.access_keys,
+            lines: log.access_format,
             writer,
         }
     }
@@ -165,7 +168,8 @@ impl AccessLog {
     }
 
     pub(super) fn write(&self, wall: SystemTime, line: &Line<'_>) {
-        let as_nginx_proxy = self.keys == AccessKeys::NginxProxy;
+        let combined = self.lines == AccessFormat::Combined;
+        let as_nginx_proxy = combined || self.keys == AccessKeys::NginxProxy;
         if !self.enabled || (as_nginx_proxy && !nginx_proxy::tells(line)) {
             return;
         }
@@ -177,6 +181,9 @@ impl AccessLog {
         };
         let mut bytes = Vec::with_capacity(256);
         let written = match self.format {
+            _ if combined => {
+                combined::write(&mut bytes, wall, &line, self.addresses, self.queries).is_ok()
+            }
             _ if as_nginx_proxy => {
                 nginx_proxy::write(&mut bytes, &line, self.addresses, self.queries).is_ok()
             }
@@ -199,6 +206,14 @@ impl AccessLog {
         if was_empty {
             self.shared.wake.notify_one();
         }
+    }
+}
+
+/// What may be shown of where a client comes from.
+fn without_query(referrer: Option<&str>, queries: bool) -> Option<&str> {
+    match queries {
+        true => referrer,
+        false => referrer.map(|referrer| referrer.split('?').next().unwrap_or_default()),
     }
 }
 

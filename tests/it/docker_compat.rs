@@ -151,6 +151,58 @@ async fn containers_of_no_project_share_a_name_by_the_labels_that_the_conflict_n
 
 #[tokio::test]
 #[ignore = "needs docker"]
+async fn a_container_that_lies_about_its_project_gets_none_of_its_visitors() {
+    let image = origin_image();
+    let project = Project::new("honest");
+    let liar = format!("{}liar", project.name);
+    let _made = Made(vec![("container", liar.clone())]);
+    let host = format!("{}.example.org", project.name);
+    project.up(&format!(
+        "  web:\n    image: IMAGE\n    stop_grace_period: 1s\n    \
+         environment: {{VIRTUAL_HOST: \"{host}\", VIRTUAL_PORT: \"8000\", ORIGIN_NAME: honest}}\n"
+    ));
+    let edge = Setup::new(OPEN).start().await;
+    let url = format!("http://{host}/");
+    answers(&edge, &url, 200).await;
+    let label = format!("com.docker.compose.project={}", project.name);
+    let claim = format!("VIRTUAL_HOST={host}");
+    must(&[
+        "run",
+        "-d",
+        "--name",
+        &liar,
+        "-l",
+        &label,
+        "-l",
+        "com.docker.compose.service=web",
+        "-e",
+        &claim,
+        "-e",
+        "ORIGIN_NAME=liar",
+        "-e",
+        "VIRTUAL_PORT=8000",
+        &image,
+    ]);
+    eventually("the lie is told", async || {
+        let reasons = edge.instance(&project.name).await["reasons"].to_string();
+        check(reasons.contains(&format!("{liar} is left out")), reasons)
+    })
+    .await;
+    for _ in 0..20 {
+        assert_eq!(edge.get(&url).await.json()["origin"], "honest");
+    }
+    // Whoever may attach it there is inside already.
+    let network = format!("{}_default", project.name);
+    must(&["network", "connect", &network, &liar]);
+    eventually("it is one of them", async || {
+        let instance = edge.instance(&project.name).await;
+        check(instance["services"][0]["ready"] == 2, instance)
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "needs docker"]
 async fn a_container_on_several_networks_is_one_replica_and_follows_what_it_is_connected_to() {
     let image = origin_image();
     let name = format!("ushertest{}nets", std::process::id());

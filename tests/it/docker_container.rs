@@ -10,13 +10,16 @@ use crate::harness::eventually::{check, eventually};
 const WEB: &str = "  web:\n    image: IMAGE\n    stop_grace_period: 2s\n";
 
 /// For the stack of this project.
-fn contained(project: &Project) -> Contained {
-    let tables = format!(
+fn tables(project: &Project) -> String {
+    format!(
         "[[instance]]\nname = \"congress\"\nstack = \"{}\"\ndomains = [\"congress.example.org\"]\n\
          [instance.service.web]\nrole = \"sessions\"\nport = 8000\nprobe = \"/\"\nmax = 1\n",
         project.name
-    );
-    Contained::start(&project.name, &tables)
+    )
+}
+
+fn contained(project: &Project) -> Contained {
+    Contained::start(&project.name, &tables(project))
 }
 
 #[tokio::test]
@@ -58,6 +61,23 @@ async fn it_joins_the_networks_of_its_stacks_and_leaves_them() {
     project.compose(&["down"]);
     let filter = format!("name={network}");
     assert_eq!(must(&["network", "ls", "-q", "--filter", &filter]), "");
+}
+
+#[tokio::test]
+#[ignore = "needs docker"]
+async fn it_serves_as_a_numeric_user_without_any_capability() {
+    let project = Project::new("numeric");
+    project.up(WEB);
+    let usher = Contained::start_as(&project.name, &tables(&project), 65_532);
+    eventually("served", async || {
+        let open = tokio::net::TcpStream::connect(usher.address(443)).await;
+        check(open.is_ok() && usher.status().await == 200, usher.log())
+    })
+    .await;
+    let redirect = plain(usher.address(80), "congress.example.org", "/").await;
+    assert_eq!(redirect.field("location"), "https://congress.example.org/");
+    assert_eq!(inspect(&usher.name)["Config"]["User"], "65532:65532");
+    assert!(usher.folder().join("state").exists());
 }
 
 #[tokio::test]

@@ -138,7 +138,11 @@ const CRATES: &[(&str, &[&str])] = &[
             "engine/compose.rs",
             "engine/containers.rs",
             "engine/containers/tests.rs",
+            "engine/kinship.rs",
+            "engine/kinship/tests.rs",
             "engine/memory.rs",
+            "engine/setup.rs",
+            "engine/superseded.rs",
         ],
     ),
     ("clap", &["cli", "main.rs"]),
@@ -148,6 +152,8 @@ const CRATES: &[(&str, &[&str])] = &[
     (
         "toml",
         &[
+            // Writes a file from that layer.
+            "cli/init",
             "config/reader.rs",
             // Writes the layer that the environment is.
             "config/variables.rs",

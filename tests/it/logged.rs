@@ -102,6 +102,68 @@ async fn whatever_a_request_holds_its_record_is_one_line_of_json() {
 }
 
 #[tokio::test]
+async fn the_combined_line_is_one_line_whatever_a_request_holds() {
+    const REQUESTS: u32 = 400;
+    let origin = Origin::start("origin").await;
+    let log = Kept::default();
+    let text = instance("congress", &[origin.address]);
+    let text = text.replacen("domains", "https = \"off\"\ndomains", 1);
+    let text = format!("[log]\naccess-format = \"combined\"\nqueries = true\n{text}");
+    let edge = Setup::new(&text).access_log(log.clone()).start().await;
+    edge.all_ready().await;
+    for seed in 0..REQUESTS {
+        let bytes = hostile(seed);
+        let mut request = b"GET /".to_vec();
+        let mut put = |text: &str, value: &[u8]| {
+            request.extend_from_slice(text.as_bytes());
+            request.extend_from_slice(value);
+        };
+        let places: [&[u8]; 4] = std::array::from_fn(|place| match seed as usize % 4 == place {
+            true => &bytes[..],
+            false => b"x",
+        });
+        put("", places[0]);
+        put("?", places[1]);
+        put(" HTTP/1.1\r\nhost: ", HOST.as_bytes());
+        put("\r\nreferer: ", places[2]);
+        put("\r\nuser-agent: ", places[3]);
+        put("\r\nconnection: close\r\n\r\n", b"");
+        let stream = TcpStream::connect(edge.http()).await.unwrap();
+        client::raw(stream, &request).await;
+    }
+    let agent = "GET /last HTTP/1.1\r\nhost: congress.example.org\r\nuser-agent: a\"b\\c\r\n\
+                 connection: close\r\n\r\n";
+    let stream = TcpStream::connect(edge.http()).await.unwrap();
+    client::raw(stream, agent.as_bytes()).await;
+    let text = eventually("the last record", async || {
+        let text = log.text();
+        check(text.contains("/last"), text.len()).map(|()| text)
+    })
+    .await;
+    for line in text.split_terminator('\n') {
+        assert!(
+            line.bytes().all(|byte| matches!(byte, b' '..=b'~')),
+            "{line:?}"
+        );
+        // Host, address and moment; the request; status and size; from where; by what; to whom.
+        let quoted: Vec<&str> = line.split('"').collect();
+        assert_eq!(quoted.len(), 9, "{line}");
+        assert!(quoted[0].ends_with("] ") && quoted[8].is_empty(), "{line}");
+    }
+    let last = text.lines().last().expect("a line");
+    let origin = origin.address;
+    assert!(
+        last.starts_with("congress.example.org 127.0.0.1 - - ["),
+        "{last}"
+    );
+    assert!(
+        last.contains("\"GET /last HTTP/1.1\" ")
+            && last.ends_with(&format!("\"-\" \"a\\x22b\\x5Cc\" \"{origin}\"")),
+        "{last}"
+    );
+}
+
+#[tokio::test]
 async fn no_secret_of_a_request_or_a_configuration_is_written_anywhere() {
     const CANARIES: [&str; 5] = [
         "canary-cookie",

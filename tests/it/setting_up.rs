@@ -77,6 +77,98 @@ async fn what_runs_becomes_a_configuration_that_only_watches() {
 }
 
 #[tokio::test]
+async fn what_proxies_and_containers_by_hand_were_told_is_written_down_or_commented_on() {
+    let engine = DockerApi::start();
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("vhost.d")).unwrap();
+    fs::write(folder.path().join("vhost.d/default_location"), "deny all;").unwrap();
+    let vhosts = folder.path().join("vhost.d").display().to_string();
+    let told = ["HTTPS_METHOD=nohttp", "HSTS=max-age=7", "RESOLVERS=9.9.9.9"];
+    engine
+        .by_hand(
+            "proxy",
+            "nginxproxy/nginx-proxy",
+            &told,
+            &[(&vhosts, "/etc/nginx/vhost.d")],
+        )
+        .await;
+    let companion = "nginxproxy/acme-companion";
+    let email = ["DEFAULT_EMAIL=ops@example.org"];
+    engine.by_hand("companion", companion, &email, &[]).await;
+    let says = [
+        "VIRTUAL_HOST=intranet.example.org",
+        "NETWORK_ACCESS=internal",
+        "VIRTUAL_PATH=/wiki/",
+        "SERVER_TOKENS=off",
+    ];
+    engine.by_hand("intranet", "wiki:1", &says, &[]).await;
+
+    let printed = init(&engine, folder.path(), &["init", "--config", "-"]).await;
+
+    assert_eq!(printed.code, 0, "{printed:?}");
+    for name in ["docker rm -f proxy", "docker rm -f companion"] {
+        assert!(printed.err.contains(name), "{printed:?}");
+    }
+    let file = folder.path().join("usher.toml");
+    fs::write(&file, &printed.out).unwrap();
+    let config = usher::config::load(&file, None).config.unwrap();
+    let site = &config.instances["intranet"].site;
+    assert_eq!(site.allow.len(), 6, "{}", printed.out);
+    assert_eq!(site.hsts.as_deref(), Some("max-age=7"));
+    assert_eq!(site.https, usher::plan::Https::Only);
+    assert_eq!(config.instances["intranet"].routes[0].prefix, "/wiki/");
+    let lines = printed
+        .out
+        .lines()
+        .map(|line| line.trim_start_matches("# "));
+    let flat = lines.collect::<Vec<_>>().join(" ");
+    for part in [
+        "Container proxy: RESOLVERS is not followed",
+        "default_location",
+        "container intranet: SERVER_TOKENS is not followed",
+    ] {
+        assert!(flat.contains(part), "{part}: {}", printed.out);
+    }
+}
+
+#[tokio::test]
+async fn what_containers_say_and_nobody_follows_is_told() {
+    let engine = DockerApi::start();
+    let folder = tempfile::tempdir().unwrap();
+    let says = ["VIRTUAL_HOST=a.example.org", "NETWORK_ACCESS=internal"];
+    engine.speaking("one", "web", "app:1", &says).await;
+    engine.speaking("two", "web", "app:1", &says[..1]).await;
+    fs::write(
+        folder.path().join("usher.toml"),
+        "[[instance]]\nname = \"two\"\ndomains = [\"a.example.org\"]\n\
+         [instance.service.web]\nrole = \"fixed\"\n",
+    )
+    .unwrap();
+
+    let checked = init(&engine, folder.path(), &["check", "--config", "usher.toml"]).await;
+
+    let line = |stack: &str| {
+        let begin = format!("stack {stack}: what container {stack}_web_1");
+        let mut lines = checked.out.lines();
+        let found = lines.find(|line| line.contains(&begin));
+        found
+            .map(str::to_owned)
+            .unwrap_or_else(|| panic!("{checked:?}"))
+    };
+    let one = line("one");
+    assert!(
+        one.starts_with("warning") && one.contains("NETWORK_ACCESS"),
+        "{one}"
+    );
+    assert!(one.contains("names-from-containers` is \"off\""), "{one}");
+    let two = line("two");
+    assert!(
+        two.starts_with("note") && two.contains("instance two"),
+        "{two}"
+    );
+}
+
+#[tokio::test]
 async fn an_engine_that_is_away_is_told_of() {
     let folder = tempfile::tempdir().unwrap();
     let nowhere = folder.path().join("none.sock");

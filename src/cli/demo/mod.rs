@@ -28,7 +28,7 @@ use crate::app::{self, Ports, Running, StateDir};
 use crate::cause::chain;
 use crate::certs;
 use crate::config;
-use crate::config::model::{AccessKeys, Addresses, Log, LogFormat};
+use crate::config::model::{AccessFormat, AccessKeys, Addresses, Log, LogFormat};
 use crate::control::Status;
 use crate::engine::{DockerHost, Processes};
 use crate::listener::Inherited;
@@ -125,6 +125,7 @@ pub(super) async fn run(arguments: Arguments, panics: &'static AtomicU64) -> Exi
     log_to_stderr(
         &Log {
             access_keys: AccessKeys::default(),
+            access_format: AccessFormat::default(),
             format: LogFormat::Text,
             access: false,
             addresses: Addresses::Full,

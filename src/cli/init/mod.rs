@@ -12,9 +12,10 @@ use crate::app;
 use crate::cause::chain;
 use crate::config::model::{NamesFromContainers, Networks};
 use crate::engine::DockerHost;
-use crate::engine::setup::is_superseded;
+use crate::engine::setup::Proxy;
 
 mod compose_file;
+mod entry;
 mod starter;
 
 const ENGINE_WITHIN: Duration = Duration::from_secs(10);
@@ -49,7 +50,12 @@ pub(super) async fn init(arguments: Arguments) -> Exit {
 
 async fn start(named: Option<PathBuf>) -> Exit {
     let docker_host = DockerHost::told(|name| std::env::var(name).ok());
-    let engine = app::docker_for(None, Networks::Reach, NamesFromContainers::Off, docker_host);
+    let engine = app::docker_for(
+        None,
+        Networks::Reach,
+        NamesFromContainers::Open,
+        docker_host,
+    );
     let seen = match timeout(ENGINE_WITHIN, engine.seen()).await {
         Ok(Ok(seen)) => seen,
         Ok(Err(error)) => {
@@ -66,16 +72,22 @@ async fn start(named: Option<PathBuf>) -> Exit {
         }
     };
     let text = starter::text(&seen);
-    for container in seen
-        .iter()
-        .filter(|one| one.alive && is_superseded(&one.image))
-    {
-        let folder = container.folder.as_deref().unwrap_or("DIR");
-        eprintln!(
-            "warning: stack {}: its service {} ({}) does what usher does; when usher is to take over, \
-             `usher init --compose {folder}` writes its Compose file without it",
-            container.stack, container.service, container.image
-        );
+    for proxy in seen.proxies.iter().filter(|proxy| proxy.alive) {
+        let Proxy { name, image, .. } = proxy;
+        match &proxy.place {
+            Some((stack, service)) => {
+                let folder = proxy.folder.as_deref().unwrap_or("DIR");
+                eprintln!(
+                    "warning: stack {stack}: its service {service} ({image}) does what usher does; when \
+                     usher is to take over, `usher init --compose {folder}` writes its Compose file \
+                     without it"
+                );
+            }
+            None => eprintln!(
+                "warning: container {name} ({image}) does what usher does; when usher is to take over, \
+                 `docker rm -f {name}`"
+            ),
+        }
     }
     match named {
         Some(path) if path.as_os_str() == "-" => {

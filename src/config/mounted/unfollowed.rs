@@ -60,6 +60,51 @@ pub(super) fn of(nginx: &Path, certs: &Path) -> impl Iterator<Item = String> {
     found.into_iter()
 }
 
+/// Where nginx has its configuration, in its container.
+const NGINX: &str = "/etc/nginx";
+
+/// A sentence for each thing that is mounted into a container of nginx and is not followed. `mounts`:
+/// where it is on this machine, and where it is in the container. Blocking.
+pub fn mounted_for_nginx<'m>(mounts: impl Iterator<Item = (&'m Path, &'m Path)>) -> Vec<String> {
+    let mut found = Vec::new();
+    for (source, destination) in mounts {
+        let Ok(inside) = destination.strip_prefix(NGINX) else {
+            continue;
+        };
+        let place = PLACES
+            .into_iter()
+            .find(|(place, _)| inside.starts_with(place));
+        let file = || {
+            let name = FILES
+                .into_iter()
+                .find(|(name, _)| inside == Path::new(name));
+            name.map(|(_, instead)| instead)
+        };
+        match place {
+            Some((place, instead)) if inside == Path::new(place) => match names(source) {
+                Ok(mut names) => {
+                    names.retain(|name| name != GENERATED);
+                    found.extend(sentence(source, &names, instead));
+                }
+                Err(_) => found.push(format!(
+                    "files in {}, if there are any, are not followed, and it cannot be read here; \
+                     write {instead}",
+                    source.display()
+                )),
+            },
+            _ => {
+                if let Some(instead) = place.map(|(_, instead)| instead).or_else(file) {
+                    found.push(format!(
+                        "{} is not followed; write {instead}",
+                        source.display()
+                    ));
+                }
+            }
+        }
+    }
+    found
+}
+
 fn sentence(folder: &Path, names: &[String], instead: &str) -> Option<String> {
     let shown = names.iter().take(MOST).map(String::as_str);
     let mut shown = shown.collect::<Vec<_>>().join(", ");

@@ -12,7 +12,7 @@ use crate::config::model::Service;
 use crate::names::InstanceName;
 use crate::plan;
 
-/// Stacks that are not served, beside the first.
+/// Stacks that are not served, and old proxies that run, beside the first.
 const MISFITS_SHOWN: usize = 20;
 
 impl Controller {
@@ -39,6 +39,10 @@ impl Controller {
         if let Some(first) = misfits.next() {
             shared.push(("stacks", Some((Level::Warning, first))));
         }
+        let mut beside = self.superseded().into_iter();
+        if let Some(first) = beside.next() {
+            shared.push(("proxies", Some((Level::Warning, first))));
+        }
         let alerts = self.current.config.alerts.iter();
         // Two may be at one place.
         let names: BTreeSet<String> = alerts.map(|alert| alert.to.name()).collect();
@@ -57,6 +61,7 @@ impl Controller {
                 .map(|(part, finding)| (part.as_str(), finding.clone())),
         );
         let misfits: Vec<String> = misfits.take(MISFITS_SHOWN).collect();
+        let beside: Vec<String> = beside.take(MISFITS_SHOWN).collect();
         let mut reasons = Vec::new();
         for (part, finding) in shared {
             let (finding, since) = memory.steadied(part, finding, now);
@@ -66,10 +71,10 @@ impl Controller {
                     status,
                     text,
                     since,
-                    also: if part == "stacks" {
-                        misfits.clone()
-                    } else {
-                        Vec::new()
+                    also: match part {
+                        "proxies" => beside.clone(),
+                        "stacks" => misfits.clone(),
+                        _ => Vec::new(),
                     },
                 });
             }

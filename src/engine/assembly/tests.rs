@@ -68,8 +68,14 @@ impl Room {
         let is_leaving = |container: &ContainerInspectResponse| {
             leaving.iter().any(|id| container.id.as_deref() == Some(id))
         };
-        self.assembly
-            .assemble(&self.seen, &self.standpoint, is_leaving)
+        let strangers = HashMap::new();
+        let Self {
+            assembly,
+            seen,
+            standpoint,
+            ..
+        } = self;
+        assembly.assemble(seen, standpoint, &strangers, is_leaving)
     }
 }
 

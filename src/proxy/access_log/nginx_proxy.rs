@@ -7,7 +7,7 @@ use std::io;
 
 use serde::Serialize;
 
-use super::Line;
+use super::{Line, without_query};
 use crate::config::model::Addresses;
 
 /// In the order of nginx-proxy's template, `LOG_JSON`.
@@ -27,6 +27,28 @@ struct Keys<'a> {
     request_id: &'a str,
 }
 
+/// `$request`.
+pub(super) fn request(line: &Line<'_>) -> String {
+    let version = match line.protocol {
+        Some("h2") => "HTTP/2.0",
+        Some("http/1.0") => "HTTP/1.0",
+        _ => "HTTP/1.1",
+    };
+    let target = match (line.path.unwrap_or("/"), line.query) {
+        (path, Some(query)) => format!("{path}?{query}"),
+        (path, None) => path.to_owned(),
+    };
+    format!("{} {target} {version}", line.method.unwrap_or("-"))
+}
+
+/// `$status`. A websocket is told at its end as it was answered, when it was opened.
+pub(super) fn status(line: &Line<'_>) -> u16 {
+    match line.kind {
+        "close" => 101,
+        _ => line.status.unwrap_or_default(),
+    }
+}
+
 /// Whether a line is written at all.
 pub(super) fn tells(line: &Line<'_>) -> bool {
     line.kind != "open"
@@ -43,21 +65,6 @@ pub(super) fn write(
         None => String::new(),
     };
     let shown = |ip| addresses.shown(ip).map(|ip| ip.to_string());
-    let version = match line.protocol {
-        Some("h2") => "HTTP/2.0",
-        Some("http/1.0") => "HTTP/1.0",
-        _ => "HTTP/1.1",
-    };
-    let target = match (line.path.unwrap_or("/"), line.query) {
-        (path, Some(query)) => format!("{path}?{query}"),
-        (path, None) => path.to_owned(),
-    };
-    let referrer = line.referrer.unwrap_or_default();
-    let status = match line.kind {
-        // As it was answered, when it was opened.
-        "close" => 101,
-        _ => line.status.unwrap_or_default(),
-    };
     let keys = Keys {
         time_local: line.time,
         // What the client says itself cannot be masked: nobody knows what it is.
@@ -66,16 +73,13 @@ pub(super) fn write(
             Addresses::Masked | Addresses::Off => "",
         },
         remote_addr: line.peer.and_then(shown).unwrap_or_default(),
-        request: format!("{} {target} {version}", line.method.unwrap_or("-")),
-        status: status.to_string(),
+        request: request(line),
+        status: status(line).to_string(),
         body_bytes_sent: line.bytes_out.unwrap_or_default().to_string(),
         request_time: seconds(line.duration_ms),
         upstream_response_time: seconds(line.upstream_ms),
         upstream_addr: line.upstream.map_or_else(String::new, |to| to.to_string()),
-        http_referrer: match queries {
-            true => referrer,
-            false => referrer.split('?').next().unwrap_or_default(),
-        },
+        http_referrer: without_query(line.referrer, queries).unwrap_or_default(),
         http_user_agent: line.agent.unwrap_or_default(),
         request_id: line.trace.unwrap_or_default(),
     };

@@ -29,6 +29,12 @@ impl Contained {
 
     /// As [`Contained::start`], with further files beside the configuration.
     pub fn start_with(owner: &str, tables: &str, files: &[(&str, &str)]) -> Self {
+        let contained = Self::written(owner, tables, files);
+        contained.run(&[], &["run", "--config", "/etc/usher/usher.toml"]);
+        contained
+    }
+
+    fn written(owner: &str, tables: &str, files: &[(&str, &str)]) -> Self {
         let contained = Self::prepare(owner);
         let folder = contained.folder.path();
         let certs = folder.join("certs");
@@ -42,7 +48,30 @@ impl Contained {
         for (name, text) in [("usher.toml", text.as_str())].iter().chain(files) {
             fs::write(folder.join(name), text).expect("written");
         }
-        contained.run(&[], &["run", "--config", "/etc/usher/usher.toml"]);
+        contained
+    }
+
+    /// As [`Contained::start`], as this user and group, with the group of the engine's socket.
+    pub fn start_as(owner: &str, tables: &str, user: u32) -> Self {
+        use std::os::unix::fs::{MetadataExt, chown};
+        let contained = Self::written(owner, tables, &[]);
+        let folder = contained.folder.path();
+        for path in [
+            folder.to_owned(),
+            folder.join("usher.toml"),
+            folder.join("certs"),
+        ] {
+            chown(path, Some(user), Some(user)).expect("its own");
+        }
+        for pair in fs::read_dir(folder.join("certs")).expect("a folder") {
+            chown(pair.expect("a file").path(), Some(user), Some(user)).expect("its own");
+        }
+        let socket = fs::metadata("/var/run/docker.sock").expect("the socket");
+        let (user, group) = (format!("{user}:{user}"), socket.gid().to_string());
+        contained.run(
+            &["--user", &user, "--group-add", &group, "--cap-drop", "ALL"],
+            &["run", "--config", "/etc/usher/usher.toml"],
+        );
         contained
     }
 

@@ -83,6 +83,7 @@ pub(super) struct State {
     mute: AtomicBool,
     /// `DefaultAddressPools`, as the engine tells them.
     pools: Mutex<Value>,
+    networks: Mutex<Vec<Value>>,
     events: broadcast::Sender<Value>,
     pub(super) cluster: Mutex<Option<Cluster>>,
 }
@@ -94,6 +95,7 @@ struct Container {
     networks: Value,
     status: &'static str,
     code: i64,
+    created: Timestamp,
     started: Timestamp,
     address: Ipv4Addr,
     seen: Arc<Seen>,
@@ -118,6 +120,7 @@ impl DockerApi {
             cut: Mutex::default(),
             mute: AtomicBool::new(false),
             pools: Mutex::default(),
+            networks: Mutex::default(),
             events: broadcast::channel(1024).0,
             cluster: Mutex::default(),
         });
@@ -189,6 +192,39 @@ impl DockerApi {
         start(&self.state, &id, None).await;
     }
 
+    /// The network that Compose makes for a project.
+    pub fn network(&self, project: &str) {
+        let name = format!("{project}_default");
+        self.state.networks.lock().expect("lock").push(json!({
+            "Name": name,
+            "Id": format!("id of {name}"),
+            "Driver": "bridge",
+            "Labels": { "com.docker.compose.project": project },
+        }));
+        let id = format!("id of {name}");
+        self.state.tell_of("network", "create", &id, json!({}));
+    }
+
+    /// A container that only says it is the first of a service, on the network of another project. It
+    /// runs.
+    pub async fn posing(&self, project: &str, service: &str, name: &str) {
+        let body = json!({
+            "Image": "app:1",
+            "ExposedPorts": { "8000/tcp": {} },
+            "Labels": {
+                "com.docker.compose.project": project,
+                "com.docker.compose.service": service,
+                "com.docker.compose.container-number": "0",
+                "com.docker.compose.config-hash": "abc",
+                "com.docker.compose.oneoff": "False",
+            },
+            "HostConfig": { "NetworkMode": "evil_default" },
+            "NetworkingConfig": { "EndpointsConfig": { "evil_default": {} } },
+        });
+        let id = create(&self.state, name, body).expect("created");
+        start(&self.state, &id, None).await;
+    }
+
     /// Has addresses for so many networks.
     pub fn room_for(&self, networks: u8) {
         let pools =
@@ -213,6 +249,33 @@ impl DockerApi {
         });
         let id = create(&self.state, &format!("{project}_{service}_1"), body).expect("created");
         start(&self.state, &id, None).await;
+    }
+
+    /// A container of no project that says something, with folders of the host it may write to. It
+    /// runs.
+    pub async fn by_hand(&self, name: &str, image: &str, says: &[&str], mounts: &[(&str, &str)]) {
+        let mounts = mounts.iter().map(|(source, inside)| {
+            json!({ "Type": "bind", "Source": source, "Destination": inside, "RW": true })
+        });
+        let mounts: Vec<Value> = mounts.collect();
+        let body = json!({
+            "Image": image,
+            "Env": says,
+            "Labels": {},
+            "Mounts": mounts,
+            "NetworkingConfig": { "EndpointsConfig": { "bridge": {} } },
+        });
+        let id = create(&self.state, name, body).expect("created");
+        start(&self.state, &id, None).await;
+    }
+
+    /// Ends a container, by its name.
+    pub fn ends(&self, name: &str) {
+        let containers = self.state.containers.lock().expect("lock");
+        let found = containers.iter().find(|(_, one)| one.name == name);
+        let id = found.map(|(id, _)| id.clone()).expect("known");
+        drop(containers);
+        end(&self.state, &id);
     }
 
     /// A container of nobody's, which runs, on the engine's own bridge. Gives its id.
@@ -250,6 +313,7 @@ impl DockerApi {
             body,
             status: "running",
             code: 0,
+            created: Timestamp::now(),
             started: Timestamp::now(),
             address: Ipv4Addr::from_bits(0x7f80_0000 + number),
             seen: Arc::default(),
@@ -373,6 +437,7 @@ fn create(state: &State, name: &str, body: Value) -> Result<String, String> {
         body,
         status: "created",
         code: 0,
+        created: Timestamp::now(),
         started: Timestamp::UNIX_EPOCH,
         address,
         seen: Arc::default(),
@@ -505,10 +570,10 @@ async fn route(
             }))
         }
         ("GET", ["events"]) => events(state),
-        ("GET", ["networks"]) => ok(&json!([])),
+        ("GET", ["networks"]) => ok(&json!(*state.networks.lock().expect("lock"))),
         ("GET", ["volumes"]) => ok(&json!({ "Volumes": [] })),
         ("GET", ["images", ..]) => ok(&json!({ "Id": "sha256:app1" })),
-        ("GET", ["containers", "json"]) => ok(&list(state)),
+        ("GET", ["containers", "json"]) => ok(&list(state, query.contains("compose.project"))),
         ("POST", ["containers", "create"]) => {
             let name = query.split('&').find_map(|pair| pair.strip_prefix("name="));
             match create(state, name.expect("a name"), body) {
@@ -576,12 +641,13 @@ fn events(state: &State) -> Response<Body> {
     Response::new(StreamBody::new(lines).boxed_unsync())
 }
 
-fn list(state: &State) -> Value {
+fn list(state: &State, composed: bool) -> Value {
     let containers = state.containers.lock().expect("lock");
-    let composed = containers
+    let is_composed = |one: &Container| !one.body["Labels"]["com.docker.compose.project"].is_null();
+    let listed = containers
         .iter()
-        .filter(|(_, one)| !one.body["Labels"]["com.docker.compose.project"].is_null());
-    composed
+        .filter(|(_, one)| !composed || is_composed(one));
+    listed
         .map(|(id, one)| {
             json!({
                 "Id": id,
@@ -589,7 +655,9 @@ fn list(state: &State) -> Value {
                 "Labels": one.body["Labels"],
                 "State": one.status,
                 "Status": one.status,
-                "NetworkSettings": { "Networks": {} },
+                "Created": one.created.as_second(),
+                "HostConfig": { "NetworkMode": one.body["HostConfig"]["NetworkMode"] },
+                "NetworkSettings": { "Networks": networks(one) },
             })
         })
         .collect()
@@ -602,23 +670,11 @@ fn inspect(state: &State, id: &str) -> Value {
     let fields = config.as_object_mut().expect("an object");
     let host = fields.remove("HostConfig").unwrap_or_else(|| json!({}));
     fields.remove("NetworkingConfig");
+    let mounts = fields.remove("Mounts").unwrap_or_else(|| json!([]));
     let running = one.status == "running";
-    let networks: serde_json::Map<String, Value> = one
-        .networks
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(name, settings)| {
-            let mut settings = settings.clone();
-            settings["NetworkID"] = json!(format!("id of {name}"));
-            if running {
-                settings["IPAddress"] = json!(one.address.to_string());
-            }
-            (name.clone(), settings)
-        })
-        .collect();
     json!({
         "Id": id,
+        "Created": one.created.to_string(),
         "Name": format!("/{}", one.name),
         "Image": "sha256:app1",
         "Config": config,
@@ -629,9 +685,23 @@ fn inspect(state: &State, id: &str) -> Value {
             "ExitCode": one.code,
             "StartedAt": one.started.to_string(),
         },
-        "NetworkSettings": { "Networks": networks },
-        "Mounts": [],
+        "NetworkSettings": { "Networks": networks(one) },
+        "Mounts": mounts,
     })
+}
+
+/// Those a container is on, by their names.
+fn networks(one: &Container) -> Value {
+    let attached = one.networks.as_object().into_iter().flatten();
+    let networks = attached.map(|(name, settings)| {
+        let mut settings = settings.clone();
+        settings["NetworkID"] = json!(format!("id of {name}"));
+        if one.status == "running" {
+            settings["IPAddress"] = json!(one.address.to_string());
+        }
+        (name.clone(), settings)
+    });
+    Value::Object(networks.collect())
 }
 
 pub(super) fn json_answer(status: StatusCode, value: &Value) -> Response<Body> {
