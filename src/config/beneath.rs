@@ -141,11 +141,13 @@ impl RawCompat {
         let Self {
             nginx,
             html,
+            app,
             trust_default_cert,
         } = self;
         Self {
             nginx: nginx.or(below.nginx),
             html: html.or(below.html),
+            app: app.or(below.app),
             trust_default_cert: trust_default_cert.or(below.trust_default_cert),
         }
     }

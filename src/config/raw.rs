@@ -119,6 +119,7 @@ pub(super) struct RawCerts {
 pub(super) struct RawCompat {
     pub(super) nginx: Leaf<PathBuf>,
     pub(super) html: Leaf<PathBuf>,
+    pub(super) app: Leaf<PathBuf>,
     pub(super) trust_default_cert: Leaf<bool>,
 }
 
@@ -349,6 +350,7 @@ impl RawCompat {
         Self {
             nginx: table.leaf("nginx"),
             html: table.leaf("html"),
+            app: table.leaf("app"),
             trust_default_cert: table.leaf("trust-default-cert"),
         }
     }
