@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -53,7 +54,7 @@ use self::assembly::{Assembled, Defaults, assemble};
 use self::global::{STOP_WITHIN, included};
 use self::issue::Source;
 use self::lower::{Issues, report};
-use self::model::{Asked, NamesFromContainers};
+use self::model::{Asked, Listen, NamesFromContainers};
 use self::mounted::Mounted;
 use self::raw::{RawFile, RawInstance, RawInstances};
 use self::variables::Layer;
@@ -329,6 +330,13 @@ impl Config {
             .iter()
             .find(|pattern| pattern.fits(stack, services.clone()))
             .map(|pattern| pattern.instantiate(stack))
+    }
+
+    /// The ports usher listens on.
+    pub fn ports(&self) -> Vec<u16> {
+        let Listen { http, https, .. } = &self.listen;
+        let all = http.iter().chain(https).chain([&self.admin.listen]);
+        all.map(SocketAddr::port).collect()
     }
 
     /// How many names are served.

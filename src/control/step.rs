@@ -281,6 +281,7 @@ impl Controller {
         self.tenants.retain(|name, _| wanted.contains_key(name));
         let next = self.plan.generation.next();
         let silent: Arc<Stack> = Arc::default();
+        let own = self.current.config.ports();
         for (name, instance) in wanted {
             let stack = views
                 .get(&name)
@@ -294,7 +295,8 @@ impl Controller {
             tenant.configure(instance);
             tenant.claims = claims;
             let existed = std::mem::replace(&mut tenant.stack_exists, stack.is_some());
-            tenant.list(stack.unwrap_or(&silent), now, next, self.engine.quiet);
+            let stack = stack.unwrap_or(&silent);
+            tenant.list(stack, now, next, self.engine.quiet, &own);
             if existed && !tenant.stack_exists {
                 tenant.forget();
             }
