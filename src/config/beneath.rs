@@ -156,7 +156,6 @@ impl RawCompat {
 impl RawAcme {
     fn over(self, below: Self) -> Self {
         let Self {
-            at,
             email,
             directories,
             challenges,
@@ -172,7 +171,6 @@ impl RawAcme {
             _ => challenges.or(below.challenges),
         };
         Self {
-            at,
             email: email.or(below.email),
             directories: directories.or(below.directories),
             challenges,

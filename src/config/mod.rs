@@ -74,8 +74,9 @@ pub struct Loaded {
     pub seen: Fingerprint,
 }
 
-/// What holds where there is no file and the command line says that containers name themselves.
-const WITHOUT_A_FILE: &str = "[acme]\n";
+/// What holds below the file where the command line says that containers name themselves: who asks for
+/// a certificate gets one.
+const IN_ITS_PLACE: &str = "[acme]\n";
 
 /// Reads `path` and what it includes. `previous` supplies the last good form of instances that are
 /// wrong now, and what the command line said.
@@ -94,12 +95,7 @@ pub fn load_as(path: &Path, asked: Option<Asked>, previous: Option<&Config>) -> 
     let without_file = needless && !path.exists();
     let read = if without_file {
         seen.note(path);
-        let source = Arc::new(Source::new(
-            "the defaults".to_owned(),
-            WITHOUT_A_FILE.to_owned(),
-        ));
-        reader::parse(&source, &issues)
-            .map(|table| (table.read(RawFile::read), Vec::new(), Vec::new()))
+        Some((made("the defaults", "", &issues), Vec::new(), Vec::new()))
     } else {
         read_all(path, &issues, &mut seen)
     };
@@ -112,7 +108,7 @@ pub fn load_as(path: &Path, asked: Option<Asked>, previous: Option<&Config>) -> 
         };
     };
     let file = match &asked {
-        Some(asked) => file.over(below(&asked.variables, &issues)),
+        Some(asked) => file.over(below(asked, &issues)),
         None => file,
     };
     let mut config = lower_global(file, asked, &issues);
@@ -151,9 +147,20 @@ pub fn load_as(path: &Path, asked: Option<Asked>, previous: Option<&Config>) -> 
 /// What the variables of the process are called in messages.
 const ENVIRONMENT: &str = "the environment";
 
-/// The layer below the file.
-fn below(layer: &Layer, issues: &Issues) -> RawFile {
-    let source = Arc::new(Source::new(ENVIRONMENT.to_owned(), layer.globals.clone()));
+/// The layers below the file.
+fn below(asked: &Asked, issues: &Issues) -> RawFile {
+    let variables = made(ENVIRONMENT, &asked.variables.globals, issues);
+    match asked.names {
+        NamesFromContainers::Off => variables,
+        NamesFromContainers::Listed | NamesFromContainers::Open => {
+            variables.over(made("the defaults", IN_ITS_PLACE, issues))
+        }
+    }
+}
+
+/// What a text says that was made here.
+fn made(name: &str, text: &str, issues: &Issues) -> RawFile {
+    let source = Arc::new(Source::new(name.to_owned(), text.to_owned()));
     let table = reader::parse(&source, issues).unwrap_or_else(|| unreachable!("it was made here"));
     table.read(RawFile::read)
 }
@@ -296,7 +303,7 @@ fn lower_global(file: RawFile, asked: Option<Asked>, issues: &Issues) -> Config 
         certs,
         compat,
         mounted: Arc::default(),
-        acme: acme.map(|acme| acme.lower(issues)),
+        acme: acme.and_then(|acme| acme.lower(issues)),
         alerts: alert::lower(alerts, issues),
         log: log.lower(),
         thresholds: status.lower(issues),

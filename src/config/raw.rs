@@ -139,7 +139,6 @@ pub(super) enum RawTlsVersion {
 }
 
 pub(super) struct RawAcme {
-    pub(super) at: At,
     pub(super) email: Leaf<String>,
     pub(super) directories: Leaf<Vec<String>>,
     pub(super) challenges: Leaf<Vec<String>>,
@@ -359,7 +358,6 @@ impl RawCompat {
 impl RawAcme {
     fn read(table: &mut Reader<'_, '_>) -> Self {
         Self {
-            at: table.at().clone(),
             email: table.leaf("email"),
             directories: table.leaf("directories"),
             challenges: table.leaf("challenges"),

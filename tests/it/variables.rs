@@ -28,6 +28,7 @@ const KEYS: [&str; 12] = [
 fn tables(api: &DockerApi) -> String {
     format!(
         "[engine]\nkind = \"docker\"\nendpoint = \"unix://{}\"\n\
+         [acme]\ndirectories = []\n\
          [[instance]]\nname = \"congress\"\ndomains = [\"congress.example.org\"]\n\
          [instance.service.web]\nrole = \"fixed\"\nport = 8000\n",
         api.socket().display()
