@@ -12,7 +12,7 @@ use super::tenant::Tenant;
 use crate::config::Instance;
 use crate::config::model::{self, FileSource, Orders, Role, RouteTarget, Service};
 use crate::inventory::{Phase, Stack, Volume};
-use crate::names::{Domain, ServiceName};
+use crate::names::{Domain, HostPattern, ServiceName};
 use crate::plan::{
     Condition, EdgePolicy, EndpointPlan, Export, FileRoot, Https, InstancePlan, LeavingPlan, Plan,
     Route, ServicePlan, Target, Usage, WantedCertificate,
@@ -113,9 +113,13 @@ impl Controller {
     pub fn certificates(&self) -> Arc<[WantedCertificate]> {
         let inventory = self.listing.inventory.as_deref();
         let stack_of = |instance: &Instance| inventory?.stacks.get(&instance.stack);
+        let has_pairs = |tenant: &&Tenant| {
+            let site = &tenant.instance.site;
+            site.https != Https::Off || !site.patterns.is_empty()
+        };
         self.tenants
             .values()
-            .filter(|tenant| tenant.instance.site.https != Https::Off)
+            .filter(has_pairs)
             .flat_map(|tenant| {
                 let instance = &tenant.instance;
                 // A stack that does not run reads nothing.
@@ -134,24 +138,28 @@ impl Controller {
                             Domain::Below(host) => wildcards.push(host),
                         }
                     }
-                    (names, wildcards, set.may_order)
+                    (names, wildcards, set.patterns, set.may_order)
                 });
-                wanted.map(move |(names, wildcards, may_order)| WantedCertificate {
-                    instance: instance.name.clone(),
-                    local: self.local_names(instance),
-                    names,
-                    wildcards,
-                    pinned: instance.certificate.clone(),
-                    may_order: may_order && !instance.standby && tenant.rented,
-                    staging: instance.staging,
-                    email: instance.acme_email.clone(),
-                    key_type: instance
-                        .key_type
-                        .unwrap_or(self.current.config.certs.key_type),
-                    trust_default: instance.trust_default_cert,
-                    declared: instance.declared,
-                    export: export.clone(),
-                })
+                let has_tls = instance.site.https != Https::Off;
+                wanted.map(
+                    move |(names, wildcards, patterns, may_order)| WantedCertificate {
+                        instance: instance.name.clone(),
+                        patterns,
+                        local: self.local_names(instance),
+                        names,
+                        wildcards,
+                        pinned: instance.certificate.clone().filter(|_| has_tls),
+                        may_order: may_order && !instance.standby && tenant.rented,
+                        staging: instance.staging,
+                        email: instance.acme_email.clone(),
+                        key_type: instance
+                            .key_type
+                            .unwrap_or(self.current.config.certs.key_type),
+                        trust_default: instance.trust_default_cert,
+                        declared: instance.declared,
+                        export: export.clone(),
+                    },
+                )
             })
             .collect()
     }
@@ -160,6 +168,7 @@ impl Controller {
 /// Names that one certificate should cover.
 struct NameSet {
     names: Vec<Domain>,
+    patterns: Vec<HostPattern>,
     may_order: bool,
 }
 
@@ -167,12 +176,21 @@ struct NameSet {
 /// one for the rest.
 fn sets(instance: &Instance) -> Vec<NameSet> {
     let site = &instance.site;
+    if site.https == Https::Off {
+        // Whose they are is told all the same: no other's pair is for them.
+        return vec![NameSet {
+            names: Vec::new(),
+            patterns: site.patterns.clone(),
+            may_order: false,
+        }];
+    }
     let mut all: Vec<Domain> = site.domains.clone();
     all.extend(site.redirect_from.iter().cloned().map(Domain::Exact));
     let (asked, apart) = match &instance.orders {
         Orders::All => {
             return vec![NameSet {
                 names: all,
+                patterns: site.patterns.clone(),
                 may_order: true,
             }];
         }
@@ -182,20 +200,23 @@ fn sets(instance: &Instance) -> Vec<NameSet> {
     let mut sets: Vec<NameSet> = if apart {
         let alone = |name| NameSet {
             names: vec![name],
+            patterns: Vec::new(),
             may_order: true,
         };
         asked.into_iter().map(alone).collect()
     } else {
         vec![NameSet {
             names: asked,
+            patterns: Vec::new(),
             may_order: true,
         }]
     };
     sets.push(NameSet {
         names: all,
+        patterns: site.patterns.clone(),
         may_order: false,
     });
-    sets.retain(|set| !set.names.is_empty());
+    sets.retain(|set| !set.names.is_empty() || !set.patterns.is_empty());
     sets
 }
 
