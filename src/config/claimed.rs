@@ -205,7 +205,7 @@ impl Claimed {
             preset: None,
             https: self.https.map(|https| {
                 let https = match https {
-                    Https::Both => RawHttps::Both,
+                    Https::Both => RawHttps::NoRedirect,
                     Https::Off => RawHttps::Off,
                     Https::Only => RawHttps::Only,
                     Https::Redirect => RawHttps::Redirect,
@@ -221,7 +221,8 @@ impl Claimed {
                 .map(|redirect| field(&at, "non-get-redirect", redirect.code())),
             http2: self.http2.map(|http2| field(&at, "http2", http2)),
             websocket_origin: None,
-            hsts: self.hsts.clone().map(|hsts| field(&at, "hsts", hsts)),
+            hsts: None,
+            hsts_of_variables: self.hsts.clone().map(|hsts| field(&at, "hsts", hsts)),
             standby: None,
             rental: None,
             allow: None,

@@ -56,7 +56,7 @@ use self::issue::Source;
 use self::lower::{Issues, report};
 use self::model::{Asked, Listen, NamesFromContainers};
 use self::mounted::Mounted;
-use self::raw::{RawFile, RawInstance, RawInstances};
+use self::raw::{RawFile, RawHttps, RawInstance, RawInstances};
 use self::variables::Layer;
 use crate::fingerprint::Fingerprint;
 use crate::names::{Domain, InstanceName, StackName};
@@ -170,7 +170,13 @@ fn below_instances(layer: &Layer, issues: &Issues) -> RawInstance {
     let text = layer.instances.clone();
     let source = Arc::new(Source::new(ENVIRONMENT.to_owned(), text));
     let table = reader::parse(&source, issues).unwrap_or_else(|| unreachable!("it was made here"));
-    table.read(RawInstance::read)
+    let read = table.read(RawInstance::read);
+    RawInstance {
+        hsts_of_variables: read.hsts,
+        hsts: None,
+        https: read.https.map(RawHttps::of_variables),
+        ..read
+    }
 }
 
 /// Where the control socket is unless the configuration says otherwise.
