@@ -10,6 +10,7 @@ use std::sync::Arc;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::claim::{Clients, Host, Place, Wishes};
+use super::orders::Routable;
 use super::stack::{HostClaim, Reading, ServiceClaim};
 use crate::config::claimed::{Claimed, ClaimedRoute, ClaimedService};
 use crate::config::model::Orders;
@@ -85,11 +86,12 @@ pub(super) fn groups(
     stack: &StackName,
     reading: &Reading,
     mounted: &Mounted,
-    has: impl Fn(&str) -> bool,
+    has: &BTreeSet<String>,
+    routable: &Routable,
 ) -> Vec<Group> {
     let mut sites: Vec<(Vec<Host>, Site)> = Vec::new();
     for (text, HostClaim { host, .. }) in &reading.hosts {
-        if !has(text) {
+        if !has.contains(text) {
             continue;
         }
         let site = site(reading, mounted, host);
@@ -114,7 +116,7 @@ pub(super) fn groups(
             let place = |host: &Host| said.claim.hosts().position(|known| known == host);
             hosts.sort_by_key(|host| place(host).unwrap_or(usize::MAX));
         }
-        groups.push(group(reading, name, &hosts, &site));
+        groups.push(group(reading, name, &hosts, &site, routable));
     }
     groups
 }
@@ -222,11 +224,17 @@ fn name(
     name.parse().ok()
 }
 
-fn group(reading: &Reading, name: InstanceName, hosts: &[Host], site: &Site) -> Group {
+fn group(
+    reading: &Reading,
+    name: InstanceName,
+    hosts: &[Host],
+    site: &Site,
+    routable: &Routable,
+) -> Group {
     let mut services = BTreeMap::new();
     let mut joined: BTreeMap<ServiceName, Vec<Member>> = BTreeMap::new();
     let mut routes = Vec::new();
-    let mut asked: Vec<&Domain> = Vec::new();
+    let mut asking: Vec<&ServiceClaim> = Vec::new();
     let mut by: Vec<&str> = Vec::new();
     let mut troubles = Vec::new();
     for (path, serving) in &site.routes {
@@ -270,7 +278,7 @@ fn group(reading: &Reading, name: InstanceName, hosts: &[Host], site: &Site) -> 
         routes.push(route(&place, &first.service, said, (port, tls)));
         for serving in std::iter::once(first).chain(fit) {
             if let Some(said) = reading.claims.get(&serving.service) {
-                asked.extend(&said.claim.orders);
+                asking.push(said);
                 if !by.contains(&said.by.as_str()) {
                     by.push(&said.by);
                 }
@@ -285,10 +293,17 @@ fn group(reading: &Reading, name: InstanceName, hosts: &[Host], site: &Site) -> 
             Host::Shaped(pattern) => patterns.push(pattern.clone()),
         }
     }
+    let mut wishes = site.wishes.clone();
     let mut names: Vec<Domain> = Vec::new();
-    for domain in asked {
-        if domains.contains(domain) && !names.contains(domain) {
-            names.push(domain.clone());
+    // Another service of the stack may ask for what this one serves.
+    for said in asking.into_iter().chain(reading.claims.values()) {
+        for domain in &said.claim.orders {
+            let host = routable.get(domain);
+            let is_own = host.is_some_and(|text| hosts.iter().any(|own| own.to_string() == *text));
+            if is_own && !names.contains(domain) {
+                names.push(domain.clone());
+                wishes = wishes.of_order(&said.claim);
+            }
         }
     }
     let Wishes {
@@ -297,12 +312,13 @@ fn group(reading: &Reading, name: InstanceName, hosts: &[Host], site: &Site) -> 
         non_get_redirect,
         http2,
         hsts,
+        http_without_certificate,
         certificate,
         email,
         staging,
         apart,
         tls,
-    } = site.wishes.clone();
+    } = wishes;
     let claimed = Claimed {
         by: format!("container {}", by.join(", ")),
         domains,
@@ -312,6 +328,7 @@ fn group(reading: &Reading, name: InstanceName, hosts: &[Host], site: &Site) -> 
         non_get_redirect,
         http2,
         hsts,
+        http_without_certificate,
         certificate,
         orders: Orders::Asked {
             names,
@@ -437,6 +454,7 @@ pub(super) fn addition(
         non_get_redirect: wishes.non_get_redirect,
         http2: wishes.http2,
         hsts: wishes.hsts,
+        http_without_certificate: wishes.http_without_certificate,
         certificate: wishes.certificate,
         email: wishes.email,
         staging: wishes.staging,

@@ -14,17 +14,19 @@ mod claim;
 mod conflicts;
 mod lower;
 mod mounts;
+mod orders;
 mod stack;
 
 use self::claim::Host;
 use self::conflicts::{Claimant, Owners};
 use self::lower::{addition, groups, view};
+use self::orders::{Judges, Routable};
 use self::stack::{HostClaim, Reading, is_silent};
 use crate::config::claimed::Claimed;
 use crate::config::model::NamesFromContainers;
 use crate::config::{Config, Instance, Issue};
 use crate::inventory::{Inventory, Stack};
-use crate::names::{Domain, InstanceName, StackName};
+use crate::names::{Domain, HostPattern, Hostname, InstanceName, StackName};
 
 /// Patterns of all stacks together, of hosts and of paths. Each of the former is tried for a host that
 /// nobody names, and each of both takes memory.
@@ -51,6 +53,7 @@ struct Verdict {
     /// Hosts the stack has, and pairs that are another's.
     has: BTreeSet<String>,
     foreign: BTreeSet<String>,
+    routable: Routable,
     made: Made,
 }
 
@@ -153,6 +156,7 @@ impl Compat {
         let declared_names = Declared::new(declared);
         self.read(inventory, names);
         self.settle_owners(now, &declared_names);
+        let shapes = self.shapes();
         let mut ruling = Ruling::default();
         let mut patterns = 0;
         let Self { stacks, owners } = self;
@@ -189,7 +193,15 @@ impl Compat {
                 }
             }
             let foreign = foreign(stack, &known.reading, owners, &declared_names);
-            known.judge(stack, content, config, base, has, foreign);
+            let judges = Judges {
+                owners,
+                declared: &declared_names,
+                shapes: &shapes,
+            };
+            let reading = &known.reading;
+            let base_entry = base.map(|base| &**base);
+            let routable = judges.routable(stack, reading, &has, base_entry, &mut troubles);
+            known.judge(stack, content, config, base, has, (foreign, routable));
             let Known {
                 reading,
                 verdict: Some(Verdict { made, .. }),
@@ -248,6 +260,27 @@ impl Compat {
                 self.stacks.insert(stack.clone(), known);
             }
         }
+    }
+
+    /// The shapes of hosts that stacks have.
+    fn shapes(&self) -> Vec<(HostPattern, StackName)> {
+        let stacks = self.stacks.iter();
+        let stacks = stacks.filter(|(_, known)| known.reading.is_shaped);
+        let hosts = stacks.flat_map(|(stack, known)| {
+            known
+                .reading
+                .hosts
+                .iter()
+                .map(move |(text, claim)| (stack, text, &claim.host))
+        });
+        hosts
+            .filter_map(|(stack, text, host)| match host {
+                Host::Shaped(shape) if self.owners.of(text) == Some(stack) => {
+                    Some((shape.clone(), stack.clone()))
+                }
+                Host::Shaped(_) | Host::Named(_) => None,
+            })
+            .collect()
     }
 
     /// Of the names that the configuration says nothing about.
@@ -337,13 +370,18 @@ fn foreign(
     let asked = reading.claims.values();
     let asked = asked.filter_map(|said| said.claim.certificate());
     let own = declared.stacks.get(stack).map(|instance| &instance.name);
+    let is_others = |domain: Domain| match declared.names.get(&domain) {
+        Some(owner) => Some(*owner) != own,
+        None => owners
+            .of(&domain.to_string())
+            .is_some_and(|owner| owner != stack),
+    };
     let others = |name: &&String| {
-        let by_entry = name.parse().ok().map(Domain::Exact);
-        let by_entry = by_entry.and_then(|domain| declared.names.get(&domain).copied());
-        match by_entry {
-            Some(owner) => Some(owner) != own,
-            None => owners.of(name).is_some_and(|owner| owner != stack),
-        }
+        let host = name.parse::<Hostname>();
+        // A pair of that name may be a wildcard's.
+        host.is_ok_and(|host| {
+            is_others(Domain::Exact(host.clone())) || is_others(Domain::Below(host))
+        })
     };
     asked.filter(others).cloned().collect()
 }
@@ -357,27 +395,29 @@ impl Known {
         config: &Arc<Config>,
         base: Option<&Arc<Instance>>,
         has: BTreeSet<String>,
-        foreign: BTreeSet<String>,
+        (foreign, routable): (BTreeSet<String>, Routable),
     ) {
         let same = self.verdict.as_ref().is_some_and(|verdict| {
             Arc::ptr_eq(&verdict.config, config)
                 && verdict.base.as_deref() == base.map(|base| &**base)
                 && verdict.has == has
                 && verdict.foreign == foreign
+                && verdict.routable == routable
         });
         if same {
             return;
         }
         let reading = &self.reading;
         let made = match base {
-            Some(base) => layered(reading, content, config, base, &has, &foreign),
-            None => made(stack, reading, config, &has, &foreign),
+            Some(base) => layered(reading, content, config, base, &has, (&foreign, &routable)),
+            None => made(stack, reading, config, &has, (&foreign, &routable)),
         };
         self.verdict = Some(Verdict {
             config: Arc::clone(config),
             base: base.cloned(),
             has,
             foreign,
+            routable,
             made,
         });
     }
@@ -388,23 +428,16 @@ fn made(
     reading: &Reading,
     config: &Config,
     has: &BTreeSet<String>,
-    foreign: &BTreeSet<String>,
+    (foreign, routable): (&BTreeSet<String>, &Routable),
 ) -> Made {
     let mut made = Made {
         troubles: reading.troubles.clone(),
         ..Made::default()
     };
     let mounted = &config.mounted;
-    for mut group in groups(stack, reading, mounted, |text| has.contains(text)) {
-        let own = group.claimed.domains.clone();
+    for mut group in groups(stack, reading, mounted, has, routable) {
         made.troubles.append(&mut group.troubles);
-        check_certificate(
-            &mut group.claimed,
-            config,
-            &own,
-            foreign,
-            &mut made.troubles,
-        );
+        check_certificate(&mut group.claimed, config, foreign, &mut made.troubles);
         mounts::never_in_the_clear(&mut group.claimed, &mut made.troubles);
         match config.instance_claimed(&group.name, stack, &group.claimed) {
             Ok(mut instance) => {
@@ -424,7 +457,7 @@ fn layered(
     config: &Config,
     base: &Arc<Instance>,
     has: &BTreeSet<String>,
-    foreign: &BTreeSet<String>,
+    (foreign, routable): (&BTreeSet<String>, &Routable),
 ) -> Made {
     let mut made = Made {
         troubles: reading.troubles.clone(),
@@ -436,13 +469,15 @@ fn layered(
     let granted = |host: &Host| has.contains(&host.to_string());
     let mounted = &config.mounted;
     let mut claimed = addition(reading, mounted, granted, &mut made.troubles);
-    check_certificate(
-        &mut claimed,
-        config,
-        &base.site.domains,
-        foreign,
-        &mut made.troubles,
-    );
+    // What the entry's wildcards stand for has a certificate once it is named.
+    let redirects = |name: &Domain| match name {
+        Domain::Exact(name) => base.site.redirect_from.contains(name),
+        Domain::Below(_) => false,
+    };
+    let is_new = |name: &&Domain| !claimed.domains.contains(name) && !redirects(name);
+    let named: Vec<Domain> = routable.keys().filter(is_new).cloned().collect();
+    claimed.domains.extend(named);
+    check_certificate(&mut claimed, config, foreign, &mut made.troubles);
     mounts::never_in_the_clear(&mut claimed, &mut made.troubles);
     match config.instance_with(base, content.services.keys(), &claimed) {
         Some(Ok(mut instance)) => {
@@ -459,30 +494,30 @@ fn layered(
 /// What everybody may be served with who has no pair of their own.
 const DEFAULT: &str = "default";
 
-/// A stack is served with pairs of its own names and of what is directly above them, never with
-/// another's.
+/// A stack is served with any pair but another's. What it is served with, the pair has to be for: that
+/// is seen where the pair is read.
 fn check_certificate(
     claimed: &mut Claimed,
     config: &Config,
-    own: &[Domain],
     foreign: &BTreeSet<String>,
     troubles: &mut Vec<String>,
 ) {
     let Some(name) = claimed.certificate.take() else {
         return;
     };
-    let fits = own.iter().any(|domain| {
-        let (Domain::Exact(host) | Domain::Below(host)) = domain;
-        host.as_str() == name || (name.contains('.') && host.parent() == Some(name.as_str()))
-    });
-    let is_default = name == DEFAULT && config.compat.trust_default_cert;
-    if is_default || (fits && !foreign.contains(&name)) {
+    let why = if name == DEFAULT && !config.compat.trust_default_cert {
+        "the default is trusted by nobody, as `[compat] trust-default-cert` says".to_owned()
+    } else if foreign.contains(&name) {
+        format!(
+            "the pair is for a name of somebody else; to serve it all the same, write `certificate = \
+             \"{name}\"` into an [[instance]] for the stack"
+        )
+    } else {
         claimed.certificate = Some(name);
         return;
-    }
+    };
     troubles.push(format!(
-        "{}: CERT_NAME `{name}` is ignored: the pair is not one of the stack's own names; to serve \
-         it all the same, write `certificate = \"{name}\"` into an [[instance]] for the stack",
+        "{}: CERT_NAME `{name}` is ignored: {why}",
         claimed.by
     ));
 }

@@ -19,6 +19,8 @@ pub(super) struct Reading {
     pub(super) claims: BTreeMap<ServiceName, ServiceClaim>,
     /// Every host the stack asks for, as it is written.
     pub(super) hosts: BTreeMap<String, HostClaim>,
+    /// Whether one of them is meant by its shape.
+    pub(super) is_shaped: bool,
     /// Replicas that must get nothing: they ask for nothing, or what they say is refused.
     pub(super) barred: BTreeSet<ReplicaId>,
     pub(super) troubles: Vec<String>,
@@ -119,6 +121,7 @@ impl Reading {
             names,
             claims: BTreeMap::new(),
             hosts: BTreeMap::new(),
+            is_shaped: false,
             barred: BTreeSet::new(),
             troubles: Vec::new(),
         };
@@ -182,6 +185,7 @@ impl Reading {
         }
         let alive = first.phase.is_alive();
         for host in claim.hosts() {
+            self.is_shaped |= matches!(host, Host::Shaped(_));
             self.hosts
                 .entry(host.to_string())
                 .and_modify(|known| known.alive |= alive)

@@ -7,6 +7,8 @@ use crate::inventory::{Claims, Origin, Phase, Reach, Unit};
 use crate::names::ReplicaId;
 use crate::plan::Https;
 
+mod orders;
+
 /// Listings one after the other, as the control plane sees them.
 struct Room {
     compat: Compat,
@@ -514,14 +516,26 @@ fn a_pair_of_another_is_never_served() {
     let mut room = Room::new("open", CONGRESS);
     room.web("bank", &host("bank.example.org"));
     let with = |name: &'static str| [("VIRTUAL_HOST", "a.example.org"), ("CERT_NAME", name)];
-    for name in ["bank.example.org", "congress.example.org", "org"] {
+    room.web("all", &host("*.shop.example.org"));
+    for name in [
+        "bank.example.org",
+        "BANK.example.org.",
+        "congress.example.org",
+        "shop.example.org",
+    ] {
         room.web("attack", &with(name));
         assert_eq!(room.instance("attack").certificate, None, "{name}");
         assert!(room.told("attack").contains("CERT_NAME"), "{name}");
     }
-    for name in ["a.example.org", "example.org"] {
+    for name in ["../secret", ".usher", "a/b", "a b"] {
+        room.web("attack", &with(name));
+        assert_eq!(room.instance("attack").certificate, None, "{name}");
+    }
+    // Whether one of these is for the name is seen where it is read.
+    for name in ["a.example.org", "example.org", "shared", "Shared_2"] {
         room.web("attack", &with(name));
         assert_eq!(room.instance("attack").certificate.as_deref(), Some(name));
+        assert_eq!(room.told("attack"), "");
     }
     // Below somebody's own name.
     let parent = [

@@ -37,6 +37,8 @@ pub struct Claimed {
     pub http2: Option<bool>,
     /// `off`, or the value of the field.
     pub hsts: Option<String>,
+    /// Whether plain HTTP is served where there is no certificate yet.
+    pub http_without_certificate: Option<bool>,
     pub certificate: Option<String>,
     pub orders: Orders,
     pub email: Option<String>,
@@ -212,7 +214,9 @@ impl Claimed {
                 };
                 field(&at, "https", https)
             }),
-            http_without_certificate: None,
+            http_without_certificate: self
+                .http_without_certificate
+                .map(|served| field(&at, "http-without-certificate", served)),
             no_route: None,
             external_http_port: of_port("external-http-port", self.external_ports.http),
             external_https_port: of_port("external-https-port", self.external_ports.https),
