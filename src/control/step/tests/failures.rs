@@ -206,6 +206,7 @@ fn slow_second(edge: &mut Edge, second: u64) {
     let mut totals = SessionTotals::default();
     // 2.5 s to 5 s
     totals.handshakes[9] = 10 * second;
+    let own = Arc::make_mut(own);
     own.services.insert("web".parse().expect("name"), totals);
     edge.take(Event::Report(Arc::new(report)));
     for action in edge.decide() {
@@ -219,7 +220,7 @@ async fn when_more_workers_were_no_help_twice_the_status_says_that_something_els
     edge.sessions.insert("web_1".into(), 50);
     let told = |edge: &mut Edge| {
         let own = edge.controller.status(edge.now).instances[0].clone();
-        let reasons = own.reasons.into_iter();
+        let reasons = own.reasons.iter().cloned();
         let mut reasons = reasons.filter(|reason| reason.part == "service:worker");
         reasons.next().map(|reason| (reason.status, reason.text))
     };

@@ -13,7 +13,8 @@ async fn labels_that_nobody_reads_are_one_reason_of_their_stack_until_they_are_g
         let own = edge.controller.status(edge.now).instances[0].clone();
         let reasons = own
             .reasons
-            .into_iter()
+            .iter()
+            .cloned()
             .filter(|reason| reason.part == "labels");
         reasons
             .map(|reason| (reason.status, reason.text))

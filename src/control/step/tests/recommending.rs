@@ -26,7 +26,7 @@ async fn a_recommendation_is_told_with_its_reason_as_not_done_and_again_when_it_
         told.reason
     );
     assert!(own.services[0].changes.is_empty(), "nothing was changed");
-    let of_web = |own: &crate::control::status::InstanceStatus| {
+    let of_web = |own: &InstanceStatus| {
         let decisions = own.decisions.iter();
         let to: Vec<u32> = decisions
             .filter(|taken| taken.service == "web")
