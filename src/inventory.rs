@@ -192,6 +192,9 @@ impl Phase {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Reach {
     At(IpAddr),
+    /// On the host's own network, at this address of the host: whatever port is not its own is
+    /// somebody else's.
+    Host(IpAddr),
     /// On loopback at a port of its own.
     Loopback(u16),
     /// On none of usher's networks. `joinable` are those usher could join.

@@ -37,6 +37,8 @@ pub(super) struct Holdings {
     /// Names that are: they have no pair, and one is ordered all the same.
     by_default: BTreeSet<Domain>,
     troubles: BTreeMap<Domain, Trouble>,
+    /// The last good one of each that is pinned for hosts by their shape.
+    shaped: BTreeMap<String, Found>,
     /// Every pair that was looked at, by its certificate's file, so that none is parsed twice.
     looked_at: BTreeMap<PathBuf, Found>,
     /// The files of the last reading, as they were then.
@@ -71,6 +73,7 @@ impl Holdings {
             default: None,
             by_default: BTreeSet::new(),
             troubles: BTreeMap::new(),
+            shaped: BTreeMap::new(),
             looked_at: BTreeMap::new(),
             seen: Fingerprint::default(),
             owners: Owners::default(),
@@ -150,6 +153,24 @@ impl Holdings {
                 }
             }
         }
+        let mut shaped = BTreeMap::new();
+        for wanted in wanted.iter().filter(|wanted| !wanted.patterns.is_empty()) {
+            let pinned = wanted.pinned.as_ref();
+            let found = pinned.and_then(|name| {
+                let Look { found, trouble } = reading.read(name);
+                if let Some(trouble) = trouble {
+                    warn!(instance = %wanted.instance, pair = name, reason = %trouble.text, "certificate");
+                }
+                let old = self.shaped.get(name).cloned().map(Found::remembered);
+                Some((name.clone(), found.or(old)?))
+            });
+            pairs.shape(
+                &wanted.patterns,
+                found.as_ref().map(|(_, found)| &found.pair),
+            );
+            shaped.extend(found);
+        }
+        self.shaped = shaped;
         let on_staging = wanted.iter().filter(|wanted| wanted.staging);
         let bases = on_staging.flat_map(|wanted| {
             let lineages = wanted

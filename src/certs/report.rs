@@ -88,7 +88,12 @@ impl Manager {
             (false, false) => CertificateState::Missing,
         };
         let never = || {
-            if !wanted.may_order {
+            if let Some(pinned) = &wanted.pinned {
+                Some(format!(
+                    "{pinned}.crt and {pinned}.key, which it is to be served with, are not in the folder \
+                     of certificates"
+                ))
+            } else if !wanted.may_order {
                 Some(
                     "nothing is ordered for it: its instance is on standby or outside its rental, or no \
                      container asks"

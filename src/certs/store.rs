@@ -1,6 +1,7 @@
 //! Certificates by name, for handshakes. Answers from memory only, and never with another
 //! instance's.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +10,8 @@ use arc_swap::ArcSwap;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use crate::names::{Domain, Hostname};
+use super::pair::Pair;
+use crate::names::{Domain, HostPattern, Hostname};
 
 /// The certificates in force. Replaced as a whole; handshakes under way keep what they chose.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(super) struct Pairs {
     exact: HashMap<Hostname, Option<Arc<CertifiedKey>>>,
     /// By the name below which all hosts are meant; `None` as above.
     below: HashMap<Hostname, Option<Arc<CertifiedKey>>>,
+    /// Hosts by their shape, in the order they are asked, and the pair that is for some of them.
+    shaped: Vec<(HostPattern, Option<Arc<Pair>>)>,
     pub(super) default: Option<Arc<CertifiedKey>>,
     /// Those of this machine's own authority.
     pub(super) local: HashSet<Domain>,
@@ -73,12 +77,45 @@ impl Pairs {
         self.insert(domain, Some(pair));
     }
 
+    /// Takes in what hosts of these shapes are answered with, those of one instance after the other.
+    pub(super) fn shape(&mut self, patterns: &[HostPattern], pair: Option<&Pair>) {
+        let pair = pair.cloned().map(Arc::new);
+        let patterns = patterns.iter().cloned();
+        self.shaped
+            .extend(patterns.map(|pattern| (pattern, pair.clone())));
+        // As requests find them: stable, so that among expressions the order of the instances decides.
+        self.shaped
+            .sort_by_key(|(pattern, _)| Reverse(pattern.precedence()));
+    }
+
     /// What a name that is somebody's is answered with; the outer `None`: it is nobody's.
     fn declared(&self, name: &str) -> Option<Option<&Arc<CertifiedKey>>> {
         let own = self.exact.get(name);
         // A certificate's wildcard stands for one label (RFC 6125 §6.4.3).
         let found = own.or_else(|| self.below.get(name.split_once('.')?.1));
-        found.map(Option::as_ref)
+        let found = found.map(Option::as_ref);
+        found.or_else(|| self.by_shape(name).map(Some))
+    }
+
+    /// The pair of the first pattern that fits a host nobody has by name, if it is for that host.
+    fn by_shape(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
+        if self.shaped.is_empty() {
+            return None;
+        }
+        let host: Hostname = name.parse().ok()?;
+        let parents = std::iter::successors(host.parent(), |name| Some(name.split_once('.')?.1));
+        if parents
+            .into_iter()
+            .any(|parent| self.below.contains_key(parent))
+        {
+            return None;
+        }
+        let (_, pair) = self
+            .shaped
+            .iter()
+            .find(|(pattern, _)| pattern.fits(&host))?;
+        let pair = pair.as_ref()?;
+        pair.covers(&Domain::Exact(host)).then_some(&pair.key)
     }
 
     fn find(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
@@ -108,7 +145,7 @@ impl Store {
     #[cfg(test)]
     pub(crate) fn pretend_to_cover(&self, names: &[&str]) {
         let (chain, key) = super::pair::tests::pem(names);
-        let pair = super::pair::Pair::parse(chain.as_bytes(), key.as_bytes()).expect("a pair");
+        let pair = Pair::parse(chain.as_bytes(), key.as_bytes()).expect("a pair");
         let mut pairs = Pairs::default();
         for name in names {
             pairs.insert(name.parse().expect("name"), Some(Arc::clone(&pair.key)));

@@ -9,7 +9,7 @@ use crate::config::model::{Asked, NamesFromContainers};
 use crate::config::variables::{self, FOLLOWED, Layer, Note};
 
 /// The variables, and what to write instead.
-const SPOKEN: [(&str, &str); 54] = [
+const SPOKEN: [(&str, &str); 58] = [
     ("ACMESH_DNS_API_CONFIG", "`[acme] dns-hook`"),
     (
         "ACME_CA_URI",
@@ -87,6 +87,10 @@ const SPOKEN: [(&str, &str); 54] = [
         "ENABLE_PROXY_PROTOCOL",
         "`[listen] proxy-protocol` and `trusted-proxies`",
     ),
+    ("FILES_GID", PERMISSIONS),
+    ("FILES_PERMS", PERMISSIONS),
+    ("FILES_UID", PERMISSIONS),
+    ("FOLDERS_PERMS", PERMISSIONS),
     ("HSTS", "`hsts` of an instance"),
     ("HTTPS_METHOD", "`https` of an instance"),
     ("HTTPS_PORT", "`[listen] https`"),
@@ -122,6 +126,9 @@ const SPOKEN: [(&str, &str); 54] = [
     ("TRUST_DOWNSTREAM_PROXY", "`[listen] trusted-proxies`"),
     ("ZEROSSL_API_KEY", "`eab` in `[acme.directory.NAME]`"),
 ];
+
+const PERMISSIONS: &str = "nothing: keys are 0600, certificates 0644 and folders 0755, of the user that \
+                           usher runs as";
 
 /// Whether a variable of this process says anything.
 pub(super) fn is_set(name: &str) -> bool {

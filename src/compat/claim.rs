@@ -12,13 +12,16 @@ use self::multiports::KEY as MULTIPORTS;
 pub(super) use self::paths::{Place, Site};
 use self::paths::{Words, port};
 use crate::config::model::NamesFromContainers;
+use crate::config::variables::flag;
 use crate::inventory::Claims;
-use crate::names::{Domain, HostPattern, Hostname};
-use crate::plan::{ExternalPorts, Https, NonGetRedirect, Placement};
+use crate::names::{Domain, HostPattern};
+use crate::plan::{ExternalPorts, NonGetRedirect, Placement};
 
 mod tls;
+mod wishes;
 
 pub(super) use self::tls::{Clients, Tls};
+pub(super) use self::wishes::Wishes;
 
 /// Names in one list of one container.
 const MOST_HOSTS: usize = 16;
@@ -82,42 +85,6 @@ impl Claim {
         Wishes {
             external_ports: site.map_or_else(ExternalPorts::default, |site| site.external),
             ..self.wishes.clone()
-        }
-    }
-}
-
-/// What is about a host and not about a path of it. `None` is not said.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(super) struct Wishes {
-    pub(super) https: Option<Https>,
-    pub(super) external_ports: ExternalPorts,
-    pub(super) non_get_redirect: Option<NonGetRedirect>,
-    pub(super) http2: Option<bool>,
-    pub(super) hsts: Option<String>,
-    pub(super) certificate: Option<String>,
-    pub(super) email: Option<String>,
-    pub(super) staging: Option<bool>,
-    pub(super) apart: Option<bool>,
-    pub(super) tls: Tls,
-}
-
-impl Wishes {
-    /// With what another one says where this is silent.
-    pub(super) fn or(self, other: &Self) -> Self {
-        Self {
-            https: self.https.or(other.https),
-            external_ports: ExternalPorts {
-                http: self.external_ports.http.or(other.external_ports.http),
-                https: self.external_ports.https.or(other.external_ports.https),
-            },
-            non_get_redirect: self.non_get_redirect.or(other.non_get_redirect),
-            http2: self.http2.or(other.http2),
-            hsts: self.hsts.or_else(|| other.hsts.clone()),
-            certificate: self.certificate.or_else(|| other.certificate.clone()),
-            email: self.email.or_else(|| other.email.clone()),
-            staging: self.staging.or(other.staging),
-            apart: self.apart.or(other.apart),
-            tls: self.tls.or(other.tls),
         }
     }
 }
@@ -205,8 +172,7 @@ impl<'c> Reading<'c> {
                 return Err(refused("NETWORK_ACCESS", other, why));
             }
         };
-        let hosts: Vec<&Host> = sites.iter().map(|site| &site.host).collect();
-        let orders = self.orders(&hosts);
+        let orders = self.orders();
         let wishes = self.wishes();
         let Labels {
             placement,
@@ -251,6 +217,16 @@ impl<'c> Reading<'c> {
         Ok(sites.collect())
     }
 
+    /// As Go reads them.
+    fn flag(&mut self, key: &str) -> Option<bool> {
+        let text = self.get(key)?;
+        let flag = flag(text);
+        if flag.is_none() {
+            self.ignored(key, text, "it is neither true nor false");
+        }
+        flag
+    }
+
     fn external(&mut self, key: &str) -> Option<u16> {
         let text = self.get(key)?;
         let port = port(text);
@@ -286,8 +262,8 @@ impl<'c> Reading<'c> {
         hosts
     }
 
-    /// Names for a certificate: such as an authority can know, and that the container serves.
-    fn orders(&mut self, hosts: &[&Host]) -> Vec<Domain> {
+    /// Names for a certificate, such as an authority can know.
+    fn orders(&mut self) -> Vec<Domain> {
         let Some((key, list)) = self.acme("HOST") else {
             return Vec::new();
         };
@@ -304,71 +280,11 @@ impl<'c> Reading<'c> {
             if !name.is_delegated() {
                 let why = "no authority can know it, and none is asked";
                 self.ignored(&key, text, why);
-            } else if !hosts.contains(&&Host::Named(domain.clone())) {
-                let why = "it is not in VIRTUAL_HOST too";
-                self.ignored(&key, text, why);
             } else if !orders.contains(&domain) {
                 orders.push(domain);
             }
         }
         orders
-    }
-
-    fn wishes(&mut self) -> Wishes {
-        let https = self.get("HTTPS_METHOD").and_then(|method| match method {
-            "redirect" => Some(Https::Redirect),
-            "noredirect" => Some(Https::Both),
-            "nohttp" => Some(Https::Only),
-            "nohttps" => Some(Https::Off),
-            other => {
-                let why = "it is none of redirect, noredirect, nohttp and nohttps";
-                self.ignored("HTTPS_METHOD", other, why);
-                None
-            }
-        });
-        let hsts = self.get("HSTS").and_then(|value| {
-            let fits = value.len() <= LONGEST && value.bytes().all(|b| matches!(b, b' '..=b'~'));
-            if !fits {
-                self.ignored("HSTS", value, "it cannot be sent in a header");
-            }
-            fits.then(|| value.to_owned())
-        });
-        // Who may come by plain HTTP is not told to come by TLS only.
-        let never = (https == Some(Https::Both)).then(|| "off".to_owned());
-        let certificate = self.get("CERT_NAME").and_then(|name| {
-            let parsed = name.parse::<Hostname>();
-            if let Err(why) = &parsed {
-                self.ignored("CERT_NAME", name, &format!("it {why}"));
-            }
-            parsed.ok().map(|name| name.to_string())
-        });
-        let email = self.acme("EMAIL").and_then(|(key, email)| {
-            let fits = email.len() <= LONGEST
-                && email.split('@').filter(|part| !part.is_empty()).count() == 2
-                && email.bytes().all(|b| b.is_ascii_graphic() && b != b',');
-            if !fits {
-                self.ignored(&key, email, "it is no mail address");
-            }
-            fits.then(|| email.to_owned())
-        });
-        let said = |value: Option<&str>| value.map(|value| value.eq_ignore_ascii_case("true"));
-        let apart = self.acme("SINGLE_DOMAIN_CERTS");
-        let non_get_redirect = self
-            .get("NON_GET_REDIRECT")
-            .and_then(|status| self.non_get_redirect("NON_GET_REDIRECT", status));
-        Wishes {
-            https,
-            // Of a host and of labels: whoever asks puts them in.
-            external_ports: ExternalPorts::default(),
-            http2: None,
-            non_get_redirect,
-            hsts: never.or(hsts),
-            certificate,
-            email,
-            staging: said(self.get("LETSENCRYPT_TEST")),
-            apart: said(apart.map(|(_, value)| value)),
-            tls: self.tls(),
-        }
     }
 
     fn non_get_redirect(&mut self, key: &str, status: &str) -> Option<NonGetRedirect> {
@@ -407,14 +323,19 @@ impl<'c> Reading<'c> {
                     let why = "it is none of auto, disabled and a number";
                     self.ignored("the label keepalive", other, why);
                 }
-                ("http2.enable", "true") => labels.http2 = Some(true),
-                ("http2.enable", "false") => labels.http2 = Some(false),
+                ("http2.enable", enabled) if flag(enabled).is_some() => {
+                    labels.http2 = flag(enabled);
+                }
+                ("http2.enable", other) => {
+                    let why = "it is neither true nor false";
+                    self.ignored("the label http2.enable", other, why);
+                }
                 ("non-get-redirect", status) => {
                     let redirect = self.non_get_redirect("the label non-get-redirect", status);
                     labels.non_get_redirect = redirect;
                 }
                 // As it is anyway.
-                ("http3.enable" | "debug-endpoint", "false") => {}
+                ("http3.enable" | "debug-endpoint", off) if flag(off) == Some(false) => {}
                 (label, _) if tls::READ.contains(&label) => {}
                 (_, value) => {
                     let key: String = label.chars().take(64).collect();
@@ -428,8 +349,9 @@ impl<'c> Reading<'c> {
 
     /// Of the family, and nothing that is followed.
     fn unknown(&mut self) {
-        const KNOWN: [&str; 14] = [
+        const KNOWN: [&str; 15] = [
             "CERT_NAME",
+            "ENABLE_HTTP_ON_MISSING_CERT",
             "EXTERNAL_HTTPS_PORT",
             "EXTERNAL_HTTP_PORT",
             "HSTS",

@@ -7,7 +7,7 @@ use super::claim::Host;
 use super::conflicts::{Owners, Standing};
 use super::stack::Reading;
 use crate::config::Instance;
-use crate::names::{Domain, InstanceName, StackName};
+use crate::names::{Domain, Hostname, InstanceName, StackName};
 
 /// Names of the configuration, by who has them.
 #[derive(Debug, Default)]
@@ -150,13 +150,19 @@ pub(super) fn foreign(
     declared: &Declared,
 ) -> BTreeSet<String> {
     let own = declared.stacks.get(stack).map(|instance| &instance.name);
-    let others = |name: &&String| {
-        let by_entry = name.parse().ok().map(Domain::Exact);
-        let by_entry = by_entry.and_then(|domain| declared.names.get(&domain));
-        match by_entry {
-            Some(owner) => Some(owner) != own,
-            None => owners.of(name).is_some_and(|name| name.owner != stack),
+    let is_others = |domain: Domain| match declared.names.get(&domain) {
+        Some(owner) => Some(owner) != own,
+        None => {
+            let standing = owners.of(&domain.to_string());
+            standing.is_some_and(|name| name.owner != stack)
         }
+    };
+    let others = |name: &&String| {
+        let host = name.parse::<Hostname>();
+        // A pair of that name may be a wildcard's.
+        host.is_ok_and(|host| {
+            is_others(Domain::Exact(host.clone())) || is_others(Domain::Below(host))
+        })
     };
     reading.certificates().filter(others).cloned().collect()
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::lower::{self, view};
+use super::lower::view;
+use super::making::{Made, layered, made};
+use super::orders::Routable;
 use super::ruling::Outcome;
 use super::stack::Reading;
-use super::{layered, made};
 use crate::config::{Config, Instance};
 use crate::inventory::Stack;
 use crate::names::StackName;
@@ -31,15 +32,8 @@ pub(super) struct Verdict {
     /// Hosts the stack has, and pairs that are another's.
     pub(super) has: BTreeSet<String>,
     pub(super) foreign: BTreeSet<String>,
+    pub(super) routable: Routable,
     pub(super) made: Made,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Made {
-    pub(super) groups: Vec<(lower::Group, Arc<Instance>)>,
-    /// The instance of the entry, with what its containers add.
-    pub(super) layered: Option<Arc<Instance>>,
-    pub(super) troubles: Vec<String>,
 }
 
 impl Known {
@@ -50,26 +44,31 @@ impl Known {
         config: &Arc<Config>,
         base: Option<&Arc<Instance>>,
         has: BTreeSet<String>,
-        foreign: BTreeSet<String>,
+        (foreign, routable): (BTreeSet<String>, Routable),
     ) {
         let same = self.verdict.as_ref().is_some_and(|verdict| {
             Arc::ptr_eq(&verdict.config, config)
                 && verdict.base.as_deref() == base.map(|base| &**base)
                 && verdict.has == has
                 && verdict.foreign == foreign
+                && verdict.routable == routable
         });
         let Some(reading) = self.reading.as_ref().filter(|_| !same) else {
             return;
         };
         let made = match base {
-            Some(base) => layered(reading, &self.content, config, base, &has, &foreign),
-            None => made(stack, reading, config, &has, &foreign),
+            Some(base) => {
+                let gets = (&foreign, &routable);
+                layered(reading, &self.content, config, base, &has, gets)
+            }
+            None => made(stack, reading, config, &has, (&foreign, &routable)),
         };
         self.verdict = Some(Verdict {
             config: Arc::clone(config),
             base: base.cloned(),
             has,
             foreign,
+            routable,
             made,
         });
     }

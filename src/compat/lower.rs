@@ -10,12 +10,13 @@ use std::sync::Arc;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::claim::{Clients, Host, Place, Wishes};
+use super::orders::Routable;
 use super::stack::{HostClaim, Reading, ServiceClaim};
 use crate::config::claimed::{Claimed, ClaimedRoute, ClaimedService};
 use crate::config::model::Orders;
 use crate::config::mounted::Mounted;
 use crate::inventory::{Stack, Unit};
-use crate::names::{Domain, InstanceName, PathPattern, ServiceName, StackName};
+use crate::names::{Domain, InstanceName, ServiceName, StackName};
 use crate::plan::{ClientAuthorities, ClientVerify};
 
 /// The name of a stack's service that needs no mention in the instance's name.
@@ -85,11 +86,12 @@ pub(super) fn groups(
     stack: &StackName,
     reading: &Reading,
     mounted: &Mounted,
-    has: impl Fn(&str) -> bool,
+    has: &BTreeSet<String>,
+    routable: &Routable,
 ) -> Vec<Group> {
     let mut sites: Vec<(Vec<Host>, Site)> = Vec::new();
     for (text, HostClaim { host, .. }) in &reading.hosts {
-        if !has(text) {
+        if !has.contains(text) {
             continue;
         }
         let site = site(reading, mounted, host);
@@ -114,7 +116,7 @@ pub(super) fn groups(
             let place = |host: &Host| said.claim.hosts().position(|known| known == host);
             hosts.sort_by_key(|host| place(host).unwrap_or(usize::MAX));
         }
-        groups.push(group(reading, name, &hosts, &site));
+        groups.push(group(reading, name, &hosts, &site, routable));
     }
     groups
 }
@@ -145,7 +147,7 @@ fn site(reading: &Reading, mounted: &Mounted, host: &Host) -> Site {
 }
 
 /// Who vouches for the clients of a host, in the way its containers want them asked.
-fn clients(
+pub(super) fn clients(
     mounted: &Mounted,
     host: &str,
     wishes: &Wishes,
@@ -182,7 +184,7 @@ impl Site {
 
 /// What a service listens on, whatever its paths: what the first of them says, unless one of them means
 /// the port it would have if nothing were said.
-fn usual<'p>(places: impl Iterator<Item = &'p Place> + Clone) -> (Option<u16>, bool) {
+pub(super) fn usual<'p>(places: impl Iterator<Item = &'p Place> + Clone) -> (Option<u16>, bool) {
     let tls = places.clone().next().is_some_and(|place| place.tls);
     let ports = places.map(|place| place.port);
     let port = match ports.clone().any(|port| port.is_none()) {
@@ -222,11 +224,17 @@ fn name(
     name.parse().ok()
 }
 
-fn group(reading: &Reading, name: InstanceName, hosts: &[Host], site: &Site) -> Group {
+fn group(
+    reading: &Reading,
+    name: InstanceName,
+    hosts: &[Host],
+    site: &Site,
+    routable: &Routable,
+) -> Group {
     let mut services = BTreeMap::new();
     let mut joined: BTreeMap<ServiceName, Vec<Member>> = BTreeMap::new();
     let mut routes = Vec::new();
-    let mut asked: Vec<&Domain> = Vec::new();
+    let mut asking: Vec<&ServiceClaim> = Vec::new();
     let mut by: Vec<&str> = Vec::new();
     let mut troubles = Vec::new();
     for (path, serving) in &site.routes {
@@ -270,7 +278,7 @@ fn group(reading: &Reading, name: InstanceName, hosts: &[Host], site: &Site) -> 
         routes.push(route(&place, &first.service, said, (port, tls)));
         for serving in std::iter::once(first).chain(fit) {
             if let Some(said) = reading.claims.get(&serving.service) {
-                asked.extend(&said.claim.orders);
+                asking.push(said);
                 if !by.contains(&said.by.as_str()) {
                     by.push(&said.by);
                 }
@@ -285,10 +293,17 @@ fn group(reading: &Reading, name: InstanceName, hosts: &[Host], site: &Site) -> 
             Host::Shaped(pattern) => patterns.push(pattern.clone()),
         }
     }
+    let mut wishes = site.wishes.clone();
     let mut names: Vec<Domain> = Vec::new();
-    for domain in asked {
-        if domains.contains(domain) && !names.contains(domain) {
-            names.push(domain.clone());
+    // Another service of the stack may ask for what this one serves.
+    for said in asking.into_iter().chain(reading.claims.values()) {
+        for domain in &said.claim.orders {
+            let host = routable.get(domain);
+            let is_own = host.is_some_and(|text| hosts.iter().any(|own| own.to_string() == *text));
+            if is_own && !names.contains(domain) {
+                names.push(domain.clone());
+                wishes = wishes.of_order(&said.claim);
+            }
         }
     }
     let Wishes {
@@ -297,12 +312,13 @@ fn group(reading: &Reading, name: InstanceName, hosts: &[Host], site: &Site) -> 
         non_get_redirect,
         http2,
         hsts,
+        http_without_certificate,
         certificate,
         email,
         staging,
         apart,
         tls,
-    } = site.wishes.clone();
+    } = wishes;
     let claimed = Claimed {
         by: format!("container {}", by.join(", ")),
         domains,
@@ -312,6 +328,7 @@ fn group(reading: &Reading, name: InstanceName, hosts: &[Host], site: &Site) -> 
         non_get_redirect,
         http2,
         hsts,
+        http_without_certificate,
         certificate,
         orders: Orders::Asked {
             names,
@@ -333,7 +350,7 @@ fn group(reading: &Reading, name: InstanceName, hosts: &[Host], site: &Site) -> 
     }
 }
 
-fn service(said: &ServiceClaim, port: Option<u16>, tls: bool) -> ClaimedService {
+pub(super) fn service(said: &ServiceClaim, port: Option<u16>, tls: bool) -> ClaimedService {
     ClaimedService {
         port,
         tls,
@@ -344,7 +361,7 @@ fn service(said: &ServiceClaim, port: Option<u16>, tls: bool) -> ClaimedService 
 }
 
 /// `usual`: what its service listens on, and whether that speaks TLS.
-fn route(
+pub(super) fn route(
     place: &Place,
     to: &ServiceName,
     said: &ServiceClaim,
@@ -361,86 +378,6 @@ fn route(
             true => internal(),
             false => Vec::new(),
         },
-    }
-}
-
-/// What the containers of a stack add to the entry that is about it: one table of paths, and names
-/// that its wildcards already stand for. `granted` says which of their hosts they may have.
-pub(super) fn addition(
-    reading: &Reading,
-    mounted: &Mounted,
-    granted: impl Fn(&Host) -> bool,
-    troubles: &mut Vec<String>,
-) -> Claimed {
-    let mut claimed = Claimed::default();
-    let mut wishes = Wishes::default();
-    let mut by = Vec::new();
-    let mut paths: BTreeMap<&str, (&str, &Place)> = BTreeMap::new();
-    let mut hosts: Vec<Domain> = Vec::new();
-    for (service_name, said) in &reading.claims {
-        let claim = &said.claim;
-        let mut places: Vec<&Place> = Vec::new();
-        for host in claim.hosts().filter(|host| granted(host)) {
-            if let Host::Named(domain) = host
-                && !hosts.contains(domain)
-            {
-                hosts.push(domain.clone());
-            }
-            wishes = wishes.or(&claim.wishes(host));
-            for place in claim.places(host) {
-                if PathPattern::is_meant(&place.path) {
-                    // It would come before what the operator has written for its paths.
-                    troubles.push(format!(
-                        "container {}: the pattern {} is not followed where an [[instance]] is about \
-                         its stack; write it there as the `prefix` of a route",
-                        said.by, place.path
-                    ));
-                    continue;
-                }
-                match paths.get(place.path.as_str()) {
-                    Some((first, known)) if *first == said.by && *known == place => {}
-                    Some((first, _)) => troubles.push(format!(
-                        "containers {first} and {} claim the path {} of one instance; the first has \
-                         it",
-                        said.by, place.path
-                    )),
-                    None => {
-                        paths.insert(&place.path, (&said.by, place));
-                        places.push(place);
-                    }
-                }
-            }
-        }
-        if places.is_empty() {
-            continue;
-        }
-        by.push(said.by.as_str());
-        let usual = usual(places.iter().copied());
-        let routes = places
-            .iter()
-            .map(|place| route(place, service_name, said, usual));
-        claimed.routes.extend(routes);
-        let wish = service(said, usual.0, usual.1);
-        claimed.services.insert(service_name.clone(), wish);
-    }
-    let clients = hosts
-        .iter()
-        .find_map(|host| clients(mounted, &host.to_string(), &wishes));
-    Claimed {
-        by: format!("container {}", by.join(", ")),
-        clients,
-        key_type: wishes.tls.key_type,
-        trust_default_cert: wishes.tls.trust_default,
-        domains: hosts,
-        https: wishes.https,
-        external_ports: wishes.external_ports,
-        non_get_redirect: wishes.non_get_redirect,
-        http2: wishes.http2,
-        hsts: wishes.hsts,
-        certificate: wishes.certificate,
-        email: wishes.email,
-        staging: wishes.staging,
-        ..claimed
     }
 }
 

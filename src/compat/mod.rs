@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+mod addition;
 mod asking;
 mod claim;
 mod conflicts;
@@ -17,26 +18,28 @@ mod grants;
 mod kept;
 mod known;
 mod lower;
+mod making;
 mod mounts;
+mod orders;
 mod ruling;
+mod spoken;
 mod stack;
 
 pub use self::kept::KeptNames;
 pub use self::ruling::Ruling;
+pub use self::spoken::{Asking as Spoken, asking};
 
-pub use self::asking::{Asking, asking};
-use self::claim::Host;
+use self::asking::Asking;
 use self::conflicts::Owners;
 use self::grants::{Declared, foreign, lost, not_granted};
-use self::known::{Known, Made};
-use self::lower::{addition, groups};
+use self::known::Known;
+use self::orders::Judges;
 use self::ruling::{Outcome, Together};
 use self::stack::{HostClaim, Reading, is_silent};
-use crate::config::claimed::Claimed;
 use crate::config::model::NamesFromContainers;
-use crate::config::{Config, Instance, Issue};
+use crate::config::{Config, Instance};
 use crate::inventory::{Inventory, Stack};
-use crate::names::{Domain, InstanceName, ServiceName, StackName};
+use crate::names::{InstanceName, ServiceName, StackName};
 
 /// Patterns of all stacks together, of hosts and of paths. Each of the former is tried for a host that
 /// nobody names, and each of both takes memory.
@@ -51,8 +54,7 @@ pub struct Compat {
     declared: Declared,
     stacks: BTreeMap<StackName, Known>,
     owners: Owners,
-    /// Who asks for the pair of a name.
-    asking: BTreeMap<String, BTreeSet<StackName>>,
+    asking: Asking,
     /// Who claims patterns: they share a budget, in this order.
     shaping: BTreeSet<StackName>,
     together: Together,
@@ -97,8 +99,10 @@ impl Compat {
         let mut judged = self.read(now, inventory, names, anew, &mut fresh);
         for name in self.owners.settle(now) {
             judged.extend(self.owners.claimants(&name).cloned());
-            judged.extend(self.asking.get(&*name).into_iter().flatten().cloned());
+            judged.extend(self.asking.about(&name).cloned());
         }
+        let reshaped = self.asking.reshape(&self.stacks, &self.owners);
+        judged.extend(reshaped.cloned());
         let mut before = 0;
         for stack in self.shaping.clone() {
             let known = self.stacks.get(&stack);
@@ -201,24 +205,14 @@ impl Compat {
     }
 
     fn list(&mut self, stack: &StackName, reading: &Reading) {
-        for name in reading.certificates() {
-            let asking = self.asking.entry(name.clone()).or_default();
-            asking.insert(stack.clone());
-        }
+        self.asking.list(stack, reading);
         if reading.hosts.values().any(|said| said.patterns > 0) {
             self.shaping.insert(stack.clone());
         }
     }
 
     fn unlist(&mut self, stack: &StackName, reading: &Reading) {
-        for name in reading.certificates() {
-            if let Some(asking) = self.asking.get_mut(name) {
-                asking.remove(stack);
-                if asking.is_empty() {
-                    self.asking.remove(name);
-                }
-            }
-        }
+        self.asking.unlist(stack, reading);
         self.shaping.remove(stack);
     }
 
@@ -243,7 +237,10 @@ impl Compat {
             return;
         };
         let Self {
-            declared, owners, ..
+            declared,
+            owners,
+            asking,
+            ..
         } = self;
         let base = declared.stacks.get(stack);
         let mut patterns = before;
@@ -284,9 +281,16 @@ impl Compat {
             }
         }
         let foreign = foreign(stack, reading, owners, declared);
+        let judges = Judges {
+            owners,
+            declared,
+            shapes: &asking.shapes,
+        };
+        let entry = base.map(|base| &**base);
+        let routable = judges.routable(stack, reading, &has, entry, &mut troubles);
         let base = base.cloned();
         known.patterns = (before, patterns - before);
-        known.judge(stack, config, base.as_ref(), has, foreign);
+        known.judge(stack, config, base.as_ref(), has, (foreign, routable));
         known.conclude(troubles);
         fresh.push((stack.clone(), Some(Arc::clone(&known.outcome))));
     }
@@ -304,110 +308,6 @@ fn renounces(content: &Stack, service: &ServiceName, name: &str) -> bool {
             || said.any(|value| value.to_ascii_lowercase().contains(name))
     });
     is_running && !means.any(|means| means)
-}
-
-fn made(
-    stack: &StackName,
-    reading: &Reading,
-    config: &Config,
-    has: &BTreeSet<String>,
-    foreign: &BTreeSet<String>,
-) -> Made {
-    let mut made = Made {
-        troubles: reading.troubles.clone(),
-        ..Made::default()
-    };
-    let mounted = &config.mounted;
-    for mut group in groups(stack, reading, mounted, |text| has.contains(text)) {
-        let own = group.claimed.domains.clone();
-        made.troubles.append(&mut group.troubles);
-        check_certificate(
-            &mut group.claimed,
-            config,
-            &own,
-            foreign,
-            &mut made.troubles,
-        );
-        mounts::never_in_the_clear(&mut group.claimed, &mut made.troubles);
-        match config.instance_claimed(&group.name, stack, &group.claimed) {
-            Ok(mut instance) => {
-                mounts::close(&mut instance, mounted, &mut made.troubles);
-                mounts::tell_of_clients(&group.claimed, mounted, &mut made.troubles);
-                made.groups.push((group, Arc::new(instance)));
-            }
-            Err(issues) => made.troubles.extend(issues.iter().map(Issue::to_string)),
-        }
-    }
-    made
-}
-
-fn layered(
-    reading: &Reading,
-    content: &Stack,
-    config: &Config,
-    base: &Arc<Instance>,
-    has: &BTreeSet<String>,
-    foreign: &BTreeSet<String>,
-) -> Made {
-    let mut made = Made {
-        troubles: reading.troubles.clone(),
-        ..Made::default()
-    };
-    if has.is_empty() {
-        return made;
-    }
-    let granted = |host: &Host| has.contains(&host.to_string());
-    let mounted = &config.mounted;
-    let mut claimed = addition(reading, mounted, granted, &mut made.troubles);
-    check_certificate(
-        &mut claimed,
-        config,
-        &base.site.domains,
-        foreign,
-        &mut made.troubles,
-    );
-    mounts::never_in_the_clear(&mut claimed, &mut made.troubles);
-    match config.instance_with(base, content.services.keys(), &claimed) {
-        Some(Ok(mut instance)) => {
-            mounts::close(&mut instance, mounted, &mut made.troubles);
-            mounts::tell_of_clients(&claimed, mounted, &mut made.troubles);
-            made.layered = Some(Arc::new(instance));
-        }
-        Some(Err(issues)) => made.troubles.extend(issues.iter().map(Issue::to_string)),
-        None => {}
-    }
-    made
-}
-
-/// What everybody may be served with who has no pair of their own.
-const DEFAULT: &str = "default";
-
-/// A stack is served with pairs of its own names and of what is directly above them, never with
-/// another's.
-fn check_certificate(
-    claimed: &mut Claimed,
-    config: &Config,
-    own: &[Domain],
-    foreign: &BTreeSet<String>,
-    troubles: &mut Vec<String>,
-) {
-    let Some(name) = claimed.certificate.take() else {
-        return;
-    };
-    let fits = own.iter().any(|domain| {
-        let (Domain::Exact(host) | Domain::Below(host)) = domain;
-        host.as_str() == name || (name.contains('.') && host.parent() == Some(name.as_str()))
-    });
-    let is_default = name == DEFAULT && config.compat.trust_default_cert;
-    if is_default || (fits && !foreign.contains(&name)) {
-        claimed.certificate = Some(name);
-        return;
-    }
-    troubles.push(format!(
-        "{}: CERT_NAME `{name}` is ignored: the pair is not one of the stack's own names; to serve \
-         it all the same, write `certificate = \"{name}\"` into an [[instance]] for the stack",
-        claimed.by
-    ));
 }
 
 #[cfg(test)]

@@ -20,7 +20,8 @@ pub(super) fn never_in_the_clear(claimed: &mut Claimed, troubles: &mut Vec<Strin
             claimed.by,
             file.display()
         ));
-        claimed.https = None;
+        // Not what the proxy's own variable says, which may be the same.
+        claimed.https = Some(Https::Redirect);
     }
 }
 

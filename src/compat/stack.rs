@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::claim::{Claim, Host, read};
 use crate::config::model::NamesFromContainers;
 use crate::inventory::{Claims, Stack, Unit};
-use crate::names::{PathPattern, ReplicaId, ServiceName};
+use crate::names::{Domain, PathPattern, ReplicaId, ServiceName};
 
 /// Sentences about one stack.
 const MOST_TROUBLES: usize = 24;
@@ -19,6 +19,8 @@ pub(super) struct Reading {
     pub(super) claims: BTreeMap<ServiceName, ServiceClaim>,
     /// Every host the stack asks for, as it is written.
     pub(super) hosts: BTreeMap<String, HostClaim>,
+    /// Whether one of them is meant by its shape.
+    pub(super) is_shaped: bool,
     /// Replicas that must get nothing: they ask for nothing, or what they say is refused.
     pub(super) barred: BTreeSet<ReplicaId>,
     pub(super) troubles: Vec<String>,
@@ -113,12 +115,20 @@ impl Reading {
         claims.filter_map(|said| said.claim.certificate())
     }
 
+    /// The names it orders certificates for that it does not ask for as hosts of its own.
+    pub(super) fn elsewhere(&self) -> impl Iterator<Item = &Domain> {
+        let claims = self.claims.values();
+        let orders = claims.flat_map(|said| &said.claim.orders);
+        orders.filter(|domain| !self.hosts.contains_key(&domain.to_string()))
+    }
+
     pub(super) fn new(stack: &Stack, names: NamesFromContainers) -> Self {
         let mut reading = Self {
             facts: Vec::new(),
             names,
             claims: BTreeMap::new(),
             hosts: BTreeMap::new(),
+            is_shaped: false,
             barred: BTreeSet::new(),
             troubles: Vec::new(),
         };
@@ -183,6 +193,7 @@ impl Reading {
         let alive = first.phase.is_alive();
         for site in &claim.sites {
             let host = &site.host;
+            self.is_shaped |= matches!(host, Host::Shaped(_));
             let known = self.hosts.entry(host.to_string());
             let known = known.or_insert_with(|| HostClaim {
                 host: host.clone(),

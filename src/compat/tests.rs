@@ -8,6 +8,7 @@ use crate::names::ReplicaId;
 use crate::plan::Https;
 
 mod changes;
+mod orders;
 
 /// How much was looked at.
 #[derive(Debug, Default, Eq, PartialEq)]
@@ -36,7 +37,7 @@ impl Compat {
             known.verdict = None;
             known.outcome = Arc::default();
         }
-        self.asking.clear();
+        self.asking = Asking::default();
         self.shaping.clear();
     }
 }
@@ -556,14 +557,26 @@ fn a_pair_of_another_is_never_served() {
     let mut room = Room::new("open", CONGRESS);
     room.web("bank", &host("bank.example.org"));
     let with = |name: &'static str| [("VIRTUAL_HOST", "a.example.org"), ("CERT_NAME", name)];
-    for name in ["bank.example.org", "congress.example.org", "org"] {
+    room.web("all", &host("*.shop.example.org"));
+    for name in [
+        "bank.example.org",
+        "BANK.example.org.",
+        "congress.example.org",
+        "shop.example.org",
+    ] {
         room.web("attack", &with(name));
         assert_eq!(room.instance("attack").certificate, None, "{name}");
         assert!(room.told("attack").contains("CERT_NAME"), "{name}");
     }
-    for name in ["a.example.org", "example.org"] {
+    for name in ["../secret", ".usher", "a/b", "a b"] {
+        room.web("attack", &with(name));
+        assert_eq!(room.instance("attack").certificate, None, "{name}");
+    }
+    // Whether one of these is for the name is seen where it is read.
+    for name in ["a.example.org", "example.org", "shared", "Shared_2"] {
         room.web("attack", &with(name));
         assert_eq!(room.instance("attack").certificate.as_deref(), Some(name));
+        assert_eq!(room.told("attack"), "");
     }
     // Below somebody's own name.
     let parent = [

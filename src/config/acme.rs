@@ -13,9 +13,9 @@ const REQUESTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
 const STAGING: &str = "letsencrypt-staging";
 
 impl RawAcme {
-    pub(super) fn lower(self, issues: &Issues) -> Acme {
+    /// `None`: it says that nobody is asked.
+    pub(super) fn lower(self, issues: &Issues) -> Option<Acme> {
         let Self {
-            at,
             email,
             directories,
             challenges,
@@ -58,12 +58,7 @@ impl RawAcme {
                 })
             }),
         };
-        if directories.is_some_and(|field| field.value.is_empty()) {
-            report(
-                issues,
-                at.error("names no directory; leave `directories` out for Let's Encrypt"),
-            );
-        }
+        let nobody = directories.is_some_and(|field| field.value.is_empty());
         let dns_hook_at = dns_hook.as_ref().map(|field| field.at.clone());
         let dns_hook = value_or(dns_hook, Vec::new());
         if let (Some(at), Some(program)) = (dns_hook_at, dns_hook.first())
@@ -72,7 +67,7 @@ impl RawAcme {
             // Whatever PATH happens to hold must not get to change the DNS.
             report(issues, at.error("needs the whole path of its program"));
         }
-        Acme {
+        let acme = Acme {
             email: email.map(|field| field.value),
             directories: chosen,
             staging: find(STAGING).unwrap_or_else(|| unreachable!("it is built in")),
@@ -87,7 +82,8 @@ impl RawAcme {
                     })
                     .ok()
             }),
-        }
+        };
+        (!nobody).then_some(acme)
     }
 }
 

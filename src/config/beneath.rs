@@ -141,11 +141,13 @@ impl RawCompat {
         let Self {
             nginx,
             html,
+            app,
             trust_default_cert,
         } = self;
         Self {
             nginx: nginx.or(below.nginx),
             html: html.or(below.html),
+            app: app.or(below.app),
             trust_default_cert: trust_default_cert.or(below.trust_default_cert),
         }
     }
@@ -154,7 +156,6 @@ impl RawCompat {
 impl RawAcme {
     fn over(self, below: Self) -> Self {
         let Self {
-            at,
             email,
             directories,
             challenges,
@@ -170,7 +171,6 @@ impl RawAcme {
             _ => challenges.or(below.challenges),
         };
         Self {
-            at,
             email: email.or(below.email),
             directories: directories.or(below.directories),
             challenges,

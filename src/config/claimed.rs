@@ -37,6 +37,8 @@ pub struct Claimed {
     pub http2: Option<bool>,
     /// `off`, or the value of the field.
     pub hsts: Option<String>,
+    /// Whether plain HTTP is served where there is no certificate yet.
+    pub http_without_certificate: Option<bool>,
     pub certificate: Option<String>,
     pub orders: Orders,
     pub email: Option<String>,
@@ -205,14 +207,16 @@ impl Claimed {
             preset: None,
             https: self.https.map(|https| {
                 let https = match https {
-                    Https::Both => RawHttps::Both,
+                    Https::Both => RawHttps::NoRedirect,
                     Https::Off => RawHttps::Off,
                     Https::Only => RawHttps::Only,
                     Https::Redirect => RawHttps::Redirect,
                 };
                 field(&at, "https", https)
             }),
-            http_without_certificate: None,
+            http_without_certificate: self
+                .http_without_certificate
+                .map(|served| field(&at, "http-without-certificate", served)),
             no_route: None,
             external_http_port: of_port("external-http-port", self.external_ports.http),
             external_https_port: of_port("external-https-port", self.external_ports.https),
@@ -221,7 +225,8 @@ impl Claimed {
                 .map(|redirect| field(&at, "non-get-redirect", redirect.code())),
             http2: self.http2.map(|http2| field(&at, "http2", http2)),
             websocket_origin: None,
-            hsts: self.hsts.clone().map(|hsts| field(&at, "hsts", hsts)),
+            hsts: None,
+            hsts_of_variables: self.hsts.clone().map(|hsts| field(&at, "hsts", hsts)),
             standby: None,
             rental: None,
             allow: None,

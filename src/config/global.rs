@@ -176,9 +176,10 @@ impl RawCompat {
         let Self {
             nginx,
             html,
+            app,
             trust_default_cert,
         } = self;
-        for field in [&nginx, &html].into_iter().flatten() {
+        for field in [&nginx, &html, &app].into_iter().flatten() {
             if !is_followed {
                 let text = "is followed only where containers name themselves; see \
                             `names-from-containers` in [engine]";
@@ -194,6 +195,7 @@ impl RawCompat {
         Compat {
             nginx: folder(nginx, "/etc/nginx"),
             html: folder(html, "/usr/share/nginx/html"),
+            app: folder(app, "/app"),
             trust_default_cert: value_or(trust_default_cert, true),
         }
     }

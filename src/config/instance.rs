@@ -52,6 +52,7 @@ pub(super) fn lower(
         http2,
         websocket_origin,
         hsts,
+        hsts_of_variables,
         standby,
         rental,
         allow,
@@ -107,11 +108,12 @@ pub(super) fn lower(
             certificate.at.error("is the name of a pair, not a path"),
         );
     }
-    let https = match https.map(|field| field.value) {
-        None | Some(RawHttps::Redirect) => Https::Redirect,
-        Some(RawHttps::Both) => Https::Both,
-        Some(RawHttps::Off) => Https::Off,
-        Some(RawHttps::Only) => Https::Only,
+    let method = https.map_or(RawHttps::Redirect, |field| field.value);
+    let https = match method {
+        RawHttps::Redirect => Https::Redirect,
+        RawHttps::Both | RawHttps::NoRedirect => Https::Both,
+        RawHttps::Off => Https::Off,
+        RawHttps::Only => Https::Only,
     };
     if let (Some(client_ca), Https::Both | Https::Off) = (&client_ca, https)
         && client_ca.value.is_required()
@@ -126,14 +128,7 @@ pub(super) fn lower(
             NonGetRedirect::default()
         })
     });
-    let hsts = match hsts {
-        None => Some("max-age=31536000".to_owned()),
-        Some(field) if field.value == "off" => None,
-        Some(field) => {
-            check_header_value(&field.at, &field.value, issues);
-            Some(field.value)
-        }
-    };
+    let hsts = lower_hsts(hsts, hsts_of_variables, method, issues);
     Instance {
         name,
         file: at.source.name().into(),
@@ -179,6 +174,25 @@ pub(super) fn lower(
         routes,
         events: lower_events(events, issues).into(),
     }
+}
+
+/// What a file says holds whatever the method is; what variables say does as nginx-proxy has it.
+fn lower_hsts(
+    written: Option<Field<String>>,
+    of_variables: Option<Field<String>>,
+    method: RawHttps,
+    issues: &Issues,
+) -> Option<String> {
+    let field = match (written, of_variables, method) {
+        (None, _, RawHttps::NoRedirect) | (None, Some(_), RawHttps::Both) => return None,
+        (None, None, _) => return Some("max-age=31536000".to_owned()),
+        (Some(field), _, _) | (None, Some(field), _) => field,
+    };
+    if field.value == "off" {
+        return None;
+    }
+    check_header_value(&field.at, &field.value, issues);
+    Some(field.value)
 }
 
 /// `None`, and an issue, where it is none.

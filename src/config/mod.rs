@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -53,9 +54,9 @@ use self::assembly::{Assembled, Defaults, assemble};
 use self::global::{STOP_WITHIN, included};
 use self::issue::Source;
 use self::lower::{Issues, report};
-use self::model::{Asked, NamesFromContainers};
+use self::model::{Asked, Listen, NamesFromContainers};
 use self::mounted::Mounted;
-use self::raw::{RawFile, RawInstance, RawInstances};
+use self::raw::{RawFile, RawHttps, RawInstance, RawInstances};
 use self::variables::Layer;
 use crate::fingerprint::Fingerprint;
 use crate::names::{Domain, InstanceName, StackName};
@@ -73,8 +74,9 @@ pub struct Loaded {
     pub seen: Fingerprint,
 }
 
-/// What holds where there is no file and the command line says that containers name themselves.
-const WITHOUT_A_FILE: &str = "[acme]\n";
+/// What holds below the file where the command line says that containers name themselves: who asks for
+/// a certificate gets one.
+const IN_ITS_PLACE: &str = "[acme]\n";
 
 /// Reads `path` and what it includes. `previous` supplies the last good form of instances that are
 /// wrong now, and what the command line said.
@@ -93,12 +95,7 @@ pub fn load_as(path: &Path, asked: Option<Asked>, previous: Option<&Config>) -> 
     let without_file = needless && !path.exists();
     let read = if without_file {
         seen.note(path);
-        let source = Arc::new(Source::new(
-            "the defaults".to_owned(),
-            WITHOUT_A_FILE.to_owned(),
-        ));
-        reader::parse(&source, &issues)
-            .map(|table| (table.read(RawFile::read), Vec::new(), Vec::new()))
+        Some((made("the defaults", "", &issues), Vec::new(), Vec::new()))
     } else {
         read_all(path, &issues, &mut seen)
     };
@@ -111,7 +108,7 @@ pub fn load_as(path: &Path, asked: Option<Asked>, previous: Option<&Config>) -> 
         };
     };
     let file = match &asked {
-        Some(asked) => file.over(below(&asked.variables, &issues)),
+        Some(asked) => file.over(below(asked, &issues)),
         None => file,
     };
     let mut config = lower_global(file, asked, &issues);
@@ -150,9 +147,20 @@ pub fn load_as(path: &Path, asked: Option<Asked>, previous: Option<&Config>) -> 
 /// What the variables of the process are called in messages.
 const ENVIRONMENT: &str = "the environment";
 
-/// The layer below the file.
-fn below(layer: &Layer, issues: &Issues) -> RawFile {
-    let source = Arc::new(Source::new(ENVIRONMENT.to_owned(), layer.globals.clone()));
+/// The layers below the file.
+fn below(asked: &Asked, issues: &Issues) -> RawFile {
+    let variables = made(ENVIRONMENT, &asked.variables.globals, issues);
+    match asked.names {
+        NamesFromContainers::Off => variables,
+        NamesFromContainers::Listed | NamesFromContainers::Open => {
+            variables.over(made("the defaults", IN_ITS_PLACE, issues))
+        }
+    }
+}
+
+/// What a text says that was made here.
+fn made(name: &str, text: &str, issues: &Issues) -> RawFile {
+    let source = Arc::new(Source::new(name.to_owned(), text.to_owned()));
     let table = reader::parse(&source, issues).unwrap_or_else(|| unreachable!("it was made here"));
     table.read(RawFile::read)
 }
@@ -162,7 +170,13 @@ fn below_instances(layer: &Layer, issues: &Issues) -> RawInstance {
     let text = layer.instances.clone();
     let source = Arc::new(Source::new(ENVIRONMENT.to_owned(), text));
     let table = reader::parse(&source, issues).unwrap_or_else(|| unreachable!("it was made here"));
-    table.read(RawInstance::read)
+    let read = table.read(RawInstance::read);
+    RawInstance {
+        hsts_of_variables: read.hsts,
+        hsts: None,
+        https: read.https.map(RawHttps::of_variables),
+        ..read
+    }
 }
 
 /// Where the control socket is unless the configuration says otherwise.
@@ -295,7 +309,7 @@ fn lower_global(file: RawFile, asked: Option<Asked>, issues: &Issues) -> Config 
         certs,
         compat,
         mounted: Arc::default(),
-        acme: acme.map(|acme| acme.lower(issues)),
+        acme: acme.and_then(|acme| acme.lower(issues)),
         alerts: alert::lower(alerts, issues),
         log: log.lower(),
         thresholds: status.lower(issues),
@@ -329,6 +343,13 @@ impl Config {
             .iter()
             .find(|pattern| pattern.fits(stack, services.clone()))
             .map(|pattern| pattern.instantiate(stack))
+    }
+
+    /// The ports usher listens on.
+    pub fn ports(&self) -> Vec<u16> {
+        let Listen { http, https, .. } = &self.listen;
+        let all = http.iter().chain(https).chain([&self.admin.listen]);
+        all.map(SocketAddr::port).collect()
     }
 
     /// How many names are served.

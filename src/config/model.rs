@@ -166,6 +166,8 @@ pub struct Compat {
     pub nginx: Option<PathBuf>,
     /// Where files were mounted that nginx gave out itself.
     pub html: Option<PathBuf>,
+    /// Where files were mounted for nginx-proxy and acme-companion themselves. None of them is followed.
+    pub app: Option<PathBuf>,
     /// Whether names without a pair are served with `default.crt` unless their container says
     /// otherwise.
     pub trust_default_cert: bool,

@@ -73,6 +73,9 @@ impl Mounted {
             mounted.passwords = password_files(&folder, seen);
             issues.extend(unfollowed::of(nginx, certs).map(|text| warning("compat.nginx", text)));
         }
+        if let Some(app) = &compat.app {
+            issues.extend(unfollowed::of_programs(app).map(|text| warning("compat.app", text)));
+        }
         if let Some(html) = &compat.html {
             let page = html.join(ERROR_PAGE);
             seen.note_alone(&page);

@@ -119,6 +119,7 @@ pub(super) struct RawCerts {
 pub(super) struct RawCompat {
     pub(super) nginx: Leaf<PathBuf>,
     pub(super) html: Leaf<PathBuf>,
+    pub(super) app: Leaf<PathBuf>,
     pub(super) trust_default_cert: Leaf<bool>,
 }
 
@@ -138,7 +139,6 @@ pub(super) enum RawTlsVersion {
 }
 
 pub(super) struct RawAcme {
-    pub(super) at: At,
     pub(super) email: Leaf<String>,
     pub(super) directories: Leaf<Vec<String>>,
     pub(super) challenges: Leaf<Vec<String>>,
@@ -357,6 +357,7 @@ impl RawCompat {
         Self {
             nginx: table.leaf("nginx"),
             html: table.leaf("html"),
+            app: table.leaf("app"),
             trust_default_cert: table.leaf("trust-default-cert"),
         }
     }
@@ -365,7 +366,6 @@ impl RawCompat {
 impl RawAcme {
     fn read(table: &mut Reader<'_, '_>) -> Self {
         Self {
-            at: table.at().clone(),
             email: table.leaf("email"),
             directories: table.leaf("directories"),
             challenges: table.leaf("challenges"),

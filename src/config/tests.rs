@@ -786,7 +786,7 @@ fn the_command_line_says_who_names_containers_where_the_file_is_silent() {
 
 #[test]
 fn containers_that_name_themselves_need_no_file_until_there_is_one() {
-    use model::NamesFromContainers::Open;
+    use model::NamesFromContainers::{Off, Open};
     let files = Files::new(SMALL);
     let path = files.path("usher.toml");
     fs::remove_file(&path).expect("removed");
@@ -805,7 +805,18 @@ fn containers_that_name_themselves_need_no_file_until_there_is_one() {
         (read.instances.len(), read.names_from_containers),
         (1, Open)
     );
-    assert!(read.acme.is_none(), "a file says everything else");
+    assert!(read.acme.is_some(), "the file says nothing of it");
+    assert!(load(&path, None).config.expect("good").acme.is_none());
+    let off = Asked {
+        names: Off,
+        variables: Arc::default(),
+    };
+    let off = load_as(&path, Some(off), None).config.expect("good");
+    assert!(off.acme.is_none(), "nobody asks for a certificate");
+    // And a file that wants none says so.
+    files.write("usher.toml", &format!("[acme]\ndirectories = []\n{SMALL}"));
+    let none = files.load(Some(&config)).config.expect("good");
+    assert!(none.acme.is_none());
 }
 
 /// As a process with these variables is started.

@@ -117,6 +117,15 @@ pub fn read(value: impl Fn(&str) -> Option<String>) -> (Layer, Vec<Note>) {
     (layer, reading.notes)
 }
 
+/// As Go reads them, which is what nginx-proxy is written in.
+pub fn flag(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
 struct Reading {
     set: BTreeMap<&'static str, String>,
     globals: Table,
@@ -154,18 +163,15 @@ impl Reading {
         }
     }
 
-    /// As Go reads them, which is what nginx-proxy is written in.
     fn flag(&mut self, name: &'static str, usual: bool) -> bool {
-        match self.get(name).as_deref() {
-            None => usual,
-            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => true,
-            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => false,
-            Some(other) => {
-                let holds = format!("it is neither true nor false; {usual} holds");
-                self.ignored(name, other, holds);
-                usual
-            }
-        }
+        let Some(text) = self.get(name) else {
+            return usual;
+        };
+        flag(&text).unwrap_or_else(|| {
+            let holds = format!("it is neither true nor false; {usual} holds");
+            self.ignored(name, &text, holds);
+            usual
+        })
     }
 
     fn say(&mut self, table: &str, key: &str, value: impl Into<Value>) {
@@ -420,10 +426,6 @@ impl Reading {
                 let why = "it cannot be sent in a header; max-age=31536000 holds";
                 self.ignored("HSTS", &hsts, why);
             }
-        }
-        if https == Some("both") {
-            // Who may come by plain HTTP is not told to come by TLS only.
-            self.every("hsts", "off");
         }
         match self.get("NON_GET_REDIRECT").as_deref() {
             None | Some("308") => {}

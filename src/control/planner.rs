@@ -12,7 +12,7 @@ use super::tenant::Tenant;
 use crate::config::Instance;
 use crate::config::model::{self, FileSource, Orders, Role, RouteTarget, Service};
 use crate::inventory::{Phase, Stack, Volume};
-use crate::names::{Domain, InstanceName, ServiceName};
+use crate::names::{Domain, HostPattern, InstanceName, ServiceName};
 use crate::plan::{
     Condition, EdgePolicy, EndpointPlan, Export, FileRoot, Https, InstancePlan, LeavingPlan, Plan,
     Route, ServicePlan, Target, Usage, WantedCertificate,
@@ -131,7 +131,8 @@ impl Controller {
 
     fn certificates_of(&self, tenant: &Tenant) -> Vec<WantedCertificate> {
         let instance = &tenant.instance;
-        if instance.site.https == Https::Off {
+        let has_tls = instance.site.https != Https::Off;
+        if !has_tls && instance.site.patterns.is_empty() {
             return Vec::new();
         }
         let inventory = self.listing.inventory.as_deref();
@@ -157,10 +158,11 @@ impl Controller {
             }
             WantedCertificate {
                 instance: instance.name.clone(),
+                patterns: set.patterns,
                 local: self.local_names(instance),
                 names,
                 wildcards,
-                pinned: instance.certificate.clone(),
+                pinned: instance.certificate.clone().filter(|_| has_tls),
                 may_order: set.may_order && !left && !instance.standby && tenant.rented,
                 staging: instance.staging,
                 email: instance.acme_email.clone(),
@@ -179,6 +181,7 @@ impl Controller {
 /// Names that one certificate should cover.
 struct NameSet {
     names: Vec<Domain>,
+    patterns: Vec<HostPattern>,
     may_order: bool,
 }
 
@@ -186,12 +189,21 @@ struct NameSet {
 /// one for the rest.
 fn sets(instance: &Instance) -> Vec<NameSet> {
     let site = &instance.site;
+    if site.https == Https::Off {
+        // Whose they are is told all the same: no other's pair is for them.
+        return vec![NameSet {
+            names: Vec::new(),
+            patterns: site.patterns.clone(),
+            may_order: false,
+        }];
+    }
     let mut all: Vec<Domain> = site.domains.clone();
     all.extend(site.redirect_from.iter().cloned().map(Domain::Exact));
     let (asked, apart) = match &instance.orders {
         Orders::All => {
             return vec![NameSet {
                 names: all,
+                patterns: site.patterns.clone(),
                 may_order: true,
             }];
         }
@@ -201,20 +213,23 @@ fn sets(instance: &Instance) -> Vec<NameSet> {
     let mut sets: Vec<NameSet> = if apart {
         let alone = |name| NameSet {
             names: vec![name],
+            patterns: Vec::new(),
             may_order: true,
         };
         asked.into_iter().map(alone).collect()
     } else {
         vec![NameSet {
             names: asked,
+            patterns: Vec::new(),
             may_order: true,
         }]
     };
     sets.push(NameSet {
         names: all,
+        patterns: site.patterns.clone(),
         may_order: false,
     });
-    sets.retain(|set| !set.names.is_empty());
+    sets.retain(|set| !set.names.is_empty() || !set.patterns.is_empty());
     sets
 }
 

@@ -14,23 +14,59 @@ const DEFAULT_PORT: u16 = 80;
 pub(super) fn address(service: &Service, unit: &Unit) -> Option<SocketAddr> {
     match unit.reach {
         Reach::At(ip) => {
-            let sole = match unit.ports.as_slice() {
-                [port] => Some(*port),
-                _ => None,
-            };
-            let fixed = service
-                .addresses
-                .iter()
-                .find(|fixed| fixed.to_string() == unit.name);
-            let port = fixed
-                .map(SocketAddr::port)
-                .or(service.port)
-                .or(sole)
-                .unwrap_or(DEFAULT_PORT);
+            let port = port(service, unit).unwrap_or(DEFAULT_PORT);
             Some(SocketAddr::new(ip, port))
         }
+        Reach::Host(ip) => Some(SocketAddr::new(ip, port(service, unit)?)),
         Reach::Loopback(port) => Some(SocketAddr::from(([127, 0, 0, 1], port))),
         Reach::Unreachable { .. } => None,
+    }
+}
+
+/// The port that is said, else the only one there is.
+fn port(service: &Service, unit: &Unit) -> Option<u16> {
+    let sole = match unit.ports.as_slice() {
+        [port] => Some(*port),
+        _ => None,
+    };
+    let fixed = service
+        .addresses
+        .iter()
+        .find(|fixed| fixed.to_string() == unit.name);
+    fixed.map(SocketAddr::port).or(service.port).or(sole)
+}
+
+/// Puts those on the host's network out of reach that would be somebody else there: with no port of
+/// their own, or with one of usher's, which would ask itself. `routed`: ports that routes name in the
+/// place of the service's. `own`: those usher listens on.
+pub(super) fn bar_impostors(
+    units: &mut [Unit],
+    service: &Service,
+    routed: impl Iterator<Item = u16> + Clone,
+    own: &[u16],
+) {
+    for unit in units {
+        let Reach::Host(ip) = unit.reach else {
+            continue;
+        };
+        let said = port(service, unit);
+        let mut all = said.into_iter().chain(routed.clone());
+        let why = match all.find(|port| ip.is_loopback() && own.contains(port)) {
+            Some(port) => format!(
+                "it uses the host's network, and the port {port} there is usher's own; let it listen \
+                 on another one, and say which"
+            ),
+            None if said.is_none() => {
+                "it uses the host's network, and nobody says which port there is \
+                 its own; set VIRTUAL_PORT of the container, or `port` of the service"
+                    .to_owned()
+            }
+            None => continue,
+        };
+        unit.reach = Reach::Unreachable {
+            why,
+            joinable: Vec::new(),
+        };
     }
 }
 

@@ -430,6 +430,7 @@ impl Controller {
             self.stale = Stale::everything();
         }
         let next = self.plan.generation.next();
+        let own = self.current.config.ports();
         for (name, instance) in wanted {
             let stack = ruling
                 .views
@@ -448,7 +449,7 @@ impl Controller {
                 .or_insert_with(|| Tenant::new(Arc::clone(&instance)));
             tenant.configure(instance);
             tenant.claims = claims;
-            tenant.list(stack, now, next, self.engine.quiet);
+            tenant.list(stack, now, next, self.engine.quiet, &own);
             if new {
                 self.recall(&name, now);
             }

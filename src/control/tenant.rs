@@ -11,12 +11,13 @@ use tracing::{info, warn};
 use super::event::Now;
 use super::guard::{Allowance, For};
 use super::ledger::Ledger;
+use super::reach::bar_impostors;
 use super::scaling::{Orders, Scaler};
 use super::service::ServiceState;
 use super::step::{EngineFacts, together};
 use crate::autoscaler::Kind;
 use crate::config::Instance;
-use crate::config::model::{ScaleMode, Service};
+use crate::config::model::{RouteTarget, ScaleMode, Service};
 use crate::engine::Action;
 use crate::inventory::{Origin, Phase, Reach, Stack, Unit};
 use crate::names::{Generation, ReplicaId, ServiceName};
@@ -126,13 +127,15 @@ impl Tenant {
         }
     }
 
-    /// `quiet`: how long nothing is added after somebody else changed the stack.
+    /// `quiet`: how long nothing is added after somebody else changed the stack. `own`: the ports that
+    /// usher listens on.
     pub(super) fn list(
         &mut self,
         stack: Option<&Arc<Stack>>,
         now: Now,
         next: Generation,
         quiet: Duration,
+        own: &[u16],
     ) {
         let existed = self.stack.is_some();
         self.stack = stack.cloned();
@@ -152,6 +155,11 @@ impl Tenant {
         for (name, service) in &instance.services {
             let state = self.services.entry(name.clone()).or_default();
             let mut units = stack.services.get(name).cloned().unwrap_or_default();
+            let routes = instance.routes.iter();
+            let routed = routes
+                .filter(|route| matches!(&route.target, RouteTarget::Service(to) if to == name))
+                .filter_map(|route| route.upstream.port);
+            bar_impostors(&mut units, service, routed, own);
             // Outside the rental an address is as good as withdrawn.
             if self.rented {
                 units.extend(fixed_units(service, now.wall));

@@ -14,7 +14,7 @@ const MULTIPORTS: &str = "VIRTUAL_HOST_MULTIPORTS";
 const BEGIN: [&str; 2] = ["VIRTUAL_HOST", MULTIPORTS];
 
 /// Variables whose values are read, the important ones first: what there is no room for is left out.
-const READ: [&str; 22] = [
+const READ: [&str; 23] = [
     MULTIPORTS,
     "VIRTUAL_HOST",
     "VIRTUAL_PORT",
@@ -26,6 +26,7 @@ const READ: [&str; 22] = [
     "CERT_NAME",
     "NETWORK_ACCESS",
     "NON_GET_REDIRECT",
+    "ENABLE_HTTP_ON_MISSING_CERT",
     "EXTERNAL_HTTP_PORT",
     "EXTERNAL_HTTPS_PORT",
     "ACME_HOST",

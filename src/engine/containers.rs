@@ -176,6 +176,7 @@ pub(super) fn unit(
     let mut ports: Vec<u16> = config
         .and_then(|config| config.exposed_ports.as_ref())
         .into_iter()
+        .filter(|_| !is_on_host(container))
         .flat_map(|ports| ports.iter())
         .filter_map(|port| port.strip_suffix("/tcp")?.parse().ok())
         .collect();
@@ -289,22 +290,23 @@ pub(super) fn health(container: &ContainerInspectResponse) -> Option<bool> {
     }
 }
 
+/// Whether it uses the host's network, where what its image exposes says nothing.
+fn is_on_host(container: &ContainerInspectResponse) -> bool {
+    let host = container.host_config.as_ref();
+    host.and_then(|host| host.network_mode.as_deref()) == Some("host")
+}
+
 pub(super) fn reach(container: &ContainerInspectResponse, paths: &Paths, family: Family) -> Reach {
-    let mode = container
-        .host_config
-        .as_ref()
-        .and_then(|host| host.network_mode.as_deref())
-        .unwrap_or_default();
     let unreachable = |why: &str| Reach::Unreachable {
         why: why.to_owned(),
         joinable: Vec::new(),
     };
-    if mode == "host" {
+    if is_on_host(container) {
         return match paths {
-            Paths::Host => Reach::At(IpAddr::from([127, 0, 0, 1])),
+            Paths::Host => Reach::Host(IpAddr::from([127, 0, 0, 1])),
             Paths::Attached {
                 host: Some(host), ..
-            } => Reach::At(*host),
+            } => Reach::Host(*host),
             Paths::Attached { host: None, .. } => unreachable(
                 "it uses the host's network, and usher is on no network from which the host is reached",
             ),

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::route::FileRoot;
-use crate::names::{Domain, Hostname, InstanceName};
+use crate::names::{Domain, HostPattern, Hostname, InstanceName};
 
 /// Names that one certificate should cover.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -13,6 +13,8 @@ pub struct WantedCertificate {
     pub names: Vec<Hostname>,
     /// Names below which every host is meant. Ordered only where the DNS can prove them.
     pub wildcards: Vec<Hostname>,
+    /// Hosts by their shape: what is pinned is for those of them that it names, and nothing else is.
+    pub patterns: Vec<HostPattern>,
     /// Those of both that this machine's own authority may sign for where the folder has no pair: the
     /// operator has written them, and nobody else could.
     pub local: Vec<Domain>,

@@ -11,7 +11,7 @@ use tokio_rustls::TlsConnector;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::harness::acme::{Trusting, tree};
-use crate::harness::claiming::{Container, answers, text};
+use crate::harness::claiming::{Container, answers, says, text};
 use crate::harness::docker_api::DockerApi;
 use crate::harness::engine::{FakeEngine, Shared};
 use crate::harness::eventually::{check, eventually};
@@ -81,6 +81,63 @@ async fn the_pair_that_cert_name_names_is_served_before_the_hosts_own() {
     let says = [host("a.b.example.org"), ("CERT_NAME", "b.example.org")];
     let (edge, _engine, _blog) = edge(&ALL, &says).await;
     until(&edge, "a.b.example.org", "*.b.example.org").await;
+}
+
+/// An edge with one pair called `shared` for these names.
+async fn shared(names: &[&str]) -> (Edge, Arc<FakeEngine>) {
+    let engine = FakeEngine::new();
+    let setup = Setup::new(&text("open", ""));
+    let setup = setup.engine(Arc::new(Shared(Arc::clone(&engine))), false);
+    setup.write_pair(&[&["shared"], names].concat());
+    (setup.start().await, engine)
+}
+
+#[tokio::test]
+async fn a_pair_of_any_name_is_served_for_the_hosts_it_is_for_and_the_status_tells_of_the_others() {
+    let (edge, engine) = shared(&["a.example.org", "*.wild.example.org"]).await;
+    let hosts = "a.example.org,x.wild.example.org,b.example.org";
+    let says_so = [host(hosts), ("CERT_NAME", "shared")];
+    let blog = Container::new("blog", 1, &says_so).await;
+    engine.set("blog", "web", vec![blog.unit.clone()]);
+    for name in ["a.example.org", "x.wild.example.org"] {
+        until(&edge, name, "shared,a.example.org,*.wild.example.org").await;
+        answers(&edge, &format!("http://{name}/"), 301).await;
+    }
+    answers(&edge, "http://b.example.org/", 200).await;
+    let refused = shown(&edge, "b.example.org").await.unwrap_err();
+    assert!(refused.contains("UnrecognisedName"), "{refused}");
+    says(&edge, &["shared.crt", "b.example.org"]).await;
+}
+
+#[tokio::test]
+async fn a_pair_is_served_for_hosts_by_their_shape_that_it_is_for_and_for_no_neighbours() {
+    let names = [
+        "www.shop-1.example.org",
+        "www.example.net",
+        "a.shop.example.net",
+    ];
+    let (edge, engine) = shared(&names).await;
+    let shapes = r"~^www\.(shop-\d+\.)?example\.(org|net)$,*.shop.example.net";
+    let says_so = [host(shapes), ("CERT_NAME", "shared")];
+    let shop = Container::new("shop", 1, &says_so).await;
+    engine.set("shop", "web", vec![shop.unit.clone()]);
+    // Asked before the expression, and for these it has no pair.
+    let open = Container::new("open", 2, &[host("www.example.*")]).await;
+    engine.set("open", "web", vec![open.unit.clone()]);
+
+    let expected = ["shared", &names.join(",")].join(",");
+    until(&edge, "www.shop-1.example.org", &expected).await;
+    answers(&edge, "http://www.shop-1.example.org/", 301).await;
+    let page = answers(&edge, "https://www.shop-1.example.org/", 200).await;
+    assert!(page.contains("\"shop\""), "{page}");
+    // A host of the shape that the pair is not for.
+    answers(&edge, "http://www.shop-2.example.org/", 200).await;
+    let page = answers(&edge, "http://www.example.net/", 200).await;
+    assert!(page.contains("\"open\""), "{page}");
+    for name in ["www.shop-2.example.org", "www.example.net"] {
+        let refused = shown(&edge, name).await.unwrap_err();
+        assert!(refused.contains("UnrecognisedName"), "{name}: {refused}");
+    }
 }
 
 #[tokio::test]
@@ -373,6 +430,7 @@ async fn staging_is_kept_apart_until_the_container_means_it() {
     let says = [
         "VIRTUAL_HOST=a.example.org",
         "LETSENCRYPT_HOST=a.example.org",
+        "LETSENCRYPT_EMAIL=tenant@example.org",
         "LETSENCRYPT_TEST=True",
     ];
     ordered.runs("blog", &says).await;
@@ -384,11 +442,18 @@ async fn staging_is_kept_apart_until_the_container_means_it() {
     })
     .await;
     assert!(!certs.join("a.example.org").exists());
+    let contacts = || {
+        let accounts = tree(&ordered.installed.folder.path().join("state/acme/accounts"));
+        let files = accounts.iter().map(|(path, _)| path.display().to_string());
+        files.collect::<Vec<_>>().join("\n")
+    };
+    assert!(contacts().contains("/default/"), "{}", contacts());
+    assert!(!contacts().contains("tenant"), "{}", contacts());
     usher.signal(Signal::TERM);
     usher.ended().await;
 
     ordered.anew();
-    ordered.runs("blog", &says[..2]).await;
+    ordered.runs("blog", &says[..3]).await;
     let _usher = ordered.installed.start().await;
     eventually("a pair that is meant", async || {
         let there = certs.join("a.example.org/fullchain.pem").exists();

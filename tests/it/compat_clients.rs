@@ -230,6 +230,23 @@ async fn an_authority_that_cannot_be_read_lets_nobody_in_and_plain_http_is_no_wa
 }
 
 #[tokio::test]
+async fn where_plain_http_is_no_way_around_tls_clients_are_told_to_come_by_tls_only() {
+    let people = Pki::new();
+    let (engine, edge) = edge(&[BLOG], |setup| {
+        let file = setup.path("certs/blog.example.org.ca.crt");
+        fs::write(file, people.root_pem()).unwrap();
+    })
+    .await;
+    let both = [("VIRTUAL_HOST", BLOG), ("HTTPS_METHOD", "noredirect")];
+    let _blog = run(&engine, "blog", 1, &both).await;
+    let known = Visitor::signed(&edge, &people, 1);
+    known.until(BLOG, Some(200)).await;
+    let answer = known.ask(&format!("https://{BLOG}/")).send().await;
+    let told = answer.field("strict-transport-security");
+    assert_eq!(told, "max-age=31536000");
+}
+
+#[tokio::test]
 async fn an_entry_says_the_same_in_its_own_words() {
     let origin = Origin::start("one").await;
     let people = Pki::new();

@@ -325,6 +325,27 @@ async fn answers_of_other_acme_programs_are_served_on_port_80_and_nothing_else_o
     assert_eq!(place.edge.get(&secure).await.status, 404);
 }
 
+#[tokio::test]
+async fn passwords_of_an_expression_are_in_the_file_of_its_hash_and_the_realm_names_no_host() {
+    let place = Place::open(|setup| {
+        // `printf %s '~^blog-\d+\.example\.org$' | sha1sum`
+        let file = setup.path("nginx/htpasswd/db2a78cc11b77372e74af0f467bf2204c30dcb81");
+        fs::write(file, LINES).unwrap();
+    })
+    .await;
+    let shape = [("VIRTUAL_HOST", r"~^blog-\d+\.example\.org$")];
+    let _blog = place.runs("blog", 1, &shape).await;
+    let url = "http://blog-7.example.org/";
+    answers(&place.edge, url, 401).await;
+    let asked = place.edge.get(url).await;
+    let realm = asked.field("www-authenticate");
+    assert!(
+        realm.starts_with("Basic realm=\"Restricted access\""),
+        "{realm}"
+    );
+    assert_eq!(place.with(url, "sha", "password").await.status, 200);
+}
+
 /// usher as the image starts it, with its folders below `nginx` and ports of its own.
 fn in_its_place(installed: &Installed) -> Program {
     let arguments = [
@@ -343,9 +364,27 @@ async fn files_that_only_nginx_understands_are_named_with_what_to_write_instead(
     let nginx = installed.folder.path().join("nginx");
     fs::create_dir_all(nginx.join("vhost.d")).unwrap();
     fs::write(nginx.join("vhost.d/default_location"), "").unwrap();
-    installed.write(&format!("[compat]\nnginx = \"{}\"\n", nginx.display()));
+    let files = [
+        "nginx/network_internal.conf",
+        "app/nginx.tmpl",
+        "app/letsencrypt_user_data",
+    ];
+    let app = installed.folder.path().join("app");
+    fs::create_dir_all(&app).unwrap();
+    for file in files {
+        fs::write(installed.folder.path().join(file), "").unwrap();
+    }
+    installed.write(&format!(
+        "[compat]\nnginx = \"{}\"\napp = \"{}\"\n",
+        nginx.display(),
+        app.display()
+    ));
     let mut usher = in_its_place(&installed);
     usher.says("\"serving\"").await;
+    for file in files {
+        let said = usher.says(&format!("{file} is not followed; write")).await;
+        assert!(said.contains("warn") || said.contains("WARN"), "{said}");
+    }
     let said = usher.says("vhost.d").await;
     assert!(said.contains("default_location"), "{said}");
     assert!(said.contains("[[instance.route]]"), "{said}");

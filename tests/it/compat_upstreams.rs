@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use http::Method;
+use usher::inventory::Reach;
 
 use crate::harness::claiming::{Container, answers, at, says, start};
 use crate::harness::eventually::{check, eventually};
@@ -194,4 +195,21 @@ async fn the_load_is_spread_as_the_label_says() {
         }
         assert_eq!(who.len(), if name == "least" { 3 } else { 1 }, "{who:?}");
     }
+}
+
+#[tokio::test]
+async fn on_the_hosts_network_only_a_port_that_is_said_is_asked() {
+    let (engine, edge) = start("open", "").await;
+    let host = ("VIRTUAL_HOST", "a.example.org");
+    let mut one = Container::new("one", 1, &[host]).await;
+    let address = one.origin.address;
+    one.unit.reach = Reach::Host(address.ip());
+    one.unit.ports = Vec::new();
+    engine.set("one", "web", vec![one.unit.clone()]);
+    answers(&edge, "http://a.example.org/", 502).await;
+    says(&edge, &["one cannot be reached", "VIRTUAL_PORT"]).await;
+    let port = address.port().to_string();
+    one.say(&[host, ("VIRTUAL_PORT", &port)]);
+    engine.set("one", "web", vec![one.unit.clone()]);
+    answers(&edge, "http://a.example.org/", 200).await;
 }

@@ -28,6 +28,7 @@ const KEYS: [&str; 12] = [
 fn tables(api: &DockerApi) -> String {
     format!(
         "[engine]\nkind = \"docker\"\nendpoint = \"unix://{}\"\n\
+         [acme]\ndirectories = []\n\
          [[instance]]\nname = \"congress\"\ndomains = [\"congress.example.org\"]\n\
          [instance.service.web]\nrole = \"fixed\"\nport = 8000\n",
         api.socket().display()
@@ -60,6 +61,8 @@ async fn what_is_said_for_the_proxy_as_a_whole_holds_where_the_file_is_silent() 
         ("HTTPS_METHOD", "nohttp"),
         ("LOG_JSON", "true"),
         ("LOG_FORMAT", "$host"),
+        ("FILES_UID", "1000"),
+        ("FOLDERS_PERMS", "750"),
         ("SSL_POLICY", "Mozilla-Old"),
     ];
     let mut usher = start(&installed, &set);
@@ -81,10 +84,115 @@ async fn what_is_said_for_the_proxy_as_a_whole_holds_where_the_file_is_silent() 
         .await;
 
     let errors = usher.err();
-    for words in ["SSL_POLICY", "Mozilla-Intermediate holds", "LOG_FORMAT"] {
+    for words in [
+        "SSL_POLICY",
+        "Mozilla-Intermediate holds",
+        "LOG_FORMAT",
+        "FILES_UID",
+        "FOLDERS_PERMS",
+    ] {
         assert!(errors.contains(words), "{words}: {errors}");
     }
     assert!(!errors.contains("DEFAULT_ROOT"), "it is followed: {errors}");
+}
+
+#[tokio::test]
+async fn clients_are_told_to_come_by_tls_only_where_the_method_that_holds_leads_there() {
+    let api = DockerApi::start();
+    let redirect = ["VIRTUAL_HOST=redirect.example.org", "HTTPS_METHOD=redirect"];
+    let both = ["VIRTUAL_HOST=both.example.org", "HSTS=max-age=5"];
+    api.compose_with("redirect", "web", 1, &redirect).await;
+    api.compose_with("both", "web", 1, &both).await;
+    api.compose("congress", "web", 1).await;
+    let file = tables(&api).replacen("domains", "hsts = \"max-age=9\"\ndomains", 1);
+    let installed = Installed::new(&file);
+    for name in ["redirect.example.org", "both.example.org"] {
+        installed.pki.write_pair(&installed.certs(), &[name]);
+    }
+    let mut usher = start(&installed, &[("HTTPS_METHOD", "noredirect")]);
+    usher.says("Watching docker events").await;
+    for (name, expected) in [
+        ("redirect", "max-age=31536000"),
+        ("both", ""),
+        ("congress", "max-age=9"),
+    ] {
+        let url = format!("https://{name}.example.org/");
+        installed.answers(&url, 200).await;
+        let answer = installed.ask(&url).send().await;
+        let told = answer.field("strict-transport-security");
+        assert_eq!(told, expected, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_has_no_certificate_is_served_by_plain_http_only_where_that_is_said() {
+    let api = DockerApi::start();
+    let silent = ["VIRTUAL_HOST=silent.example.org"];
+    let plain = [
+        "VIRTUAL_HOST=plain.example.org",
+        "ENABLE_HTTP_ON_MISSING_CERT=T",
+    ];
+    api.compose_with("silent", "web", 1, &silent).await;
+    api.compose_with("plain", "web", 1, &plain).await;
+    let installed = Installed::new(&tables(&api));
+    let mut usher = start(&installed, &[("ENABLE_HTTP_ON_MISSING_CERT", "false")]);
+    usher.says("Watching docker events").await;
+    installed.answers("http://plain.example.org/", 200).await;
+    installed.answers("http://silent.example.org/", 301).await;
+}
+
+#[tokio::test]
+async fn a_container_of_a_single_run_is_never_served() {
+    let api = DockerApi::start();
+    let host = ["VIRTUAL_HOST=blog.example.org"];
+    api.one_off("blog", "web", &host).await;
+    let other = ["VIRTUAL_HOST=other.example.org"];
+    api.compose_with("other", "web", 1, &other).await;
+    let installed = Installed::new(&tables(&api));
+    let _usher = start(&installed, &[]);
+    installed.answers("http://other.example.org/", 200).await;
+    let answer = installed.ask("http://blog.example.org/").send().await;
+    assert_eq!(answer.status, 503);
+    api.compose_with("blog", "web", 1, &host).await;
+    installed.answers("http://blog.example.org/", 200).await;
+}
+
+#[tokio::test]
+async fn networks_logs_and_trust_are_of_the_proxy_as_a_whole_where_nobody_says_else() {
+    let api = DockerApi::start();
+    api.compose("congress", "web", 1).await;
+    let installed = Installed::new(&tables(&api));
+    let set = [
+        ("DISABLE_ACCESS_LOGS", "true"),
+        ("ENABLE_PROXY_PROTOCOL", "true"),
+        ("HTTPS_METHOD", "nohttps"),
+        ("NETWORK_ACCESS", "internal"),
+        ("TRUST_DOWNSTREAM_PROXY", "true"),
+    ];
+    let mut usher = start(&installed, &set);
+    usher.says("Watching docker events").await;
+    let ask = async |from: &str| {
+        let http = installed.http();
+        let stream = tokio::net::TcpStream::connect(http).await.unwrap();
+        let request = format!(
+            "PROXY TCP4 {from} 192.0.2.1 4000 80\r\n\
+             GET /headers HTTP/1.1\r\nhost: congress.example.org\r\n\
+             x-forwarded-for: 198.51.100.7\r\nx-forwarded-proto: https\r\n\
+             connection: close\r\n\r\n"
+        );
+        client::raw(stream, request.as_bytes()).await
+    };
+    let served = eventually("served inside", async || {
+        let answer = ask("10.1.2.3").await;
+        check(answer.contains("200 OK"), answer.clone()).map(|()| answer)
+    })
+    .await;
+    for words in ["198.51.100.7", "\"https\""] {
+        assert!(served.contains(words), "{words} is believed: {served}");
+    }
+    let outside = ask("203.0.113.9").await;
+    assert!(outside.contains("403 Forbidden"), "{outside}");
+    assert_eq!(usher.out(), "", "nothing is logged");
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ impl Room {
             WantedCertificate {
                 instance: instance.parse().expect("name"),
                 names: names.collect(),
+                patterns: Vec::new(),
                 wildcards: Vec::new(),
                 local: Vec::new(),
                 pinned: None,

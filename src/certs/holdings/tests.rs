@@ -29,6 +29,7 @@ impl Room {
             WantedCertificate {
                 instance: instance.parse().expect("a name"),
                 names: exact,
+                patterns: Vec::new(),
                 wildcards,
                 local: Vec::new(),
                 pinned: None,

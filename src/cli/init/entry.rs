@@ -116,6 +116,7 @@ impl Entry<'_> {
             domains,
             patterns: _,
             https,
+            http_without_certificate,
             external_ports,
             non_get_redirect,
             http2,
@@ -141,6 +142,9 @@ impl Entry<'_> {
             Https::Redirect => "redirect",
         });
         keys.extend(method.map(|word| ("https", quoted(word))));
+        keys.extend(
+            http_without_certificate.map(|served| ("http-without-certificate", served.to_string())),
+        );
         let usual = self.usual.get("https").and_then(Value::as_str);
         // Who may come by plain HTTP is not told to come by TLS only.
         if method.or(usual) == Some("both") {

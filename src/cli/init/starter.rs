@@ -10,7 +10,7 @@ use std::sync::Arc;
 use toml::{Table, Value};
 
 use super::entry::{self, Entry, comment, line};
-use crate::compat::{Asking, asking};
+use crate::compat::{Spoken, asking};
 use crate::config::model::Orders;
 use crate::config::variables::{self, Note};
 use crate::engine::setup::{Proxy, Seen, is_superseded};
@@ -98,7 +98,7 @@ const LISTED: &str = "listed";
 /// A stack, and what its containers ask for.
 struct Asked {
     stack: Stack,
-    asking: Asking,
+    asking: Spoken,
 }
 
 impl Asked {

@@ -1,6 +1,7 @@
 //! What a container says about its keys, its certificate and the certificates of its clients.
 
 use super::{LABELS, Reading};
+use crate::config::variables::flag;
 use crate::plan::{ClientVerify, KeyType};
 
 /// The labels that are read here, without what all of them begin with.
@@ -44,12 +45,10 @@ impl Reading<'_> {
             }
             parsed.ok()
         });
-        let trust_default = self.label(DEFAULT, |value| match value {
-            "true" => Ok(true),
-            "false" => Ok(false),
-            _ => Err("it is neither true nor false"),
+        let trust_default = self.label(DEFAULT, |value| {
+            flag(value).ok_or("it is neither true nor false")
         });
-        let clients = self.label(CLIENTS, |value| match value {
+        let clients = self.label(CLIENTS, |value| match value.to_ascii_lowercase().as_str() {
             "on" => Ok(Clients::Asked(ClientVerify::Required)),
             "optional" => Ok(Clients::Asked(ClientVerify::Optional)),
             "optional_no_ca" => Ok(Clients::Asked(ClientVerify::Any)),
@@ -69,7 +68,7 @@ impl Reading<'_> {
         parse: impl Fn(&str) -> Result<T, &'static str>,
     ) -> Option<T> {
         let value = self.get(&format!("{LABELS}{label}"))?;
-        parse(&value.to_ascii_lowercase())
+        parse(value)
             .map_err(|why| self.ignored(&format!("the label {label}"), value, why))
             .ok()
     }

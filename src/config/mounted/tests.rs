@@ -4,6 +4,7 @@ fn mounted(nginx: &Path, certs: &Path, before: Option<&Mounted>) -> (Mounted, Ve
     let compat = Compat {
         nginx: Some(nginx.to_owned()),
         html: None,
+        app: None,
         trust_default_cert: true,
     };
     let (mut issues, mut seen) = (Vec::new(), Fingerprint::default());

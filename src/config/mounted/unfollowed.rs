@@ -24,12 +24,27 @@ const PLACES: [(&str, &str); 4] = [
         "`[[instance.route]]`, `headers` and `[instance.limits]` of an instance",
     ),
 ];
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 4] = [
     (".htpasswd", "`auth = { basic = \"…\" }` of a route"),
+    (
+        "network_internal.conf",
+        "`allow` of an `[[instance]]` or of a route; NETWORK_ACCESS lets in private networks",
+    ),
     ("nginx.conf", "`[listen]` and `[limits]`"),
     (
         "proxy.conf",
         "nothing: the fields it sets are set; `[limits]` for timeouts",
+    ),
+];
+/// What may lie in the folder of nginx-proxy's and acme-companion's own programs.
+const PROGRAMS: [(&str, &str); 2] = [
+    (
+        "letsencrypt_user_data",
+        "an `[[instance]]` with its names in `domains`, for certificates that no container asks for",
+    ),
+    (
+        "nginx.tmpl",
+        "`[[instance]]` and the other tables of the reference: nothing is rendered",
     ),
 ];
 const NO_PARAMETERS: &str = "nothing: no cipher that usher offers has such parameters";
@@ -45,15 +60,7 @@ pub(super) fn of(nginx: &Path, certs: &Path) -> impl Iterator<Item = String> {
         names.retain(|name| name != GENERATED);
         found.extend(sentence(&folder, &names, instead));
     }
-    for (name, instead) in FILES {
-        let file = nginx.join(name);
-        if file.is_file() {
-            found.push(format!(
-                "{} is not followed; write {instead}",
-                file.display()
-            ));
-        }
-    }
+    found.extend(named(nginx, &FILES));
     let mut parameters = names(certs).unwrap_or_default();
     parameters.retain(|name| name.ends_with("dhparam.pem"));
     found.extend(sentence(certs, &parameters, NO_PARAMETERS));
@@ -103,6 +110,19 @@ pub fn mounted_for_nginx<'m>(mounts: impl Iterator<Item = (&'m Path, &'m Path)>)
         }
     }
     found
+}
+
+/// A sentence for each file that nginx-proxy and acme-companion would read themselves. Blocking.
+pub(super) fn of_programs(app: &Path) -> impl Iterator<Item = String> {
+    named(app, &PROGRAMS)
+}
+
+fn named(folder: &Path, files: &'static [(&str, &str)]) -> impl Iterator<Item = String> {
+    files.iter().filter_map(move |(name, instead)| {
+        let file = folder.join(name);
+        file.is_file()
+            .then(|| format!("{} is not followed; write {instead}", file.display()))
+    })
 }
 
 fn sentence(folder: &Path, names: &[String], instead: &str) -> Option<String> {

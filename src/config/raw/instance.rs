@@ -37,6 +37,8 @@ pub(in crate::config) struct RawInstance {
     pub(in crate::config) http2: Leaf<bool>,
     pub(in crate::config) websocket_origin: Leaf<RawOrigin>,
     pub(in crate::config) hsts: Leaf<String>,
+    /// Not of files: what variables say, which is told to nobody who may come by plain HTTP too.
+    pub(in crate::config) hsts_of_variables: Leaf<String>,
     pub(in crate::config) standby: Leaf<bool>,
     pub(in crate::config) rental: Leaf<RawRental>,
     pub(in crate::config) allow: Leaf<Vec<String>>,
@@ -95,6 +97,9 @@ pub(in crate::config) struct RawExport {
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum RawHttps {
     Both,
+    /// Not of files: as `both`, and nobody is told to come by TLS only unless a file says so.
+    #[serde(skip)]
+    NoRedirect,
     Off,
     Only,
     Redirect,
@@ -199,6 +204,7 @@ impl RawInstance {
             http2: table.leaf("http2"),
             websocket_origin: table.leaf("websocket-origin"),
             hsts: table.leaf("hsts"),
+            hsts_of_variables: None,
             standby: table.leaf("standby"),
             rental: table.leaf("rental"),
             allow: table.leaf("allow"),
@@ -219,6 +225,19 @@ impl RawInstance {
             depends: table.leaf("depends"),
             routes: table.tables("route", RawRoute::read),
             events: table.tables("event", RawEvent::read),
+        }
+    }
+}
+
+impl RawHttps {
+    /// As nginx-proxy means it.
+    pub(in crate::config) fn of_variables(said: Field<Self>) -> Field<Self> {
+        match said.value {
+            Self::Both => Field {
+                value: Self::NoRedirect,
+                ..said
+            },
+            _ => said,
         }
     }
 }

@@ -133,7 +133,7 @@ fn each_variable_says_what_its_key_says() {
         (
             &[("HTTPS_METHOD", "noredirect"), ("HSTS", "max-age=1")],
             "",
-            "https = \"both\"\nhsts = \"off\"",
+            "https = \"both\"\nhsts = \"max-age=1\"",
         ),
         (&[("HTTPS_METHOD", "nohttp")], "", "https = \"only\""),
         (&[("HTTPS_METHOD", "nohttps")], "", "https = \"off\""),

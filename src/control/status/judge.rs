@@ -58,15 +58,15 @@ pub(super) fn below(value: Option<f64>, threshold: Threshold) -> Level {
     }
 }
 
-/// Whether there should be this certificate: what containers serve without asking for one may go
-/// without.
+/// Whether there should be this certificate: what containers serve without asking for one, or naming
+/// a pair, may go without.
 fn is_expected(instance: &Instance, certificate: &CertificateReport) -> bool {
     let Orders::Asked { names, .. } = &instance.orders else {
         return true;
     };
     let missing = certificate.state == CertificateState::Missing;
     let asked = certificate.names.iter().any(|name| names.contains(name));
-    !missing || asked
+    !missing || asked || instance.certificate.is_some()
 }
 
 impl Controller {

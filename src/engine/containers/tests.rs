@@ -130,7 +130,7 @@ fn the_hosts_network_is_reached_on_the_host_and_by_a_gateway() {
     let host = inspected(|value| value["HostConfig"]["NetworkMode"] = json!("host"));
     assert_eq!(
         reach(&host, &Paths::Host, Family::V4),
-        Reach::At(IpAddr::from([127, 0, 0, 1]))
+        Reach::Host(IpAddr::from([127, 0, 0, 1]))
     );
     assert!(matches!(
         reach(&host, &attached(&[], true), Family::V4),
@@ -142,7 +142,8 @@ fn the_hosts_network_is_reached_on_the_host_and_by_a_gateway() {
         join: true,
         host: Some(gateway),
     };
-    assert_eq!(reach(&host, &by_gateway, Family::V4), Reach::At(gateway));
+    let reached = reach(&host, &by_gateway, Family::V4);
+    assert_eq!(reached, Reach::Host(gateway));
 }
 
 #[test]

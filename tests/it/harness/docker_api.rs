@@ -106,6 +106,24 @@ struct Container {
     busy: bool,
 }
 
+/// What Compose says of a container that it makes.
+fn composed(project: &str, service: &str, number: u32, variables: &[&str]) -> Value {
+    json!({
+        "Image": "app:1",
+        "Env": variables,
+        "ExposedPorts": { "8000/tcp": {} },
+        "Labels": {
+            "com.docker.compose.project": project,
+            "com.docker.compose.service": service,
+            "com.docker.compose.container-number": number.to_string(),
+            "com.docker.compose.config-hash": "abc",
+            "com.docker.compose.oneoff": "False",
+        },
+        "HostConfig": { "NetworkMode": format!("{project}_default") },
+        "NetworkingConfig": { "EndpointsConfig": { format!("{project}_default"): {} } },
+    })
+}
+
 impl DockerApi {
     pub fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
@@ -173,21 +191,17 @@ impl DockerApi {
         number: u32,
         variables: &[&str],
     ) {
-        let body = json!({
-            "Image": "app:1",
-            "Env": variables,
-            "ExposedPorts": { "8000/tcp": {} },
-            "Labels": {
-                "com.docker.compose.project": project,
-                "com.docker.compose.service": service,
-                "com.docker.compose.container-number": number.to_string(),
-                "com.docker.compose.config-hash": "abc",
-                "com.docker.compose.oneoff": "False",
-            },
-            "HostConfig": { "NetworkMode": format!("{project}_default") },
-            "NetworkingConfig": { "EndpointsConfig": { format!("{project}_default"): {} } },
-        });
         let name = format!("{project}_{service}_{number}");
+        let body = composed(project, service, number, variables);
+        let id = create(&self.state, &name, body).expect("created");
+        start(&self.state, &id, None).await;
+    }
+
+    /// As `docker compose run` makes it. It runs.
+    pub async fn one_off(&self, project: &str, service: &str, variables: &[&str]) {
+        let mut body = composed(project, service, 1, variables);
+        body["Labels"]["com.docker.compose.oneoff"] = "True".into();
+        let name = format!("{project}_{service}_run_1");
         let id = create(&self.state, &name, body).expect("created");
         start(&self.state, &id, None).await;
     }

@@ -158,3 +158,23 @@ fn two_instances_with_one_address_are_each_asked_for_themselves() {
         .collect();
     assert_eq!(instances, ["assembly", "assembly", "congress", "congress"]);
 }
+
+#[tokio::test]
+async fn on_the_hosts_network_nobody_is_asked_at_a_port_of_ushers_own() {
+    let text = format!("[listen]\nhttp = [\"0.0.0.0:8080\"]\n{CONFIG}");
+    for (address, port, asked) in [
+        ([127, 0, 0, 1], 8080, 0),
+        ([127, 0, 0, 1], 8000, 1),
+        // Behind a gateway the ports are others.
+        ([172, 17, 0, 1], 8080, 1),
+    ] {
+        let mut edge = Edge::new(&text.replacen("port = 8000", &format!("port = {port}"), 1));
+        let mut web = unit("web_1", Origin::Declared { number: 1 });
+        web.reach = Reach::Host(IpAddr::from(address));
+        web.ports = Vec::new();
+        edge.units.insert("web", vec![web]);
+        edge.list();
+        edge.settle();
+        assert_eq!(edge.controller.targets().len(), asked, "{address:?} {port}");
+    }
+}
