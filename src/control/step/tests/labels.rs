@@ -14,8 +14,8 @@ async fn labels_that_nobody_reads_are_one_reason_of_their_stack_until_they_are_g
         let reasons = own
             .reasons
             .iter()
-            .cloned()
-            .filter(|reason| reason.part == "labels");
+            .filter(|reason| reason.part == "labels")
+            .cloned();
         reasons
             .map(|reason| (reason.status, reason.text))
             .collect::<Vec<_>>()
