@@ -1,7 +1,9 @@
 //! What containers ask for, for who writes it into a file.
 
+use super::conflicts::Owners;
+use super::grants::Declared;
 use super::lower::groups;
-use super::orders::Routable;
+use super::orders::Judges;
 use super::stack::Reading;
 use crate::config::claimed::Claimed;
 use crate::config::model::NamesFromContainers;
@@ -35,9 +37,14 @@ pub fn asking(stack: &StackName, content: &Stack, has: impl Fn(&str) -> bool) ->
     let mut troubles = reading.troubles.clone();
     let own = reading.hosts.keys().filter(|host| has(host));
     let own = own.cloned().collect();
-    // What leads here from elsewhere no entry can say.
-    let elsewhere = Routable::new();
-    let groups = groups(stack, &reading, &Mounted::default(), &own, &elsewhere);
+    // Nobody else is there whose names they could be.
+    let judges = Judges {
+        owners: &Owners::default(),
+        declared: &Declared::default(),
+        shapes: &[],
+    };
+    let routable = judges.routable(stack, &reading, &own, None, &mut troubles);
+    let groups = groups(stack, &reading, &Mounted::default(), &own, &routable);
     let sites = groups.into_iter().map(|mut group| {
         troubles.append(&mut group.troubles);
         AskedSite {

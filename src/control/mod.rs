@@ -117,6 +117,10 @@ pub async fn run(mut doors: Doors, engine: EngineFacts, kept: Kept, mut shutdown
         while let Some(event) = doors.ready() {
             controller.take(now, event);
         }
+        // Most probes say what was known.
+        if !controller.has_news() && !ordered {
+            continue;
+        }
         for action in controller.settle(now) {
             debug!(%action, "ordered");
             if let Err(refused) = doors.actions.try_send(action) {

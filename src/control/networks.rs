@@ -1,12 +1,12 @@
 //! Networks usher joins to reach containers, and leaves when nobody is on them any more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::event::Now;
 use super::step::Controller;
 use crate::engine::Action;
-use crate::inventory::{Attached, Reach, Stack};
+use crate::inventory::{Attached, Reach};
 use crate::names::InstanceName;
 use crate::plan::Door;
 
@@ -26,17 +26,17 @@ impl Controller {
         let Some(inventory) = self.listing.inventory.as_deref() else {
             return Vec::new();
         };
-        let is_on = |stack: &Stack, network: &str| {
-            let mut units = stack.services.values().flatten();
-            units.any(|unit| unit.networks.iter().any(|id| id == network))
-        };
+        let mut on: HashMap<&str, BTreeSet<InstanceName>> = HashMap::new();
+        for (name, tenant) in &self.tenants {
+            let stack = inventory.stacks.get(&tenant.instance.stack);
+            let services = stack.iter().flat_map(|stack| stack.services.values());
+            for network in services.flatten().flat_map(|unit| &unit.networks) {
+                on.entry(network).or_default().insert(name.clone());
+            }
+        }
         let door = |attached: &Attached| {
             let network = attached.network.id.as_str();
-            let tenants = self.tenants.iter().filter(|(_, tenant)| {
-                let stack = inventory.stacks.get(&tenant.instance.stack);
-                stack.is_some_and(|stack| is_on(stack, network))
-            });
-            let instances: BTreeSet<InstanceName> = tenants.map(|(name, _)| name.clone()).collect();
+            let instances = on.get(network).cloned().unwrap_or_default();
             let theirs = attached.joined || (attached.of_a_stack && !instances.is_empty());
             theirs.then(|| Door {
                 network: network.into(),
@@ -55,14 +55,18 @@ impl Controller {
         };
         self.networks
             .retain(|_, again| again.is_none_or(|at| at > now.at));
-        let mut used = BTreeSet::new();
+        // Only for whom there is something to leave.
+        let leaves = !inventory.joined.is_empty();
+        let mut used: BTreeSet<&str> = BTreeSet::new();
         for tenant in self.tenants.values() {
             for replica in tenant
                 .services
                 .values()
                 .flat_map(|service| service.replicas.values())
             {
-                used.extend(replica.unit.networks.iter().cloned());
+                if leaves {
+                    used.extend(replica.unit.networks.iter().map(String::as_str));
+                }
                 let Reach::Unreachable { joinable, .. } = &replica.unit.reach else {
                     continue;
                 };
@@ -79,7 +83,7 @@ impl Controller {
             }
         }
         for network in &inventory.joined {
-            if !used.contains(&network.id) && !self.networks.contains_key(&network.id) {
+            if !used.contains(network.id.as_str()) && !self.networks.contains_key(&network.id) {
                 self.networks.insert(network.id.clone(), None);
                 actions.push(Action::Leave {
                     network: network.clone(),

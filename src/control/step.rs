@@ -333,6 +333,11 @@ impl Controller {
         })
     }
 
+    /// Whether anything has happened that somebody has to look at.
+    pub fn has_news(&self) -> bool {
+        self.stale.has_news()
+    }
+
     /// Says what must be done now. Called after the events of a moment have been taken in.
     pub fn settle(&mut self, now: Now) -> Vec<Action> {
         let mut actions = Vec::new();
@@ -344,7 +349,7 @@ impl Controller {
             .reported_at
             .is_some_and(|at| now.at.duration_since(at) <= REPORT_GOOD_FOR);
         let turned = |tenant: &Tenant| tenant.rented != tenant.is_rented_at(now.wall);
-        if self.tenants.values().any(turned) {
+        if self.stale.settle.is_everybody() && self.tenants.values().any(turned) {
             self.rebuild(now, true);
         }
         let mut touched = self.stale.settle.take();

@@ -86,6 +86,10 @@ impl Stale {
         }
     }
 
+    pub(super) fn has_news(&self) -> bool {
+        self.doors || !self.settle.is_nobody()
+    }
+
     /// Something happened that is about this instance alone.
     pub(super) fn touch(&mut self, name: &InstanceName) {
         let stages = [

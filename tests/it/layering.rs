@@ -134,6 +134,8 @@ const CRATES: &[(&str, &[&str])] = &[
         &[
             "engine/dial.rs",
             "engine/docker.rs",
+            "engine/assembly.rs",
+            "engine/assembly/tests.rs",
             "engine/attached.rs",
             "engine/compose.rs",
             "engine/containers.rs",
