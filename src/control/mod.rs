@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, error};
 
+mod acted;
 mod answers;
 mod by_hand;
 mod closing;
@@ -24,6 +25,7 @@ mod leftovers;
 mod networks;
 mod planner;
 mod reach;
+mod rebuild;
 mod replica;
 mod room;
 mod scaling;
@@ -111,10 +113,11 @@ pub async fn run(mut doors: Doors, engine: EngineFacts, kept: Kept, mut shutdown
             _ = tick.tick() => Event::Tick,
         };
         let now = now();
-        let ordered = matches!(event, Event::Command(_));
+        let mut ordered = matches!(event, Event::Command(_));
         controller.take(now, event);
         // A burst is answered once: ten containers that start together make one plan.
         while let Some(event) = doors.ready() {
+            ordered |= matches!(event, Event::Command(_));
             controller.take(now, event);
         }
         // Most probes say what was known.

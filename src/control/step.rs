@@ -8,27 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::warn;
 
 use super::event::{Command, Event, Now, Wish};
 use super::guard::Guard;
 use super::kept::Kept;
-use super::networks::{JOIN_SHOWS_WITHIN, NETWORK_BACKOFF};
-use super::service::ServiceState;
+use super::rebuild::Fitted;
 use super::status::{InstanceStatus, Memory};
-use super::strangers::Whose;
-use super::tenant::{Claim, Tenant};
+use super::tenant::Tenant;
 use super::touched::{Stale, Touched};
-use crate::compat::{Compat, Ruling};
-use crate::config::model::NamesFromContainers;
+use crate::compat::Compat;
 use crate::config::watch::Current;
-use crate::config::{Config, Instance, Issue};
-use crate::engine::act::Acted;
 use crate::engine::{Action, Listing};
 use crate::host::Host;
-use crate::inventory::{Inventory, Stack};
 use crate::moment;
-use crate::names::{Domain, InstanceName, ServiceName, StackName};
+use crate::names::{InstanceName, StackName};
 use crate::plan::{CertificateReport, Plan, Report, WantedCertificate};
 use crate::prober::Targets;
 
@@ -50,12 +43,12 @@ pub struct Controller {
     pub(super) wanted: Arc<[WantedCertificate]>,
     pub(super) shown: BTreeMap<InstanceName, Arc<InstanceStatus>>,
     /// What the entries for many make of stacks.
-    fitted: BTreeMap<StackName, Fitted>,
+    pub(super) fitted: BTreeMap<StackName, Fitted>,
     /// Stacks that an entry for many fits and that cannot become instances, with the reason.
     pub(super) misfits: BTreeMap<StackName, String>,
     pub(super) compat: Compat,
     /// What was said about the claims of containers, so that it is logged once.
-    told: BTreeSet<String>,
+    pub(super) told: BTreeSet<String>,
     /// As `told`, about proxies that run beside usher.
     pub(super) told_beside: Vec<String>,
     pub(super) report: Arc<Report>,
@@ -84,35 +77,6 @@ pub struct Controller {
     all_settled_at: Option<Instant>,
     /// What an earlier process kept of instances that are not there yet.
     pub(super) kept: Kept,
-}
-
-/// What the entries for many make of one stack.
-#[derive(Debug)]
-struct Fitted {
-    config: Arc<Config>,
-    stack: Arc<Stack>,
-    /// `None`: none of them fits. The error: why it becomes no instance.
-    made: Option<Result<Arc<Instance>, String>>,
-}
-
-impl Fitted {
-    fn new(config: &Arc<Config>, name: &StackName, stack: &Arc<Stack>) -> Self {
-        let made = config.instance_by_pattern(name, stack.services.keys());
-        let told = |issues: Vec<Issue>| {
-            let text: Vec<_> = issues.iter().map(Issue::to_string).collect();
-            text.join("; ")
-        };
-        Self {
-            config: Arc::clone(config),
-            stack: Arc::clone(stack),
-            made: made.map(|made| made.map(Arc::new).map_err(told)),
-        }
-    }
-
-    fn is_of(&self, config: &Arc<Config>, stack: &Arc<Stack>) -> bool {
-        let same = || self.stack.services.keys().eq(stack.services.keys());
-        Arc::ptr_eq(&self.config, config) && (Arc::ptr_eq(&self.stack, stack) || same())
-    }
 }
 
 /// What the controller has to know of its engine.
@@ -304,35 +268,6 @@ impl Controller {
         }
     }
 
-    /// What containers claim and do not get: whose claims, and why not.
-    pub fn claims_in_vain(&self) -> impl Iterator<Item = (String, &str)> {
-        let refused = self
-            .misfits
-            .iter()
-            .map(|(stack, why)| (format!("stack {stack}"), why.as_str()));
-        let noted = self.tenants.iter().flat_map(|(name, tenant)| {
-            let whose = format!("instance {name}");
-            let told = tenant.claims.iter().map(String::as_str);
-            told.map(move |why| (whose.clone(), why))
-        });
-        refused.chain(noted)
-    }
-
-    /// Instances that only containers ask for, with the names they get.
-    pub fn claimed(&self) -> impl Iterator<Item = (&InstanceName, String)> {
-        let entries = &self.current.config.instances;
-        let made = self
-            .tenants
-            .iter()
-            .filter(|(name, _)| !entries.contains_key(*name));
-        made.map(|(name, tenant)| {
-            let site = &tenant.instance.site;
-            let domains = site.domains.iter().map(ToString::to_string);
-            let patterns = site.patterns.iter().map(ToString::to_string);
-            (name, domains.chain(patterns).collect::<Vec<_>>().join(", "))
-        })
-    }
-
     /// Whether anything has happened that somebody has to look at.
     pub fn has_news(&self) -> bool {
         self.stale.has_news()
@@ -402,206 +337,6 @@ impl Controller {
                 tenant.decide(now, fresh);
             }
         }
-    }
-
-    /// Brings tenants and replicas in line with the newest configuration and listing: all of them, or
-    /// those that have another instance, another stack or other claims than before.
-    fn rebuild(&mut self, now: Now, all: bool) {
-        let inventory = self.listing.inventory.clone().unwrap_or_default();
-        let mut wanted = self.wanted(&inventory);
-        let mut ruling = self
-            .compat
-            .settle(now.at, &self.current.config, &inventory, &wanted);
-        for (name, instance) in &ruling.instances {
-            // An equal instance keeps its allocation, and with it its plan and table.
-            let known = self.tenants.get(name).map(|tenant| &tenant.instance);
-            let known = known.filter(|known| Arc::ptr_eq(known, instance) || *known == instance);
-            wanted.insert(name.clone(), Arc::clone(known.unwrap_or(instance)));
-        }
-        let follows = self.current.config.names_from_containers != NamesFromContainers::Off;
-        let whose = Whose {
-            wanted: &wanted,
-            follows,
-        };
-        whose.tell(&inventory, &mut ruling);
-        self.tell(&ruling);
-        self.tell_superseded();
-        let refused = ruling.refused.iter();
-        self.misfits
-            .extend(refused.map(|(stack, why)| (stack.clone(), together(why))));
-        let before = self.tenants.len();
-        self.tenants.retain(|name, _| wanted.contains_key(name));
-        if all || self.tenants.len() < before {
-            self.stale = Stale::everything();
-        }
-        let next = self.plan.generation.next();
-        let own = self.current.config.ports();
-        for (name, instance) in wanted {
-            let stack = ruling
-                .views
-                .get(&name)
-                .or_else(|| inventory.stacks.get(&instance.stack));
-            let claims = ruling.notes.get(&name).cloned().unwrap_or_default();
-            let known = self.tenants.get(&name);
-            if !all && known.is_some_and(|known| known.is_as(&instance, stack, &claims)) {
-                continue;
-            }
-            self.stale.touch(&name);
-            let new = known.is_none();
-            let tenant = self
-                .tenants
-                .entry(name.clone())
-                .or_insert_with(|| Tenant::new(Arc::clone(&instance)));
-            tenant.configure(instance);
-            tenant.claims = claims;
-            tenant.list(stack, now, next, self.engine.quiet, &own);
-            if new {
-                self.recall(&name, now);
-            }
-        }
-    }
-
-    /// One line for everything that is new about the claims of containers.
-    fn tell(&mut self, ruling: &Ruling) {
-        let noted = ruling.notes.iter();
-        let noted = noted.map(|(name, told)| (name.as_str(), told));
-        let refused = ruling.refused.iter();
-        let refused = refused.map(|(stack, told)| (stack.as_str(), told));
-        let mut told = BTreeSet::new();
-        for (whose, sentences) in noted.chain(refused) {
-            for sentence in sentences.iter() {
-                let line = format!("{whose}: {sentence}");
-                if !self.told.contains(&line) {
-                    warn!(stack = whose, reason = %sentence, "claims of containers");
-                }
-                told.insert(line);
-            }
-        }
-        self.told = told;
-    }
-
-    /// The declared instances, and those that stacks become by an entry for many.
-    fn wanted(&mut self, inventory: &Inventory) -> BTreeMap<InstanceName, Arc<Instance>> {
-        let config = Arc::clone(&self.current.config);
-        let mut wanted = config.instances.clone();
-        let mut taken: BTreeSet<Domain> = config.served_names();
-        self.misfits.clear();
-        let mut before = std::mem::take(&mut self.fitted);
-        for (stack, content) in &inventory.stacks {
-            let known = before.remove(stack);
-            let known = known.filter(|known| known.is_of(&config, content));
-            let fitted = known.unwrap_or_else(|| Fitted::new(&config, stack, content));
-            let made = fitted.made.clone();
-            self.fitted.insert(stack.clone(), fitted);
-            let instance = match made {
-                None => continue,
-                Some(Ok(instance)) => instance,
-                Some(Err(why)) => {
-                    self.misfits.insert(stack.clone(), why);
-                    continue;
-                }
-            };
-            if wanted.contains_key(&instance.name) {
-                let text = format!("an instance `{}` with another stack exists", instance.name);
-                self.misfits.insert(stack.clone(), text);
-                continue;
-            }
-            let claimed = instance
-                .site
-                .domains
-                .iter()
-                .find(|domain| taken.contains(domain));
-            if let Some(domain) = claimed {
-                let text = format!("`{domain}` belongs to another instance");
-                self.misfits.insert(stack.clone(), text);
-                continue;
-            }
-            taken.extend(instance.site.domains.iter().cloned());
-            // An equal instance keeps its allocation, and with it its plan and table.
-            let known = self
-                .tenants
-                .get(&instance.name)
-                .filter(|tenant| tenant.instance == instance)
-                .map(|tenant| Arc::clone(&tenant.instance));
-            let instance = known.unwrap_or(instance);
-            wanted.insert(instance.name.clone(), instance);
-        }
-        wanted
-    }
-
-    fn acted(&mut self, now: Now, acted: Acted) {
-        let Acted { action, result } = acted;
-        match &action {
-            Action::Claim { stack } => {
-                let mut tenants = self.tenants.values_mut();
-                if let Some(tenant) = tenants.find(|tenant| tenant.instance.stack == *stack) {
-                    tenant.claim = match result {
-                        Ok(()) => Claim::Held,
-                        Err(failure) => Claim::Refused {
-                            at: now.at,
-                            why: failure.text,
-                        },
-                    };
-                }
-            }
-            Action::Join { network, .. } | Action::Leave { network } => {
-                let pause = match (&action, &result) {
-                    (_, Err(_)) => Some(NETWORK_BACKOFF),
-                    (Action::Join { .. }, Ok(())) => Some(JOIN_SHOWS_WITHIN),
-                    _ => None,
-                };
-                let again = pause.map(|pause| now.at + pause);
-                match again {
-                    Some(_) => self.networks.insert(network.id.clone(), again),
-                    None => self.networks.remove(&network.id),
-                };
-            }
-            Action::Start { stack, service, .. } => {
-                let trouble = result.as_ref().err().map(|failure| failure.trouble);
-                self.guard.started(stack, trouble, now.at);
-                if let Some(service) = self.service_mut(stack, service) {
-                    match result {
-                        Ok(()) => service.starts.succeeded(now),
-                        Err(failure) => service.starts.failed(now, failure.text, failure.trouble),
-                    }
-                }
-            }
-            Action::Remove {
-                stack,
-                service,
-                replica,
-            } => {
-                if let Some(service) = self.service_mut(stack, service) {
-                    service.leftovers.removed(now, replica);
-                }
-            }
-            Action::Stop {
-                stack,
-                service,
-                proof,
-                ..
-            } => {
-                if let Some(service) = self.service_mut(stack, service) {
-                    service.stopped(now, &action, result.is_ok());
-                    let replica = service.replicas.get_mut(proof.replica());
-                    if let (Some(replica), Err(_)) = (replica, result) {
-                        replica.not_stopped(now);
-                    }
-                }
-            }
-        }
-    }
-
-    fn service_mut(
-        &mut self,
-        stack: &StackName,
-        service: &ServiceName,
-    ) -> Option<&mut ServiceState> {
-        self.tenants
-            .values_mut()
-            .find(|tenant| tenant.instance.stack == *stack)?
-            .services
-            .get_mut(service)
     }
 
     fn obey(&mut self, now: Now, wish: &Wish) -> Result<String, String> {

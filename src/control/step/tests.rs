@@ -8,10 +8,10 @@ use super::super::status::{Level, Reason};
 use super::*;
 use crate::config;
 use crate::drain::Gate;
-use crate::engine::act::Failure;
+use crate::engine::act::{Acted, Failure};
 use crate::engine::{StopWhen, Trouble};
-use crate::inventory::{Network, Origin, Phase, Reach, Unit, Volume};
-use crate::names::{Generation, ReplicaId};
+use crate::inventory::{Inventory, Network, Origin, Phase, Reach, Stack, Unit, Volume};
+use crate::names::{Generation, ReplicaId, ServiceName};
 use crate::plan::{EndpointReport, InstanceReport, Target, Usage};
 use crate::prober::Outcome;
 

@@ -1,0 +1,87 @@
+//! What came of what was ordered.
+
+use super::event::Now;
+use super::networks::{JOIN_SHOWS_WITHIN, NETWORK_BACKOFF};
+use super::service::ServiceState;
+use super::step::Controller;
+use super::tenant::Claim;
+use crate::engine::Action;
+use crate::engine::act::Acted;
+use crate::names::{ServiceName, StackName};
+
+impl Controller {
+    pub(super) fn acted(&mut self, now: Now, acted: Acted) {
+        let Acted { action, result } = acted;
+        match &action {
+            Action::Claim { stack } => {
+                let mut tenants = self.tenants.values_mut();
+                if let Some(tenant) = tenants.find(|tenant| tenant.instance.stack == *stack) {
+                    tenant.claim = match result {
+                        Ok(()) => Claim::Held,
+                        Err(failure) => Claim::Refused {
+                            at: now.at,
+                            why: failure.text,
+                        },
+                    };
+                }
+            }
+            Action::Join { network, .. } | Action::Leave { network } => {
+                let pause = match (&action, &result) {
+                    (_, Err(_)) => Some(NETWORK_BACKOFF),
+                    (Action::Join { .. }, Ok(())) => Some(JOIN_SHOWS_WITHIN),
+                    _ => None,
+                };
+                let again = pause.map(|pause| now.at + pause);
+                match again {
+                    Some(_) => self.networks.insert(network.id.clone(), again),
+                    None => self.networks.remove(&network.id),
+                };
+            }
+            Action::Start { stack, service, .. } => {
+                let trouble = result.as_ref().err().map(|failure| failure.trouble);
+                self.guard.started(stack, trouble, now.at);
+                if let Some(service) = self.service_mut(stack, service) {
+                    match result {
+                        Ok(()) => service.starts.succeeded(now),
+                        Err(failure) => service.starts.failed(now, failure.text, failure.trouble),
+                    }
+                }
+            }
+            Action::Remove {
+                stack,
+                service,
+                replica,
+            } => {
+                if let Some(service) = self.service_mut(stack, service) {
+                    service.leftovers.removed(now, replica);
+                }
+            }
+            Action::Stop {
+                stack,
+                service,
+                proof,
+                ..
+            } => {
+                if let Some(service) = self.service_mut(stack, service) {
+                    service.stopped(now, &action, result.is_ok());
+                    let replica = service.replicas.get_mut(proof.replica());
+                    if let (Some(replica), Err(_)) = (replica, result) {
+                        replica.not_stopped(now);
+                    }
+                }
+            }
+        }
+    }
+
+    fn service_mut(
+        &mut self,
+        stack: &StackName,
+        service: &ServiceName,
+    ) -> Option<&mut ServiceState> {
+        self.tenants
+            .values_mut()
+            .find(|tenant| tenant.instance.stack == *stack)?
+            .services
+            .get_mut(service)
+    }
+}
