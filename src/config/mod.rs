@@ -332,11 +332,11 @@ impl Config {
         stack: &StackName,
         services: impl Iterator<Item = &'a crate::names::ServiceName> + Clone,
     ) -> Option<Result<Instance, Vec<Issue>>> {
-        if self
-            .instances
-            .values()
-            .any(|instance| instance.stack == *stack)
-        {
+        let is_declared = || {
+            let mut declared = self.instances.values();
+            declared.any(|instance| instance.stack == *stack)
+        };
+        if self.patterns.is_empty() || is_declared() {
             return None;
         }
         self.patterns

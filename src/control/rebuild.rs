@@ -158,6 +158,10 @@ impl Controller {
         let mut wanted = config.instances.clone();
         let mut taken: BTreeSet<Domain> = config.served_names();
         self.misfits.clear();
+        if config.patterns.is_empty() {
+            self.fitted.clear();
+            return wanted;
+        }
         let mut before = std::mem::take(&mut self.fitted);
         for (stack, content) in &inventory.stacks {
             let known = before.remove(stack);

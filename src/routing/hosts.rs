@@ -7,21 +7,20 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use super::table::Host;
-use crate::names::{Hostname, InstanceName};
+use crate::names::Hostname;
 
 /// So many that of ten thousand names each part has some forty.
 const PARTS: usize = 256;
 
-type Part = HashMap<Hostname, Host, RandomState>;
+type Part<T> = HashMap<Hostname, T, RandomState>;
 
 #[derive(Clone, Debug)]
-pub(super) struct Hosts {
-    parts: Vec<Arc<Part>>,
+pub(super) struct Hosts<T> {
+    parts: Vec<Arc<Part<T>>>,
     hasher: RandomState,
 }
 
-impl Default for Hosts {
+impl<T> Default for Hosts<T> {
     fn default() -> Self {
         let hasher = RandomState::new();
         let part = Arc::new(HashMap::with_hasher(hasher.clone()));
@@ -32,21 +31,20 @@ impl Default for Hosts {
     }
 }
 
-impl Hosts {
-    pub(super) fn get(&self, name: &str) -> Option<&Host> {
+impl<T: Clone> Hosts<T> {
+    pub(super) fn get(&self, name: &str) -> Option<&T> {
         self.parts.get(self.place(name))?.get(name)
     }
 
-    pub(super) fn set(&mut self, name: Hostname, host: Host) {
+    pub(super) fn set(&mut self, name: Hostname, leads_to: T) {
         let place = self.place(name.as_str());
         if let Some(part) = self.parts.get_mut(place) {
-            Arc::make_mut(part).insert(name, host);
+            Arc::make_mut(part).insert(name, leads_to);
         }
     }
 
-    /// Takes a name from an instance that has it.
-    pub(super) fn free(&mut self, name: &Hostname, of: &InstanceName) {
-        let is_theirs = |host: &Host| host.instance.name() == of;
+    /// Takes a name from whoever has it, if that is who is meant.
+    pub(super) fn free(&mut self, name: &Hostname, is_theirs: impl Fn(&T) -> bool) {
         if !self.get(name.as_str()).is_some_and(is_theirs) {
             return;
         }

@@ -26,9 +26,9 @@ const AT_ONCE_AFTER_A_PAUSE: usize = 32;
 pub struct Table {
     pub(super) generation: Generation,
     edge: Arc<EdgePolicy>,
-    hosts: Hosts,
+    hosts: Hosts<Host>,
     /// By the name below which all hosts are meant.
-    below: Hosts,
+    below: Hosts<Host>,
     /// In the order they are asked.
     patterns: Vec<(HostPattern, Host)>,
     pub(super) instances: BTreeMap<InstanceName, Arc<InstanceTable>>,
@@ -143,14 +143,15 @@ impl Table {
     /// What [`Self::claim`] took.
     fn free(&mut self, instance: &InstanceTable) {
         let site = &instance.plan.site;
+        let is_theirs = |host: &Host| host.instance.name() == instance.name();
         for domain in &site.domains {
             match domain {
-                Domain::Exact(name) => self.hosts.free(name, instance.name()),
-                Domain::Below(name) => self.below.free(name, instance.name()),
+                Domain::Exact(name) => self.hosts.free(name, is_theirs),
+                Domain::Below(name) => self.below.free(name, is_theirs),
             }
         }
         for name in &site.redirect_from {
-            self.hosts.free(name, instance.name());
+            self.hosts.free(name, is_theirs);
         }
     }
 
