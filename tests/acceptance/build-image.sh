@@ -12,7 +12,7 @@ umask 022
 tag="${1:-usher-acceptance}"
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 cache="${USHER_ACCEPTANCE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/usher/acceptance}"
-label="usher.acceptance"
+label="acceptance-of-usher"
 debian_suite="bookworm"
 debian_packages="redis-server"
 image_prefix="/opt/python"
