@@ -87,9 +87,8 @@ impl Controller {
     /// Every replica that has to be asked whether it is ready.
     pub fn targets(&mut self) -> Arc<prober::Targets> {
         let touched = self.stale.targets.take();
-        if touched.is_everybody() {
-            let there = |name: &InstanceName| self.tenants.contains_key(name);
-            Arc::make_mut(&mut self.targets).retain(|name, _| there(name));
+        if !touched.is_nobody() {
+            touched.prune(Arc::make_mut(&mut self.targets), &self.tenants);
         }
         let tenants = self.tenants.iter();
         for (name, tenant) in tenants.filter(|(name, _)| touched.has(name)) {
@@ -109,12 +108,7 @@ impl Controller {
     /// Every certificate that should be there.
     pub fn certificates(&mut self) -> Arc<[WantedCertificate]> {
         let touched = self.stale.certificates.take();
-        let before = self.wanted_by.len();
-        if touched.is_everybody() {
-            let there = |name: &InstanceName| self.tenants.contains_key(name);
-            self.wanted_by.retain(|name, _| there(name));
-        }
-        let mut new = self.wanted_by.len() < before;
+        let mut new = touched.prune(&mut self.wanted_by, &self.tenants);
         let tenants = self.tenants.iter();
         let fresh: Vec<_> = tenants
             .filter(|(name, _)| touched.has(name))

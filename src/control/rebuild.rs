@@ -101,9 +101,13 @@ impl Controller {
         let refused = ruling.refused.iter();
         self.misfits
             .extend(refused.map(|(stack, why)| (stack.clone(), together(why))));
-        let before = self.tenants.len();
-        self.tenants.retain(|name, _| wanted.contains_key(name));
-        if all || self.tenants.len() < before {
+        let is_gone = |name: &&InstanceName| !wanted.contains_key(*name);
+        let gone: Vec<InstanceName> = self.tenants.keys().filter(is_gone).cloned().collect();
+        for name in gone {
+            self.tenants.remove(&name);
+            self.stale.touch(&name);
+        }
+        if all {
             self.stale = Stale::everything();
         }
         let next = self.plan.generation.next();

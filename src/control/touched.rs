@@ -51,6 +51,22 @@ impl Touched {
         self.everybody || self.some.contains(name)
     }
 
+    /// Forgets those of these who are not there any more. Returns whether there were any.
+    pub(super) fn prune<T, U>(
+        &self,
+        known: &mut BTreeMap<InstanceName, T>,
+        there: &BTreeMap<InstanceName, U>,
+    ) -> bool {
+        let before = known.len();
+        if self.everybody {
+            known.retain(|name, _| there.contains_key(name));
+        }
+        for name in self.some.iter().filter(|name| !there.contains_key(*name)) {
+            known.remove(name);
+        }
+        known.len() < before
+    }
+
     /// All but these.
     pub(super) fn others<'n>(&self, all: impl Iterator<Item = &'n InstanceName>) -> Self {
         Self {

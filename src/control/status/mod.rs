@@ -294,9 +294,7 @@ impl Controller {
         let mut memory = std::mem::replace(&mut self.memory, Memory::new(now));
         let touched = self.stale.status.take();
         let mut shown = std::mem::take(&mut self.shown);
-        if touched.is_everybody() {
-            shown.retain(|name, _| self.tenants.contains_key(name));
-        }
+        touched.prune(&mut shown, &self.tenants);
         let tenants = self.tenants.iter();
         for (name, tenant) in tenants.filter(|(name, _)| touched.has(name)) {
             let status = self.instance_status(tenant, &mut memory, now);

@@ -188,3 +188,64 @@ fn what_happens_to_one_costs_the_others_nothing() {
     let last = room.edge.controller.status(room.edge.now);
     assert!(Arc::ptr_eq(&known, &last.instances[1]));
 }
+
+#[test]
+fn who_is_gone_is_forgotten_and_costs_the_others_nothing() {
+    let text = "[engine]\nkind = \"docker\"\nnames-from-containers = \"open\"\n";
+    let mut edge = Edge::new(text);
+    let listing = |names: &[&str]| {
+        let stacks = names.iter().map(|name| {
+            let mut web = unit(&format!("{name}_1"), Origin::Declared { number: 1 });
+            let values =
+                BTreeMap::from([("VIRTUAL_HOST".to_owned(), format!("{name}.example.org"))]);
+            web.claims = Arc::new(crate::inventory::Claims {
+                values,
+                ..crate::inventory::Claims::default()
+            });
+            let stack = Stack {
+                services: BTreeMap::from([("web".parse().expect("name"), vec![web])]),
+                ..Stack::default()
+            };
+            (name.parse().expect("name"), Arc::new(stack))
+        });
+        Inventory {
+            stacks: stacks.collect(),
+            ..Inventory::default()
+        }
+    };
+    let look = |edge: &mut Edge| {
+        edge.settle();
+        let status = edge.controller.status(edge.now);
+        let wanted = edge.controller.certificates();
+        (
+            status,
+            edge.targets(),
+            wanted,
+            Arc::clone(&edge.controller.plan),
+        )
+    };
+    let both = listing(&["blog", "wiki"]);
+    let wiki = Inventory {
+        stacks: both.stacks.clone().into_iter().skip(1).collect(),
+        ..Inventory::default()
+    };
+    edge.list_this(Some(both), None);
+    let (before, ..) = look(&mut edge);
+    assert_eq!(before.instances.len(), 2);
+    edge.list_this(Some(wiki), None);
+    let (after, targets, wanted, plan) = look(&mut edge);
+    let [left] = &after.instances[..] else {
+        panic!("{:?}", after.instances);
+    };
+    assert!(Arc::ptr_eq(left, &before.instances[1]), "the same value");
+    assert!(
+        targets
+            .iter()
+            .all(|one| one.subject.instance.as_str() == "wiki")
+    );
+    assert!(wanted.iter().all(|one| one.instance.as_str() == "wiki"));
+    assert_eq!(
+        (targets.len(), wanted.len(), plan.instances.len()),
+        (1, 1, 1)
+    );
+}
