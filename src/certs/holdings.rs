@@ -137,15 +137,10 @@ impl Holdings {
         let mut troubles = BTreeMap::new();
         for wanted in wanted {
             for name in wanted.domains() {
-                let look = reading.look(wanted, &name);
                 let old = self.pairs.remove(&name);
-                let (found, trouble) = settle(&name, look, old);
-                if let Some(trouble) = trouble {
-                    if self.troubles.get(&name) != Some(&trouble) {
-                        warn!(%name, reason = %trouble.text, "certificate");
-                    }
-                    troubles.insert(name.clone(), trouble);
-                }
+                let (found, trouble) = settle(&name, reading.look(wanted, &name), old);
+                tell(&name, trouble.as_ref(), self.troubles.get(&name));
+                troubles.extend(trouble.map(|trouble| (name.clone(), trouble)));
                 let key = found.as_ref().map(|found| Arc::clone(&found.pair.key));
                 pairs.insert(name.clone(), key);
                 if let Some(found) = found {
@@ -224,23 +219,18 @@ impl Holdings {
         }
         for wanted in &news.new {
             for name in wanted.domains() {
-                let look = reading.look(wanted, &name);
                 let old = self.pairs.remove(&name);
-                let (found, trouble) = settle(&name, look, old);
+                let (found, trouble) = settle(&name, reading.look(wanted, &name), old);
                 let mut key = found.as_ref().map(|found| Arc::clone(&found.pair.key));
-                let fallback = wanted.trust_default && wanted.pinned.is_none();
-                if key.is_none() && trouble.is_none() && fallback {
+                if key.is_none() && trouble.is_none() && falls_back(wanted) {
                     let default = self.default.as_ref();
                     key = default.map(|found| Arc::clone(&found.pair.key));
                     self.by_default.extend(key.is_some().then(|| name.clone()));
                 }
                 let told = self.troubles.remove(&name);
-                if let Some(trouble) = trouble {
-                    if told.as_ref() != Some(&trouble) {
-                        warn!(%name, reason = %trouble.text, "certificate");
-                    }
-                    self.troubles.insert(name.clone(), trouble);
-                }
+                tell(&name, trouble.as_ref(), told.as_ref());
+                self.troubles
+                    .extend(trouble.map(|trouble| (name.clone(), trouble)));
                 if let Some(found) = found {
                     self.pairs.insert(name.clone(), found);
                 }
@@ -265,9 +255,7 @@ impl Holdings {
         let Some(default) = &self.default else {
             return;
         };
-        let trusting = wanted
-            .iter()
-            .filter(|wanted| wanted.trust_default && wanted.pinned.is_none());
+        let trusting = wanted.iter().filter(|wanted| falls_back(wanted));
         for name in trusting.flat_map(WantedCertificate::domains) {
             if !pairs.holds(&name) && !troubles.contains_key(&name) {
                 pairs.insert(name.clone(), Some(Arc::clone(&default.pair.key)));
@@ -300,9 +288,7 @@ impl Holdings {
                         text: chain(&error),
                         expired_at: None,
                     };
-                    if self.troubles.get(&name) != Some(&trouble) {
-                        warn!(%name, reason = %trouble.text, "certificate");
-                    }
+                    tell(&name, Some(&trouble), self.troubles.get(&name));
                     troubles.insert(name, trouble);
                 }
             }
@@ -363,7 +349,21 @@ impl Change {
 /// Whether what others are served with may hang on this one.
 fn concerns_others(wanted: &WantedCertificate, owners: &Owners) -> bool {
     let shared = !wanted.wildcards.is_empty() || !wanted.local.is_empty() || wanted.staging;
-    shared || wanted.names.iter().any(|name| owners.has_below(name))
+    // What a shape is served with is under no name.
+    let shaped = !wanted.patterns.is_empty();
+    shared || shaped || wanted.names.iter().any(|name| owners.has_below(name))
+}
+
+/// Whether the default may stand in for what it has not.
+fn falls_back(wanted: &WantedCertificate) -> bool {
+    wanted.trust_default && wanted.pinned.is_none()
+}
+
+/// One line for what is wrong with a name and was not said before.
+fn tell(name: &Domain, trouble: Option<&Trouble>, told: Option<&Trouble>) {
+    if let Some(trouble) = trouble.filter(|trouble| told != Some(*trouble)) {
+        warn!(%name, reason = %trouble.text, "certificate");
+    }
 }
 
 /// What a name is served with, and what is to be said about it.

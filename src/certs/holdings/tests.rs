@@ -2,6 +2,7 @@ use std::fs;
 
 use super::*;
 use crate::certs::pair::tests::{month, pem};
+use crate::names::HostPattern;
 use crate::plan::{Declared, KeyType};
 
 /// The folder of a test, and who wants what from it.
@@ -266,4 +267,47 @@ fn an_expired_pair_is_not_served_and_its_end_is_known() {
     assert_eq!(room.served_from("a.example.org"), None);
     let held = room.holdings.of(&[domain("a.example.org")]);
     assert!(!held.all && held.not_after.is_some());
+}
+
+#[test]
+fn a_name_that_is_new_is_read_alone_and_what_others_hang_on_with_all() {
+    let mut room = Room::new(&[("one", &["a.example.org"]), ("two", &["b.example.net"])]);
+    room.put("a.example.org", &["a.example.org"]);
+    room.put("c.example.com", &["c.example.com"]);
+    room.read();
+    let before = room.wanted.clone();
+    // Neither is anybody's parent, and the folder is as it was.
+    room.wanted[1].names = vec!["c.example.com".parse().expect("a name")];
+    let news = News::between(&before, &room.wanted);
+    let change = room.holdings.follow(&news, month(6)).expect("enough");
+    assert_eq!(change.gone, [domain("b.example.net")]);
+    let [(name, Some(_))] = &change.new[..] else {
+        panic!("{:?}", change.gone);
+    };
+    assert_eq!(*name, domain("c.example.com"));
+    assert_eq!(
+        room.served_from("c.example.com").as_deref(),
+        Some("c.example.com.crt")
+    );
+    assert!(room.served_from("a.example.org").is_some(), "not looked at");
+    let mut follows = |change: &dyn Fn(&mut WantedCertificate)| {
+        let mut wanted = room.wanted.clone();
+        change(&mut wanted[1]);
+        let news = News::between(&room.wanted, &wanted);
+        room.holdings.follow(&news, month(6)).is_some()
+    };
+    let parent = |one: &mut WantedCertificate| {
+        one.names.push("example.org".parse().expect("a name"));
+    };
+    let shape = |one: &mut WantedCertificate| {
+        one.patterns
+            .push(HostPattern::parse("~^x").expect("a shape"));
+    };
+    assert!(!follows(&parent), "a.example.org may be served with it");
+    assert!(!follows(&shape), "it is under no name");
+    assert!(!follows(&|one| one.staging = true));
+    room.put("d.example.com", &["d.example.com"]);
+    let news = News::default();
+    let followed = room.holdings.follow(&news, month(6)).is_some();
+    assert!(!followed, "the folder is another one");
 }
