@@ -3,7 +3,9 @@
 use usher::simulate::{NAMES, Rule, Static, judge};
 
 use crate::simulate::rules::{Calendar, Fly, Hpa, Kpa};
-use crate::simulate::{announced, flash, idle_week, lossy, noise, planned, trace, two_days, usher};
+use crate::simulate::{
+    announced, comes_back, flash, idle_week, lossy, noise, planned, trace, two_days, usher,
+};
 
 const SEEDS: std::ops::RangeInclusive<u64> = 4..=20;
 
@@ -24,6 +26,9 @@ fn what_is_lost_is_held() {
         ["storm", "heavy", "outage", "glitches"]
             .into_iter()
             .for_each(|name| lossy(name, seed));
+        ["storm", "outage"]
+            .into_iter()
+            .for_each(|name| comes_back(name, seed));
     }
 }
 
@@ -45,7 +50,7 @@ fn days_and_nights() {
 #[test]
 #[ignore = "takes minutes"]
 fn weeks_between_events() {
-    (2..=8).for_each(idle_week);
+    (2..=20).for_each(idle_week);
 }
 
 /// Prints the table of the README as well.
