@@ -64,6 +64,8 @@ pub struct Load {
     pub overloaded: u32,
     /// What 95 of 100 handshakes were answered within, lately.
     pub answered_within: Option<Duration>,
+    /// What 95 of 100 requests got the first byte of their answer within, lately.
+    pub first_byte_within: Option<Duration>,
 }
 
 impl Load {

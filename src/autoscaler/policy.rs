@@ -69,6 +69,10 @@ pub struct Spans {
     pub panic: Duration,
     /// In which at most a quarter of the workers leave.
     pub quarter: Duration,
+    /// More workers than the ratio are judged so long after they are ready.
+    pub trial: Duration,
+    /// After two trials in vain there are no more for so long.
+    pub resigned: Duration,
 }
 
 impl Spans {
@@ -81,6 +85,8 @@ impl Spans {
             boot: at_most(600, down_after),
             panic: at_most(300, down_after / 2),
             quarter: at_most(60, down_after),
+            trial: at_most(60, down_after),
+            resigned: at_most(600, down_after),
         }
     }
 }

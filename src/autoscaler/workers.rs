@@ -91,8 +91,7 @@ impl Workers {
             let second = now.duration_since(self.began).as_secs();
             self.busy.push(second, busy);
         }
-        let answered_within = led.load.answered_within;
-        self.brake.watch(crew.ready, answered_within, now);
+        self.brake.watch(crew.ready, &led.load, &policy.spans, now);
         self.watch_slowness(policy, led, now);
 
         let active = led.reading.known_peak > policy.idle_below()
@@ -122,8 +121,7 @@ impl Workers {
         let (more, because) = self.beyond_ratio(by_ratio, now);
         if active && !braked && more > wanted {
             (wanted, term) = (more, because);
-            self.brake
-                .raised(wanted.min(service.bounds.max), answered_within);
+            self.brake.raised(wanted.min(service.bounds.max), &led.load);
         } else if !braked {
             self.brake.released();
         }

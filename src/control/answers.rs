@@ -1,4 +1,4 @@
-//! How quickly handshakes are answered, lately.
+//! How quickly replicas answer, lately.
 
 use std::collections::VecDeque;
 use std::time::Duration;

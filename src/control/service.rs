@@ -73,6 +73,7 @@ pub(super) struct ServiceState {
     pub(super) window: u32,
     pushed_back: PushedBack,
     answers: Answers,
+    first_bytes: Answers,
 }
 
 /// Signs of too much: the last totals, and what came since the last decision.
@@ -310,7 +311,7 @@ impl ServiceState {
         }
     }
 
-    /// Takes in who waits, what was refused, and how quickly handshakes are answered.
+    /// Takes in who waits, what was refused, and how quickly replicas answer.
     pub(super) fn count_totals(&mut self, totals: &SessionTotals, now: Now) {
         self.held = totals.held;
         self.longest_wait = totals.longest_wait;
@@ -321,6 +322,7 @@ impl ServiceState {
         self.pushed_back.refused += new.0.saturating_sub(old.0);
         self.pushed_back.overloaded += new.1.saturating_sub(old.1);
         self.answers.take(now.at, totals.handshakes);
+        self.first_bytes.take(now.at, totals.first_bytes);
     }
 
     /// Notices whether anything is under way. `fresh`: the newest counts are of now.
@@ -339,6 +341,7 @@ impl ServiceState {
             held: self.held,
             longest_wait: self.longest_wait,
             answered_within: self.answers.within(),
+            first_byte_within: self.first_bytes.within(),
             ..Load::default()
         };
         for replica in self.replicas.values() {

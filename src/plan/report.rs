@@ -125,6 +125,8 @@ pub struct SessionTotals {
     pub pushed_back: [u64; Signal::ALL.len()],
     /// How long replicas took to answer handshakes, in the buckets of [`DURATION_BUCKETS`].
     pub handshakes: [u64; DURATION_BUCKETS.len() + 1],
+    /// How long they took from the end of a request to the first byte of its answer, likewise.
+    pub first_bytes: [u64; DURATION_BUCKETS.len() + 1],
     pub opened: u64,
     pub closed: [u64; Ending::ALL.len()],
 }

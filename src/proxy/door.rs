@@ -319,7 +319,7 @@ impl ProxyHttp for Door {
             );
         }
         if let (Some(with), false) = (&mut ctx.with, response.status.is_informational()) {
-            with.watched.received(now(), 0);
+            with.watched.answered(now());
             with.work = Work::Answered;
             ctx.turns.clear();
         }

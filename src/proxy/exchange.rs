@@ -274,6 +274,19 @@ impl Watched {
         }
     }
 
+    /// The head of the answer has come. How long that took says how busy the stack is, unless it is an
+    /// answer to half a request.
+    pub(super) fn answered(&self, now: Instant) {
+        if self.exchange.asked.load(Ordering::Relaxed) {
+            let age = now.saturating_duration_since(self.exchange.began);
+            let sent = Duration::from_millis(self.exchange.sent.load(Ordering::Relaxed));
+            self.exchange
+                .counter
+                .answered_request(age.saturating_sub(sent));
+        }
+        self.received(now, 0);
+    }
+
     /// So many bytes of the answer have come.
     pub(super) fn received(&self, now: Instant, bytes: u64) {
         self.exchange.to_client.fetch_add(bytes, Ordering::Relaxed);

@@ -45,6 +45,7 @@ pub(super) struct ServiceCounters {
     overloaded: AtomicU64,
     pushed_back: [AtomicU64; Signal::ALL.len()],
     handshakes: [AtomicU64; DURATION_BUCKETS.len() + 1],
+    first_bytes: [AtomicU64; DURATION_BUCKETS.len() + 1],
     opened: AtomicU64,
     closed: [AtomicU64; Ending::ALL.len()],
 }
@@ -184,6 +185,10 @@ impl ServiceCounters {
         count_duration(&self.handshakes, took);
     }
 
+    pub(super) fn answered_request(&self, took: Duration) {
+        count_duration(&self.first_bytes, took);
+    }
+
     pub(super) fn opened(&self) {
         self.opened.fetch_add(1, Ordering::Relaxed);
     }
@@ -210,6 +215,10 @@ impl ServiceCounters {
             overloaded: self.overloaded.load(Ordering::Relaxed),
             handshakes: self
                 .handshakes
+                .each_ref()
+                .map(|count| count.load(Ordering::Relaxed)),
+            first_bytes: self
+                .first_bytes
                 .each_ref()
                 .map(|count| count.load(Ordering::Relaxed)),
             opened: self.opened.load(Ordering::Relaxed),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::balance::Pool;
 use super::counters::{Counters, ServiceCounters};
@@ -38,6 +39,11 @@ impl SessionCounter {
     /// The replica has said that it is too much.
     pub fn pushed_back(&self, signal: Signal) {
         self.totals.pushed_back(signal);
+    }
+
+    /// The replica has begun to answer a request, so long after it had all of it.
+    pub fn answered_request(&self, took: Duration) {
+        self.totals.answered_request(took);
     }
 
     /// Counts one more, until the value is dropped.

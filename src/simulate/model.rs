@@ -60,6 +60,8 @@ pub struct Glimpse<'a> {
     pub failed: f64,
     /// How long the slowest handshake of the last seconds took, if any was answered.
     pub answered_within: Option<f64>,
+    /// And the slowest request.
+    pub first_byte_within: Option<f64>,
     /// Webs that are not draining.
     pub webs: u32,
     pub ready_webs: u32,
@@ -110,8 +112,8 @@ struct Stack<'a> {
     /// The last second in which anybody returns.
     horizon: usize,
     line_dead_until: usize,
-    /// The slowest answer of each of the last seconds.
-    answers: VecDeque<Option<f64>>,
+    /// The slowest answer of each of the last seconds, to handshakes and to requests.
+    answers: [VecDeque<Option<f64>>; 2],
     failed: f64,
     ledger: Ledger,
 }
@@ -136,7 +138,7 @@ pub fn run(trace: &Trace, rule: &mut dyn Rule) -> Merit {
         returning: vec![Returning::default(); trace.wanted.len() + 8],
         horizon: 0,
         line_dead_until: 0,
-        answers: VecDeque::new(),
+        answers: Default::default(),
         failed: 0.0,
         ledger: Ledger::default(),
     };
@@ -334,7 +336,7 @@ impl Stack<'_> {
             self.window.pushed_back();
         }
         let mut connected = 0.0;
-        let mut slowest = None;
+        let mut slowest = [None; 2];
         while let Some(messages) = self.queue.front_mut() {
             if time <= NOTHING {
                 break;
@@ -346,20 +348,25 @@ impl Stack<'_> {
             let done = messages.count.min(time / messages.work);
             time -= done * messages.work;
             messages.count -= done;
-            if messages.handshakes && !messages.abandoned {
+            let took = count(second - messages.sent) + messages.work;
+            let [handshake, request] = &mut slowest;
+            if !messages.handshakes {
+                *request = Some(took.max(request.unwrap_or_default()));
+            } else if !messages.abandoned {
                 connected += done;
-                let took = count(second - messages.sent) + messages.work;
                 self.window
                     .answered(whole(done.ceil()), Duration::from_secs_f64(took));
-                slowest = Some(took.max(slowest.unwrap_or_default()));
+                *handshake = Some(took.max(handshake.unwrap_or_default()));
             }
             if messages.count < NOTHING {
                 self.queue.pop_front();
             }
         }
-        self.answers.push_back(slowest);
-        if self.answers.len() > LATELY {
-            self.answers.pop_front();
+        for (answers, slowest) in self.answers.iter_mut().zip(slowest) {
+            answers.push_back(slowest);
+            if answers.len() > LATELY {
+                answers.pop_front();
+            }
         }
         self.seat(second, connected);
     }
@@ -411,6 +418,10 @@ impl Stack<'_> {
             .iter()
             .filter(|web| web.draining.is_some())
             .count();
+        let [answered_within, first_byte_within] = self
+            .answers
+            .each_ref()
+            .map(|answers| answers.iter().flatten().copied().reduce(f64::max));
         Glimpse {
             second,
             sessions: self.sessions(),
@@ -422,7 +433,8 @@ impl Stack<'_> {
                 .map_or(0.0, |(since, _)| count(second - since)),
             in_flight: of(false),
             failed: self.failed,
-            answered_within: self.answers.iter().flatten().copied().reduce(f64::max),
+            answered_within,
+            first_byte_within,
             webs: number(self.webs.len() - draining),
             ready_webs: number(per_web.len()),
             draining: number(draining),

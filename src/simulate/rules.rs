@@ -195,6 +195,7 @@ impl Rule for Usher {
             refused: 0,
             overloaded: whole(glimpse.failed + 1e-6),
             answered_within: glimpse.answered_within.map(Duration::from_secs_f64),
+            first_byte_within: glimpse.first_byte_within.map(Duration::from_secs_f64),
         };
         let seen = |index, load| Seen {
             crew: self.crew(index, glimpse),
