@@ -93,6 +93,8 @@ pub struct ServicePlan {
     pub workers: Option<u32>,
     /// Requests that may be with all of those at a time.
     pub requests: u32,
+    /// Sessions that a replica may have more than others, where the engine ends it after them.
+    pub ahead: u32,
 }
 
 /// Which replica takes a request or a session.
@@ -112,6 +114,8 @@ pub struct EndpointPlan {
     pub name: Arc<str>,
     pub address: SocketAddr,
     pub usage: Usage,
+    /// Where the engine chooses who leaves: those of the lowest number first.
+    pub turn: Option<u32>,
 }
 
 /// How one endpoint is to be used. A level, not a command: repeating it changes nothing.

@@ -238,6 +238,7 @@ mod tests {
             name: "web_1".into(),
             address: SocketAddr::from(([10, 0, 0, 1], 80)),
             usage,
+            turn: None,
         };
         let service = ServicePlan {
             endpoints: vec![endpoint],

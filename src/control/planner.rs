@@ -19,6 +19,9 @@ use crate::plan::{
 };
 use crate::prober::{self};
 
+/// A tenth of what one is to hold is as good as equal.
+const AHEAD: u32 = 10;
+
 impl Controller {
     /// The next plan, or `None` while the last one still says it all.
     pub fn plan(&mut self) -> Option<Arc<Plan>> {
@@ -387,6 +390,7 @@ impl Tenant {
                     let plan = ServicePlan {
                         workers: self.workers_of(name),
                         requests: self.requests_with_workers_of(name),
+                        ahead: self.instance.scale.sessions_per_replica / AHEAD,
                         ..state
                             .map_or_else(ServicePlan::default, |state| service_plan(service, state))
                     };
@@ -417,6 +421,7 @@ fn service_plan(service: &Service, state: &ServiceState) -> ServicePlan {
                 name: replica.unit.name.as_str().into(),
                 address: address(service, &replica.unit)?,
                 usage: usage(replica)?,
+                turn: replica.turn(),
             })
         })
         .collect::<Vec<_>>();
@@ -428,6 +433,7 @@ fn service_plan(service: &Service, state: &ServiceState) -> ServicePlan {
     ServicePlan {
         workers: None,
         requests: 0,
+        ahead: 0,
         coming: state.coming,
         asleep: state.asleep,
         failing: state.is_failing(),

@@ -3,6 +3,7 @@
 //! Counts live with the replicas, so the exact minimum is known at all times; sampling two would
 //! only be worse.
 
+use std::cmp::Reverse;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub struct Pool {
     workers: Option<u32>,
     /// Requests that may be with them at a time.
     requests: u32,
+    ahead: u32,
     pub(super) counters: Arc<ServiceCounters>,
     /// Ties go around in turn, or the first replica would get every first request.
     turn: AtomicUsize,
@@ -101,6 +103,7 @@ impl Pool {
             placement: plan.placement,
             workers: plan.workers,
             requests: plan.requests,
+            ahead: plan.ahead,
             counters,
             turn: AtomicUsize::new(0),
         }
@@ -196,9 +199,9 @@ impl Pool {
             Some(_) if !admission.has_room(self.requests) => return Err(NoPick::Busy),
             _ => None,
         };
-        let key = |load: &Load| {
-            let sessions = load.sessions();
-            (load.inside().saturating_sub(sessions), sessions)
+        let key = |endpoint: &Endpoint| {
+            let sessions = endpoint.load.sessions();
+            (endpoint.load.inside().saturating_sub(sessions), sessions)
         };
         let found = self.best(client, tried, |_| true, key);
         let (endpoint, inside) = found.ok_or_else(|| self.why_none(tried))?;
@@ -216,7 +219,9 @@ impl Pool {
     }
 
     /// A place for a session: fewest sessions, handshakes not yet answered included. A replica with
-    /// `most` gets no more, and one that answers many handshakes gets no more for now.
+    /// `most` gets no more, and one that answers many handshakes gets no more for now. Where the
+    /// engine chooses who leaves, whoever it ends last has a little more than others: what is to be
+    /// drained is emptier then, and at night there is nobody on it.
     ///
     /// # Errors
     /// As for [`Self::pick`].
@@ -228,7 +233,19 @@ impl Pool {
     ) -> Result<SessionPick, NoPick> {
         let seat = |load: &Load| load.sessions_soon() < most;
         let fits = |load: &Load| seat(load) && load.pending() < HANDSHAKES_AT_ONCE;
-        let key = |load: &Load| (load.sessions_soon(), load.inside());
+        let candidates = self.open().filter(|one| !tried.contains(&one.id));
+        let sessions = candidates.filter(|one| fits(&one.load));
+        let fewest = sessions.map(|one| one.load.sessions_soon()).min();
+        let fewest = fewest.unwrap_or_default();
+        let key = |endpoint: &Endpoint| {
+            let load = &endpoint.load;
+            let sessions = load.sessions_soon();
+            // None is full for having been preferred.
+            let ahead = self.ahead.min(most.saturating_sub(sessions) / 10);
+            let near = sessions <= fewest.saturating_add(ahead);
+            let last = Reverse(near.then_some(endpoint.turn));
+            (last, sessions, load.inside())
+        };
         let Some((endpoint, inside)) = self.best(client, tried, fits, key) else {
             let mut others = self
                 .open()
@@ -254,12 +271,12 @@ impl Pool {
         })
     }
 
-    fn best(
+    fn best<K: Ord>(
         &self,
         client: IpAddr,
         tried: &[ReplicaId],
         fits: impl Fn(&Load) -> bool,
-        key: impl Fn(&Load) -> (u32, u32),
+        key: impl Fn(&Endpoint) -> K,
     ) -> Option<(Arc<Endpoint>, Inside)> {
         let count = self.endpoints.len();
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
@@ -275,10 +292,10 @@ impl Pool {
                         && fits(&endpoint.load)
                 })
                 .min_by_key(|endpoint| match self.placement {
-                    Placement::Least => (0, key(&endpoint.load)),
+                    Placement::Least => (0, Some(key(endpoint))),
                     // The lowest of all replicas' numbers for this client: when one leaves, only
                     // its own clients move (rendezvous hashing).
-                    Placement::Client => (affinity(client, &endpoint.id), (0, 0)),
+                    Placement::Client => (affinity(client, &endpoint.id), None),
                 })?;
             if let Some(inside) = endpoint.load.enter() {
                 return Some((Arc::clone(endpoint), inside));

@@ -74,6 +74,8 @@ pub struct Endpoint {
     pub name: Arc<str>,
     pub address: SocketAddr,
     pub usage: Usage,
+    /// Where the engine chooses who leaves: those of the lowest number first.
+    pub turn: Option<u32>,
     /// Tells its pooled connections from those of every other life of every other container.
     pub pool_key: u64,
     pub(super) load: Arc<Load>,
@@ -238,6 +240,7 @@ impl InstanceTable {
                             name: Arc::clone(&endpoint.name),
                             address: endpoint.address,
                             usage: endpoint.usage,
+                            turn: endpoint.turn,
                             pool_key: pool_key(&plan.name, &endpoint.id),
                             load,
                         })

@@ -25,10 +25,14 @@ fn replicated(count: u32) -> Value {
 
 /// usher, in a container of this engine.
 async fn usher(api: &DockerApi, down_after: &str) -> Edge {
+    usher_with(api, &TABLES.replace("DOWN", down_after)).await
+}
+
+async fn usher_with(api: &DockerApi, tables: &str) -> Edge {
     let own = api.alone("usher").await;
     let endpoint = format!("unix://{}", api.socket().display());
     let engine = Compose::new(vec![endpoint], NetworkPolicy::Auto).inside(&own);
-    Setup::new(&TABLES.replace("DOWN", down_after))
+    Setup::new(tables)
         .engine(Arc::new(engine), false)
         .quiet(Duration::from_secs(1))
         .start()
@@ -143,6 +147,30 @@ async fn the_highest_slot_is_drained_and_nothing_shrinks_before_it_is_empty() {
         .map(|(slot, _)| slot)
         .collect();
     assert_eq!(slots, [1, 2]);
+    assert_eq!(api.cut(), Vec::<String>::new());
+    assert_eq!(closed_by_usher(&edge).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_few_are_all_on_the_task_that_stays_and_the_others_leave_without_moving_anybody() {
+    let api = DockerApi::start();
+    api.swarm(&["n1"]);
+    api.deploy("congress", "web", &replicated(3));
+    let tables = TABLES
+        .replace("sessions-per-replica = 2", "sessions-per-replica = 150")
+        .replace("DOWN", "3s");
+    let edge = usher_with(&api, &tables).await;
+    replicas(&edge, "web", 3).await;
+    let mut sockets = attendees(&edge, 9).await;
+    for socket in &mut sockets {
+        let who = socket.echo("who").await;
+        assert!(who.starts_with("slot 1"), "{who}");
+    }
+    replicas(&edge, "web", 1).await;
+    for mut socket in sockets {
+        assert!(socket.echo("still here").await.starts_with("slot 1"));
+        socket.close().await;
+    }
     assert_eq!(api.cut(), Vec::<String>::new());
     assert_eq!(closed_by_usher(&edge).await, Vec::<String>::new());
 }

@@ -9,6 +9,7 @@ fn endpoint(name: &str, usage: Usage) -> Arc<Endpoint> {
         name: name.into(),
         address: ([127, 0, 0, 1], 1).into(),
         usage,
+        turn: None,
         pool_key: 0,
         load: Arc::new(Load::new(ReplicaId::new(name, 1))),
     })
@@ -47,6 +48,52 @@ fn sessions_spread_exactly_evenly() {
     }
     let counts: Vec<u32> = pool.endpoints.iter().map(|e| e.load.sessions()).collect();
     assert_eq!(counts, [100, 100, 100]);
+}
+
+/// A pool whose replicas leave in this order, and have so many sessions.
+fn in_turn(all: &[(&str, Option<u32>, u32)]) -> Pool {
+    let endpoints = all.iter().map(|(name, turn, sessions)| {
+        let mut endpoint = endpoint(name, Usage::Serve);
+        let own = Arc::get_mut(&mut endpoint).expect("not shared yet");
+        own.turn = *turn;
+        let count = own.load.count(SessionKind::Websocket);
+        count.store(*sessions, Ordering::Relaxed);
+        endpoint
+    });
+    let plan = ServicePlan {
+        ahead: 15,
+        ..ServicePlan::default()
+    };
+    let service = "web".parse().expect("name");
+    Pool::new(service, endpoints.collect(), &plan, Arc::default())
+}
+
+#[test]
+fn who_is_ended_last_gets_the_next_session_unless_it_is_too_far_ahead() {
+    for (last, first, chosen) in [
+        (0, 0, "last"),
+        (15, 0, "last"),
+        (16, 0, "first"),
+        // A tenth of 100 that are free.
+        (150, 140, "last"),
+        (151, 140, "first"),
+        (249, 249, "last"),
+        (249, 248, "first"),
+    ] {
+        let pool = in_turn(&[("first", Some(0), first), ("last", Some(1), last)]);
+        for _ in 0..2 {
+            let pick = pool.pick_session(CLIENT, &[], 250);
+            assert_eq!(
+                name(&pick, |pick| &pick.endpoint),
+                chosen,
+                "{last} on who is last, {first} on who is first"
+            );
+        }
+    }
+    // What is leaving already is the last choice, and equals are as good as each other.
+    let pool = in_turn(&[("leaves", None, 0), ("a", Some(0), 3), ("b", Some(0), 2)]);
+    let pick = pool.pick_session(CLIENT, &[], 250);
+    assert_eq!(name(&pick, |pick| &pick.endpoint), "b");
 }
 
 #[test]

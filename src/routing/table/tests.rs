@@ -34,6 +34,7 @@ fn endpoint(name: &str, usage: Usage) -> EndpointPlan {
         name: name.into(),
         address: SocketAddr::from(([10, 0, 0, 1], 80)),
         usage,
+        turn: None,
     }
 }
 
