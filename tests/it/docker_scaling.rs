@@ -1,11 +1,15 @@
 //! Siblings of Compose containers, made through the engine and accepted by Compose.
 
+use std::fs;
 use std::time::Duration;
+
+use serde_json::json;
 
 use crate::harness::Setup;
 use crate::harness::audience::{attendees, closed_by_usher, replicas};
+use crate::harness::contained::Contained;
 use crate::harness::docker::{Project, inspect, must};
-use crate::harness::eventually::{check, within};
+use crate::harness::eventually::{check, eventually, within};
 
 const STACK: &str = "  web:\n    image: IMAGE\n    stop_grace_period: 2s\n    environment: {KEPT: \"yes\"}\n\
                      \u{20}   ports: [\"8000\"]\n\
@@ -126,4 +130,45 @@ async fn what_cannot_have_a_sibling_says_why_and_serves_on() {
     for socket in &mut sockets {
         assert!(socket.echo("still here").await.ends_with("still here"));
     }
+}
+
+/// What the kernel says of a machine with so much left of eight gibibytes.
+fn meminfo(available_mib: u32) -> String {
+    let available = available_mib * 1024;
+    format!("MemTotal: 8388608 kB\nMemFree: {available} kB\nMemAvailable: {available} kB\n")
+}
+
+#[tokio::test]
+#[ignore = "needs docker"]
+async fn nothing_starts_without_memory_for_it_and_what_waited_starts_when_there_is() {
+    let project = Project::new("room");
+    project.up(STACK);
+    let tables = tables(&project).replace("[engine]\nkind = \"docker\"\n", "");
+    // Half a gibibyte is everybody else's, and a replica takes 150 MiB.
+    let usher = Contained::start_within(&project.name, &tables, &meminfo(600));
+    eventually("one web is ready", async || {
+        let ready = usher.stats()["instances"][0]["services"][0]["ready"].clone();
+        check(ready == 1, (ready, usher.log()))
+    })
+    .await;
+    let order = json!({
+        "do": "scale", "instance": "congress", "service": "web", "replicas": 2,
+    });
+    let said = usher.order(&order).await;
+    assert_eq!(said["done"], true, "{said}");
+    eventually("the status says why not", async || {
+        let reasons = usher.stats()["instances"][0]["reasons"].to_string();
+        let why = "web has fewer replicas than it needs: the operator set 2; host memory allows 1";
+        check(reasons.contains(why), reasons)
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(project.running("web").len(), 1);
+
+    fs::write(usher.folder().join("meminfo"), meminfo(4_096)).expect("written");
+    eventually("the second is there", async || {
+        let running = project.running("web");
+        check(running.len() == 2, (running, usher.log()))
+    })
+    .await;
 }

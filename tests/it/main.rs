@@ -58,6 +58,7 @@ mod examples;
 mod failure;
 mod files;
 mod files_roots;
+mod foresight;
 mod forwarding;
 mod handshakes;
 mod hang_files;

@@ -12,7 +12,7 @@ use crate::harness::docker_api::DockerApi;
 use crate::harness::eventually::{eventually, within};
 use crate::harness::program::{origin, run as run_program};
 
-fn configuration(scale: &str, limits: &str) -> String {
+pub fn configuration(scale: &str, limits: &str) -> String {
     let program = origin().display().to_string();
     format!(
         "[engine]\nkind = \"processes\"\n\

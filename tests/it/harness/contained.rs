@@ -34,6 +34,18 @@ impl Contained {
         contained
     }
 
+    /// As [`Contained::start`], on a machine whose memory is what the file `meminfo` says.
+    pub fn start_within(owner: &str, tables: &str, meminfo: &str) -> Self {
+        let contained = Self::written(owner, tables, &[("meminfo", meminfo)]);
+        let file = contained.folder.path().join("meminfo");
+        let mount = format!("{}:/proc/meminfo:ro", file.display());
+        contained.run(
+            &["-v", &mount],
+            &["run", "--config", "/etc/usher/usher.toml"],
+        );
+        contained
+    }
+
     fn written(owner: &str, tables: &str, files: &[(&str, &str)]) -> Self {
         let contained = Self::prepare(owner);
         let folder = contained.folder.path();
