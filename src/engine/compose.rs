@@ -16,7 +16,7 @@ use tracing::warn;
 
 use super::assembly::{Assembly, Standpoint};
 use super::attached::{self, JOINED};
-use super::containers::{Family, Paths, endpoints, own_mounts, printers, started_at};
+use super::containers::{Family, Paths, endpoints, own_mounts, printers, published, started_at};
 use super::docker;
 use super::kinship::strangers;
 use super::lease::Leases;
@@ -253,6 +253,7 @@ impl Engine for Compose {
         let old = others.filter_map(|container| superseded(container, mounts.as_deref()));
         inventory.superseded = old.collect();
         add_tasks(&mut inventory);
+        inventory.published = published(own.as_ref());
         inventory.attached = attached::attached(own.as_ref(), &seen.networks);
         let joined = inventory.attached.iter().filter(|one| one.joined);
         inventory.joined = joined.map(|one| one.network.clone()).collect();

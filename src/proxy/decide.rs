@@ -8,12 +8,13 @@ use super::failure::Failure;
 use super::headers::{Client, Origin};
 use super::local::Answer;
 use super::pages::Reader;
+use super::passage::{Passage, Passages};
 use super::webroot::Token;
 use crate::certs::Store;
 use crate::certs::challenge::{Challenges, PREFIX};
 use crate::listener::Connection;
-use crate::names::Hostname;
-use crate::plan::{Condition, Https, NoRoute, Route, Site};
+use crate::names::{Hostname, ServiceName};
+use crate::plan::{Condition, Https, NoRoute, Route, Site, Target};
 use crate::routing::{InstanceTable, Table, decode};
 
 const LONGEST_TARGET: usize = 8 * 1024;
@@ -71,6 +72,8 @@ pub(super) struct Served {
     pub(super) port: Option<u16>,
     /// Decoded once.
     pub(super) path: String,
+    /// Set where a service answers.
+    pub(super) passage: Option<Passage>,
 }
 
 impl Served {
@@ -93,6 +96,7 @@ pub(super) struct Known<'a> {
     pub(super) table: &'a Table,
     pub(super) store: &'a Store,
     pub(super) challenges: &'a Challenges,
+    pub(super) passages: &'a Passages,
     /// Where https is served, for redirects.
     pub(super) https_port: u16,
 }
@@ -208,6 +212,14 @@ impl Known<'_> {
         if *asked.method == Method::TRACE {
             return fail(Failure::MethodNotAllowed);
         }
+        // Before any redirect, which would only send the client round.
+        if Passages::are_told(asked.fields)
+            && let Some(service) = service_at(instance, asked.path)
+            && let passage = self.passages.to(instance.name(), &service)
+            && passage.is_taken_by(asked.fields)
+        {
+            return fail(Failure::Loop);
+        }
         if is_reserved(asked.path) {
             // Nobody but an authority asks here, and no tenant may answer one.
             return fail(Failure::NotFound);
@@ -303,6 +315,10 @@ impl Known<'_> {
         if !route.allow.is_empty() && !route.allow.iter().any(|net| net.contains(&client.ip)) {
             return fail(Failure::Denied);
         }
+        let passage = match &route.target {
+            Target::Service(service) => Some(self.passages.to(instance.name(), service)),
+            Target::File(_) | Target::Files(..) | Target::Nothing | Target::StubStatus => None,
+        };
         let external = match client.secure {
             true => site.external_ports.https,
             false => site.external_ports.http,
@@ -314,7 +330,16 @@ impl Known<'_> {
             host: host.clone(),
             port: external.or(port),
             path,
+            passage,
         })
+    }
+}
+
+/// The service that answers at a path, if one does.
+pub(super) fn service_at(instance: &InstanceTable, path: &str) -> Option<ServiceName> {
+    match &instance.route(&decode(path)?)?.target {
+        Target::Service(service) => Some(service.clone()),
+        Target::File(_) | Target::Files(..) | Target::Nothing | Target::StubStatus => None,
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) enum Failure {
     HandshakeVersion,
     HostDiffersFromSni,
     Internal,
+    /// What it is for leads back to usher, and it has been here.
+    Loop,
     MethodNotAllowed,
     NoReplica,
     NoRoute,
@@ -98,6 +100,8 @@ impl Failure {
             | Self::UnknownName
             | Self::Unrented => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamTimedOut => StatusCode::GATEWAY_TIMEOUT,
+            // RFC 5842 §7.2
+            Self::Loop => StatusCode::LOOP_DETECTED,
         }
     }
 
@@ -132,6 +136,7 @@ impl Failure {
             Self::HandshakeVersion => "handshake-version",
             Self::HostDiffersFromSni => "host-differs-from-sni",
             Self::Internal => "internal",
+            Self::Loop => "loop",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::NoReplica => "no-replica",
             Self::NoRoute => "no-route",

@@ -202,7 +202,8 @@ fn both(failure: Failure) -> (Text, Text) {
         Failure::Stranded
         | Failure::UpstreamFailed
         | Failure::UpstreamTimedOut
-        | Failure::Internal => (
+        | Failure::Internal
+        | Failure::Loop => (
             (
                 "Something went wrong",
                 "The application did not answer. Please try again in a moment.",
