@@ -128,6 +128,8 @@ pub enum EngineChoice {
         filters: Vec<(String, String)>,
         /// Which address is taken of a container that has both.
         prefer_ipv6: bool,
+        /// Networks by name: whoever is on one is of the project that its labels name.
+        trusted_networks: Vec<String>,
     },
     /// Nobody: only fixed addresses are served.
     None,

@@ -39,6 +39,8 @@ pub struct Compose {
     /// The container usher runs in.
     own: Option<String>,
     filters: Vec<(String, String)>,
+    /// Networks on which labels are believed.
+    pub(super) trusted: Vec<String>,
     memory: Memory,
     assembly: Mutex<Assembly>,
     /// Whether what containers claim is listed, and those of no project that claim something.
@@ -69,6 +71,7 @@ impl Compose {
             family: Family::default(),
             own: here::container_id(),
             filters: Vec::new(),
+            trusted: Vec::new(),
             memory: Memory::default(),
             assembly: Mutex::default(),
             reads_claims: false,
@@ -106,6 +109,13 @@ impl Compose {
     #[must_use]
     pub fn filtered(mut self, filters: Vec<(String, String)>) -> Self {
         self.filters = filters;
+        self
+    }
+
+    /// Whoever is on one of these networks is of the project that its labels name.
+    #[must_use]
+    pub fn trusting(mut self, networks: Vec<String>) -> Self {
+        self.trusted = networks;
         self
     }
 
@@ -233,7 +243,7 @@ impl Engine for Compose {
             family: self.family,
         };
         let all = || seen.containers.values().map(|one| &*one.container);
-        let strangers = strangers(all(), &seen.networks);
+        let strangers = strangers(all(), &seen.networks, &self.trusted);
         let is_leaving = |container: &ContainerInspectResponse| {
             let id = container.id.as_deref();
             id.is_some_and(|id| self.engine.is_leaving(id, || started_at(container)))
