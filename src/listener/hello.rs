@@ -213,7 +213,7 @@ impl Tls {
     /// Addresses are not asked for by name (RFC 6066 §3): who asks for none means the one they came
     /// to.
     fn by_address(&self, ends: &Ends) -> Option<(Hostname, Option<Arc<CertifiedKey>>)> {
-        let name: Hostname = ends.local.ip().to_string().parse().ok()?;
+        let name = Hostname::of_address(ends.local.ip());
         let pair = self.store.pair(&name)?;
         Some((name, Some(pair)))
     }
