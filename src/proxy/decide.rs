@@ -12,7 +12,7 @@ use super::passage::{Passage, Passages};
 use super::webroot::Token;
 use crate::certs::Store;
 use crate::certs::challenge::{Challenges, PREFIX};
-use crate::listener::Connection;
+use crate::listener::{Connection, Unvouched, Vouching};
 use crate::names::{Hostname, ServiceName};
 use crate::plan::{Condition, Https, NoRoute, Route, Site, Target};
 use crate::routing::{InstanceTable, Table, decode};
@@ -209,6 +209,10 @@ impl Known<'_> {
                 return fail(Failure::HostDiffersFromSni);
             }
         }
+        // Before anything that says something of the site.
+        if let Err(failure) = vouched(site, asked.connection) {
+            return fail(failure);
+        }
         if *asked.method == Method::TRACE {
             return fail(Failure::MethodNotAllowed);
         }
@@ -272,15 +276,9 @@ impl Known<'_> {
             }
             Https::Both | Https::Off | Https::Only | Https::Redirect => {}
         }
-        if let Some(required) = &site.client_ca
-            && required.is_required()
-            && asked.connection.client_ca.as_ref() != Some(required)
-        {
-            // The connection was made before a certificate was asked for, or without TLS.
-            return fail(match asked.connection.is_tls() {
-                true => Failure::HostDiffersFromSni,
-                false => Failure::OnlyHttps,
-            });
+        let closed = site.client_ca.as_ref().is_some_and(|by| by.is_required());
+        if closed && !asked.connection.is_tls() {
+            return fail(Failure::OnlyHttps);
         }
         if !site.admits(client.ip) {
             return fail(Failure::Denied);
@@ -332,6 +330,30 @@ impl Known<'_> {
             path,
             passage,
         })
+    }
+}
+
+/// Whether the client of a connection over TLS may come in. Those who vouch for it have to be those of the
+/// site, as they are now: what others said in a handshake counts nowhere else.
+fn vouched(site: &Site, connection: &Connection) -> Result<(), Failure> {
+    let Some(authorities) = &site.client_ca else {
+        return Ok(());
+    };
+    match &connection.vouching {
+        Vouching::By(known) if known == authorities => Ok(()),
+        Vouching::Failed(known, why) if known == authorities => Err(match why {
+            Unvouched::Missing => Failure::CertificateMissing,
+            Unvouched::Refused => Failure::CertificateRefused,
+        }),
+        Vouching::By(_) | Vouching::NotAsked
+            if !authorities.is_required() || !connection.is_tls() =>
+        {
+            Ok(())
+        }
+        // It was made before they were asked; a new one asks them.
+        Vouching::By(_) | Vouching::Failed(..) | Vouching::NotAsked => {
+            Err(Failure::HostDiffersFromSni)
+        }
     }
 }
 

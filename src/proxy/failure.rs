@@ -17,6 +17,10 @@ pub(super) enum Failure {
     BodyTooLarge,
     /// The client sends its body more slowly than [`pace`](super::pace) allows.
     BodyTooSlow,
+    /// A client without a certificate where one is asked for.
+    CertificateMissing,
+    /// A client with a certificate for which nobody vouches.
+    CertificateRefused,
     Denied,
     /// It expects what nobody here can promise (RFC 9110 §10.1.1).
     Expectation,
@@ -70,6 +74,8 @@ impl Failure {
             Self::Ambiguous
             | Self::BadHost
             | Self::BadPath
+            | Self::CertificateMissing
+            | Self::CertificateRefused
             | Self::HandshakeInvalid
             | Self::Tunnel => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
@@ -129,6 +135,8 @@ impl Failure {
             Self::BadPath => "bad-path",
             Self::BodyTooLarge => "body-too-large",
             Self::BodyTooSlow => "body-too-slow",
+            Self::CertificateMissing => "certificate-missing",
+            Self::CertificateRefused => "certificate-refused",
             Self::Denied => "denied",
             Self::Expectation => "expectation",
             Self::FieldsTooMany => "fields-too-many",
