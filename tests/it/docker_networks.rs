@@ -296,3 +296,14 @@ async fn what_leads_to_usher_itself_is_not_asked_and_the_status_says_why() {
     let of_port = format!("the port {port} there is usher's own");
     assert!(told.contains(&of_port), "{told}");
 }
+
+#[tokio::test]
+#[ignore = "needs docker"]
+async fn the_socket_may_be_where_nginx_proxy_was_given_it() {
+    let mut made = Made::new();
+    let socket = "/var/run/docker.sock:/tmp/docker.sock";
+    let usher = Contained::open("elsewhere", &["-v", socket]);
+    ready(&usher).await;
+    let name = made.claiming("elsewhere", "found", &["--expose", "8000"]);
+    answers(usher.http(), &name, 200, &usher).await;
+}
