@@ -23,6 +23,8 @@ pub struct Inventory {
     pub joined: Vec<Network>,
     /// Networks that usher is on; on the host, those of the engine.
     pub attached: Vec<Attached>,
+    /// Ports of the host that the engine has published for usher's own container.
+    pub published: Vec<u16>,
     /// Where the engine is a manager of one.
     pub swarm: Option<Swarm>,
     /// By their names.

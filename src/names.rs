@@ -9,6 +9,7 @@ pub use self::pattern::{HostPattern, PathPattern};
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -173,7 +174,8 @@ pub const PRIVATE: [&str; 9] = [
     "home.arpa",
 ];
 
-/// A DNS name as it appears in SNI and `Host`: lower case, no port, no trailing dot.
+/// A DNS name as it appears in SNI and `Host`: lower case, no port, no trailing dot. Or an address, that of
+/// IPv6 in brackets and as RFC 5952 writes it.
 ///
 /// The only type that routes, picks certificates and is logged, so that no two rooms can disagree
 /// about which name a request meant.
@@ -189,9 +191,19 @@ impl Hostname {
     /// Splits a `Host` field or an `:authority` into the name and the port, if one is given.
     ///
     /// # Errors
-    /// User information, an IPv6 literal, a port that is no number and whatever is no name.
+    /// User information, a port that is no number and whatever is no name.
     pub fn from_authority(authority: &str) -> Result<(Self, Option<u16>), NameError> {
-        let (name, port) = match authority.split_once(':') {
+        // RFC 3986 §3.2.2: the colons of an address are within its brackets.
+        let end = authority.strip_prefix('[').and_then(|rest| rest.find(']'));
+        let parts = match end.and_then(|end| authority.split_at_checked(end + 2)) {
+            None => authority.split_once(':'),
+            Some((_, "")) => None,
+            Some((name, rest)) => match rest.strip_prefix(':') {
+                Some(port) => Some((name, port)),
+                None => return Err(wrong("goes on behind the brackets of an address")),
+            },
+        };
+        let (name, port) = match parts {
             None => (authority, None),
             Some((name, port)) => {
                 // RFC 9110 §4.2.3: an empty port means the default one.
@@ -208,8 +220,27 @@ impl Hostname {
         Ok((name.parse()?, port))
     }
 
+    /// As a client writes it that asks for an address.
+    pub fn of_address(address: IpAddr) -> Self {
+        Self(match address {
+            IpAddr::V4(address) => address.to_string().into(),
+            IpAddr::V6(address) => format!("[{address}]").into(),
+        })
+    }
+
+    /// The address that it is, if it is one.
+    pub fn address(&self) -> Option<IpAddr> {
+        match literal(&self.0) {
+            Some(inside) => inside.parse().map(IpAddr::V6).ok(),
+            None => self.0.parse().ok(),
+        }
+    }
+
     /// The name without its first label: `a.b.c` gives `b.c`.
     pub fn parent(&self) -> Option<&str> {
+        if literal(&self.0).is_some() {
+            return None;
+        }
         self.0.split_once('.').map(|(_, parent)| parent)
     }
 
@@ -233,6 +264,8 @@ impl Hostname {
     /// `localhost`.
     pub fn is_delegated(&self) -> bool {
         match self.0.rsplit_once('.') {
+            // The end of an address may be written with dots.
+            Some(_) if literal(&self.0).is_some() => false,
             Some((_, last)) => last != "localhost" && !last.bytes().all(|b| b.is_ascii_digit()),
             None => false,
         }
@@ -255,6 +288,11 @@ impl FromStr for Hostname {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
+        if let Some(inside) = literal(text) {
+            let address = inside.parse::<Ipv6Addr>();
+            let address = address.map_err(|_| wrong("is no address of IPv6"))?;
+            return Ok(Self::of_address(address.into()));
+        }
         let name = text.strip_suffix('.').unwrap_or(text);
         if name.is_empty() {
             return Err(wrong("is empty"));
@@ -284,6 +322,11 @@ impl FromStr for Hostname {
     }
 }
 
+/// What is inside the brackets of an address of IPv6.
+fn literal(text: &str) -> Option<&str> {
+    text.strip_prefix('[')?.strip_suffix(']')
+}
+
 /// A name an instance answers to: one host, or every host directly or deeper below one.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Domain {
@@ -307,6 +350,9 @@ impl FromStr for Domain {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         match text.strip_prefix("*.") {
+            Some(rest) if literal(rest).is_some() => {
+                Err(wrong("is below an address, where nothing is"))
+            }
             Some(rest) => rest.parse().map(Self::Below),
             None => text.parse().map(Self::Exact),
         }

@@ -41,11 +41,13 @@ pub fn engine_for(
             networks,
             filters,
             prefer_ipv6,
+            trusted_networks,
         } => {
             let names = config.names_from_containers;
             let docker = docker_for(endpoint.clone(), *networks, names, told)
                 .filtered(filters.clone())
-                .preferring_ipv6(*prefer_ipv6);
+                .preferring_ipv6(*prefer_ipv6)
+                .trusting(trusted_networks.clone());
             (Arc::new(docker), facts("docker", false))
         }
     })

@@ -102,6 +102,7 @@ impl Manager {
             let own = Terms {
                 // The staging authority has nobody to write to: its account is one and nobody's.
                 email: email.filter(|_| !wanted.staging).cloned(),
+                directory: wanted.directory.clone(),
                 declared: wanted.declared,
                 key_type: wanted.key_type,
             };
@@ -254,7 +255,7 @@ impl Manager {
             return Err(self.in_trouble());
         }
         let mut first = None;
-        for directory in directories(acme, lineage) {
+        for directory in directories(acme, lineage, terms.directory.as_deref()) {
             let own = |url: &str| url == directory.url;
             let under_way = ready
                 .iter()
@@ -277,7 +278,13 @@ impl Manager {
             }
             return Ok(job);
         }
-        Err(first.unwrap_or_else(|| Wait::never("no directory is configured")))
+        Err(first.unwrap_or_else(|| match &terms.directory {
+            Some(one) => Wait::never(format!(
+                "no directory `{one}` is declared; add [acme.directory.NAME] with that `url`, or take the \
+                 wish for it away"
+            )),
+            None => Wait::never("no directory is configured"),
+        }))
     }
 
     /// Notes why names wait, and tells who wished for them.

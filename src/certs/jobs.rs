@@ -21,6 +21,8 @@ const ASKED_AT_ONCE: usize = 4;
 #[derive(Clone, Debug)]
 pub(super) struct Terms {
     pub(super) email: Option<String>,
+    /// The one directory that may be asked, by its name or its URL.
+    pub(super) directory: Option<String>,
     pub(super) declared: Declared,
     /// Of the next key, where the one that is installed is not kept.
     pub(super) key_type: KeyType,
@@ -74,10 +76,10 @@ impl Manager {
     /// The directory that issued what is held, else the first.
     fn directory_of<'a>(&self, acme: &'a Acme, lineage: &Lineage) -> Option<&'a Directory> {
         let issuer = self.schedule.issuer(lineage);
-        let all = directories(acme, lineage);
-        all.iter()
-            .find(|directory| Some(directory.url.as_str()) == issuer)
-            .or_else(|| all.first())
+        let usual = directories(acme, lineage, None);
+        let mut all = usual.iter().chain(&acme.known);
+        all.find(|directory| Some(directory.url.as_str()) == issuer)
+            .or_else(|| usual.first())
     }
 
     pub(super) fn job(
@@ -165,11 +167,21 @@ impl Manager {
     }
 }
 
-/// The directories that may be asked for these names, the preferred first.
-pub(super) fn directories<'a>(acme: &'a Acme, lineage: &Lineage) -> &'a [Directory] {
+/// The directories that may be asked for these names, the preferred first. `one`: the only one, by its name
+/// or its URL, and none where nobody has declared it: nobody is asked in its place, and no container says
+/// whom usher talks to.
+pub(super) fn directories<'a>(
+    acme: &'a Acme,
+    lineage: &Lineage,
+    one: Option<&str>,
+) -> &'a [Directory] {
     if lineage.is_staging() {
-        slice::from_ref(&acme.staging)
-    } else {
-        &acme.directories
+        return slice::from_ref(&acme.staging);
     }
+    let Some(one) = one else {
+        return &acme.directories;
+    };
+    let known = acme.known.iter();
+    let mut meant = known.filter(|known| known.name == one || known.url == one);
+    meant.next().map_or(&[], slice::from_ref)
 }

@@ -153,7 +153,13 @@ impl LocalAuthority {
         };
         let root = root(&folder, &scope, now)?;
         let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new([name.to_string()])?;
+        let (Domain::Exact(host) | Domain::Below(host)) = name;
+        // Without the brackets, by which nothing else writes an address.
+        let subject = match host.address() {
+            Some(address) => address.to_string(),
+            None => name.to_string(),
+        };
+        let mut params = CertificateParams::new([subject])?;
         params.distinguished_name = DistinguishedName::new();
         params
             .distinguished_name
@@ -183,11 +189,11 @@ enum Scope {
 impl Scope {
     fn of(name: &Domain) -> Self {
         let (Domain::Exact(host) | Domain::Below(host)) = name;
-        let nobodys = match host.as_str().parse::<IpAddr>() {
-            Ok(address) => PRIVATE_NETWORKS.iter().any(|(network, length)| {
+        let nobodys = match host.address() {
+            Some(address) => PRIVATE_NETWORKS.iter().any(|(network, length)| {
                 ipnet::IpNet::new(*network, *length).is_ok_and(|network| network.contains(&address))
             }),
-            Err(_) => host.is_private() || PRIVATE.contains(&host.as_str()),
+            None => host.is_private() || PRIVATE.contains(&host.as_str()),
         };
         if nobodys {
             Self::Nobodys
@@ -208,12 +214,12 @@ impl Scope {
                 let names = PRIVATE.iter().map(|suffix| name(suffix));
                 names.chain(PRIVATE_NETWORKS.map(network)).collect()
             }
-            Self::Only(host) => match host.as_str().parse::<IpAddr>() {
-                Ok(address) => {
+            Self::Only(host) => match host.address() {
+                Some(address) => {
                     let length = if address.is_ipv4() { 32 } else { 128 };
                     vec![network((address, length)), name("localhost")]
                 }
-                Err(_) => vec![
+                None => vec![
                     name(host.as_str()),
                     network((Ipv4Addr::LOCALHOST.into(), 32)),
                     network((Ipv6Addr::LOCALHOST.into(), 128)),

@@ -1,6 +1,6 @@
 //! A certificate and its key, believed only after they were looked at.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ use rustls::sign::CertifiedKey;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::names::Domain;
+use crate::names::{Domain, Hostname};
 
 /// A pair that can be served.
 #[derive(Clone, Debug)]
@@ -110,8 +110,10 @@ fn facts(certificate: &CertificateDer<'_>) -> Result<Facts, PairError> {
         .filter_map(|name| match name {
             GeneralName::DNSName(name) => name.parse().ok(),
             GeneralName::IPAddress(bytes) => {
-                let octets: [u8; 4] = (*bytes).try_into().ok()?;
-                Ipv4Addr::from(octets).to_string().parse().ok()
+                let four = <[u8; 4]>::try_from(*bytes).map(IpAddr::from);
+                let sixteen = || <[u8; 16]>::try_from(*bytes).map(IpAddr::from);
+                let address = four.or_else(|_| sixteen()).ok()?;
+                Some(Domain::Exact(Hostname::of_address(address)))
             }
             _ => None,
         })

@@ -216,6 +216,7 @@ async fn check_engine(config: &Arc<Config>, findings: &mut Findings) {
         networks,
         filters,
         prefer_ipv6: _,
+        trusted_networks,
     } = &config.engine
     else {
         return;
@@ -223,8 +224,9 @@ async fn check_engine(config: &Arc<Config>, findings: &mut Findings) {
     let docker_host = DockerHost::told(|name| std::env::var(name).ok());
     // Also where nothing that containers say is followed: what is not is told.
     let names = NamesFromContainers::Open;
-    let engine =
-        app::docker_for(endpoint.clone(), *networks, names, docker_host).filtered(filters.clone());
+    let engine = app::docker_for(endpoint.clone(), *networks, names, docker_host)
+        .filtered(filters.clone())
+        .trusting(trusted_networks.clone());
     let listed = timeout(ENGINE_WITHIN, async {
         let _hints = engine.subscribe().await?;
         engine.list().await

@@ -80,6 +80,10 @@ enum Verb {
         /// [default: config/usher.toml if it exists, else /etc/usher/usher.toml]
         #[arg(long)]
         config: Option<PathBuf>,
+        /// As for `run`, with which the variables of nginx-proxy count: for a container of the image,
+        /// whose command has it
+        #[arg(long, value_name = "MODE")]
+        names_from_containers: Option<NamesFromContainers>,
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -219,7 +223,11 @@ impl Cli {
                 format,
             } => check::check(config, names_from_containers, offline, format).await,
             Verb::Init(arguments) => init::init(arguments).await,
-            Verb::Show { config, format } => show::show(config, format),
+            Verb::Show {
+                config,
+                names_from_containers,
+                format,
+            } => show::show(config, names_from_containers, format),
             Verb::Cert(verb) => verb.execute().await,
             Verb::Demo(arguments) => demo::run(arguments, panics).await,
             Verb::Status { at, watch, format } => status::status(&at, format, watch).await,

@@ -85,6 +85,7 @@ pub(super) fn addition(
         http_without_certificate: wishes.http_without_certificate,
         certificate: wishes.certificate,
         email: wishes.email,
+        directory: wishes.directory,
         staging: wishes.staging,
         ..claimed
     }

@@ -349,7 +349,8 @@ impl<'c> Reading<'c> {
 
     /// Of the family, and nothing that is followed.
     fn unknown(&mut self) {
-        const KNOWN: [&str; 15] = [
+        const KNOWN: [&str; 16] = [
+            "ACME_CA_URI",
             "CERT_NAME",
             "ENABLE_HTTP_ON_MISSING_CERT",
             "EXTERNAL_HTTPS_PORT",

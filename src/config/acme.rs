@@ -71,6 +71,8 @@ impl RawAcme {
             email: email.map(|field| field.value),
             directories: chosen,
             staging: find(STAGING).unwrap_or_else(|| unreachable!("it is built in")),
+            // The operator's own stand before those that are built in.
+            known: known.iter().rev().cloned().collect(),
             challenges: lower_challenges(challenges, &dns_hook, issues),
             dns_hook,
             preflight: value_or(preflight, true),

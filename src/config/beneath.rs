@@ -103,6 +103,7 @@ impl RawEngine {
             names_from_containers,
             container_filters,
             prefer_ipv6,
+            trusted_networks,
         } = self;
         Self {
             kind: kind.or(below.kind),
@@ -111,6 +112,7 @@ impl RawEngine {
             names_from_containers: names_from_containers.or(below.names_from_containers),
             container_filters: container_filters.or(below.container_filters),
             prefer_ipv6: prefer_ipv6.or(below.prefer_ipv6),
+            trusted_networks: trusted_networks.or(below.trusted_networks),
         }
     }
 }

@@ -42,6 +42,8 @@ pub struct Claimed {
     pub certificate: Option<String>,
     pub orders: Orders,
     pub email: Option<String>,
+    /// The URL of one that is declared.
+    pub directory: Option<String>,
     pub staging: Option<bool>,
     pub key_type: Option<KeyType>,
     pub trust_default_cert: Option<bool>,
@@ -251,6 +253,10 @@ impl Claimed {
                 .email
                 .clone()
                 .map(|email| field(&at, "acme-email", email)),
+            acme_directory: self
+                .directory
+                .clone()
+                .map(|url| field(&at, "acme-directory", url)),
             staging: self.staging.map(|staging| field(&at, "staging", staging)),
             orders: Some(self.orders.clone()),
             export_certificate: None,

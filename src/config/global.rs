@@ -83,6 +83,7 @@ impl RawEngine {
             names_from_containers,
             container_filters,
             prefer_ipv6,
+            trusted_networks,
         } = self;
         let names = names_from_containers.and_then(|field| match field.value.parse() {
             Ok(names) => Some(names),
@@ -115,6 +116,7 @@ impl RawEngine {
                 },
                 filters: filters::lower(container_filters, issues),
                 prefer_ipv6: value_or(prefer_ipv6, false),
+                trusted_networks: value_or(trusted_networks, Vec::new()),
             },
         };
         (choice, names)

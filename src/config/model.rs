@@ -128,6 +128,8 @@ pub enum EngineChoice {
         filters: Vec<(String, String)>,
         /// Which address is taken of a container that has both.
         prefer_ipv6: bool,
+        /// Networks by name: whoever is on one is of the project that its labels name.
+        trusted_networks: Vec<String>,
     },
     /// Nobody: only fixed addresses are served.
     None,
@@ -187,6 +189,8 @@ pub struct Acme {
     pub directories: Vec<Directory>,
     /// For instances on staging, instead of the others.
     pub staging: Directory,
+    /// All that are declared or built in, for instances that choose one of them.
+    pub known: Vec<Directory>,
     /// How the names are proven, the preferred way first. Never empty.
     pub challenges: Vec<ChallengeKind>,
     /// The command that changes the DNS for [`ChallengeKind::Dns01`], with its first arguments.
@@ -387,6 +391,8 @@ pub struct Instance {
     pub acme_email: Option<String>,
     /// The volume of the stack that its certificate is written into.
     pub export_certificate: Option<String>,
+    /// The one directory that its certificates come from, by its name or its URL; `None`: those of everybody.
+    pub acme_directory: Option<String>,
     /// Certificates come from the staging directory and are trusted by nobody.
     pub staging: bool,
     /// `None`: as all others.

@@ -85,6 +85,7 @@ pub(super) struct RawEngine {
     pub(super) names_from_containers: Leaf<String>,
     pub(super) container_filters: Leaf<Vec<String>>,
     pub(super) prefer_ipv6: Leaf<bool>,
+    pub(super) trusted_networks: Leaf<Vec<String>>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize)]
@@ -335,6 +336,7 @@ impl RawEngine {
             names_from_containers: table.leaf("names-from-containers"),
             container_filters: table.leaf("container-filters"),
             prefer_ipv6: table.leaf("prefer-ipv6"),
+            trusted_networks: table.leaf("trusted-networks"),
         }
     }
 }

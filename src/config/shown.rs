@@ -12,8 +12,10 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::issue::Source;
+use super::model::{Asked, NamesFromContainers};
 use super::presets;
 use super::reader::{Said, Written, outline};
+use super::variables;
 use super::{Config, included};
 
 const REFERENCE: &str = include_str!("../../config/reference.toml");
@@ -50,7 +52,21 @@ pub fn show(path: &Path, config: &Config) -> Vec<Shown> {
     let defaults = Layer::new(&reference, Origin::Default);
     let file = path.display().to_string();
     let written = Layer::new(&main, Origin::File(&file));
-    let mut shown = globals(&written, &defaults);
+    let said = Outside::of(config);
+    let outside = said.layers();
+    let globals_of: Vec<Layer<'_>> = [written]
+        .into_iter()
+        .chain(outside)
+        .chain([defaults])
+        .collect();
+    let mut shown = globals(&globals_of);
+    let instances = said.instances();
+    if let Some(layer) = instances.filter(|layer| !layer.entries.is_empty()) {
+        shown.push(Shown {
+            table: "# of each [[instance]] that says nothing else".to_owned(),
+            values: values(&[layer], |_| true),
+        });
+    }
 
     let mut files = vec![(file.clone(), main.clone())];
     for pattern in words(find(&main, "include")) {
@@ -68,6 +84,7 @@ pub fn show(path: &Path, config: &Config) -> Vec<Shown> {
     let named = |name: &str| entries.iter().find(|entry| entry.name() == name).copied();
     let below = Below {
         written: &written,
+        environment: instances,
         defaults: &defaults,
     };
     for pattern in &config.patterns {
@@ -98,11 +115,65 @@ fn read(path: &Path) -> Vec<Written> {
     outline(&Source::new(path.display().to_string(), text))
 }
 
-/// The tables of the file itself.
-fn globals(written: &Layer<'_>, defaults: &Layer<'_>) -> Vec<Shown> {
+/// What is said outside of every file, as texts.
+struct Outside<'c> {
+    asked: Option<&'c Asked>,
+    variables: Vec<Written>,
+    instances: Vec<Written>,
+    command: Vec<Written>,
+}
+
+impl<'c> Outside<'c> {
+    fn of(config: &'c Config) -> Self {
+        let asked = config.asked.as_ref();
+        let text = |text: &str| outline(&Source::new(String::new(), text.to_owned()));
+        let variables = asked.map(|asked| &asked.variables);
+        // As the layers of a start have it: who has containers name themselves orders certificates.
+        let command = match asked.map(|asked| asked.names) {
+            None => "",
+            Some(NamesFromContainers::Off) => "[engine]\nnames-from-containers = \"off\"\n",
+            Some(NamesFromContainers::Listed) => {
+                "[engine]\nnames-from-containers = \"listed\"\n[acme]\n"
+            }
+            Some(NamesFromContainers::Open) => {
+                "[engine]\nnames-from-containers = \"open\"\n[acme]\n"
+            }
+        };
+        Self {
+            asked,
+            variables: text(variables.map_or("", |layer| layer.globals())),
+            instances: text(variables.map_or("", |layer| layer.instances())),
+            command: text(command),
+        }
+    }
+
+    /// Below the file, the nearest first.
+    fn layers(&self) -> Vec<Layer<'_>> {
+        let Some(asked) = self.asked else {
+            return Vec::new();
+        };
+        let origin = Origin::Environment(&asked.variables, "");
+        vec![
+            Layer::new(&self.variables, origin),
+            Layer::new(&self.command, Origin::Command),
+        ]
+    }
+
+    /// Below every instance.
+    fn instances(&self) -> Option<Layer<'_>> {
+        let origin = Origin::Environment(&self.asked?.variables, "instance");
+        Some(Layer::new(&self.instances, origin))
+    }
+}
+
+/// The tables of the file itself, from these layers: those of the file first, the defaults last.
+fn globals(layers: &[Layer<'_>]) -> Vec<Shown> {
+    let (Some(written), Some(defaults)) = (layers.first(), layers.last()) else {
+        return Vec::new();
+    };
+    let said = layers.get(..layers.len() - 1).unwrap_or_default();
     let mut shown = Vec::new();
-    let mut root = values(&[*written, *defaults], |written| written.key == "include");
-    root.retain(|value| value.origin != Origin::Default.at(0));
+    let root = values(&[*written], |written| written.key == "include");
     if !root.is_empty() {
         shown.push(Shown {
             table: String::new(),
@@ -111,22 +182,23 @@ fn globals(written: &Layer<'_>, defaults: &Layer<'_>) -> Vec<Shown> {
     }
     for default in defaults.entries {
         let name = default.key.as_str();
-        let own = written.below(name);
+        let own: Vec<_> = said.iter().filter_map(|layer| layer.below(name)).collect();
         // Its presence alone means something.
-        if !matches!(default.said, Said::Table(_)) || (name == "acme" && own.is_none()) {
+        if !matches!(default.said, Said::Table(_)) || (name == "acme" && own.is_empty()) {
             continue;
         }
-        let layers: Vec<_> = own.into_iter().chain(defaults.below(name)).collect();
+        let layers: Vec<_> = own.iter().copied().chain(defaults.below(name)).collect();
         shown.push(Shown {
             table: format!("[{name}]"),
             values: values(&layers, |written| written.key != "directory"),
         });
-        for directory in own
-            .and_then(|own| own.below("directory"))
-            .iter()
-            .flat_map(Layer::all)
-        {
-            let (name, layer) = directory;
+        let mut directories = BTreeSet::new();
+        let declared = own.iter().filter_map(|own| own.below("directory"));
+        for (name, layer) in declared.flat_map(|layer| layer.all().collect::<Vec<_>>()) {
+            // The first that declares it says all of it.
+            if !directories.insert(name) {
+                continue;
+            }
             shown.push(Shown {
                 table: format!("[acme.directory.{}]", key(name)),
                 values: values(&[layer], |_| true),
@@ -155,6 +227,8 @@ fn globals(written: &Layer<'_>, defaults: &Layer<'_>) -> Vec<Shown> {
 /// What lies below every entry.
 struct Below<'l, 't> {
     written: &'l Layer<'t>,
+    /// For every instance.
+    environment: Option<Layer<'t>>,
     defaults: &'l Layer<'t>,
 }
 
@@ -172,7 +246,8 @@ impl<'t> Below<'_, 't> {
         let usual = usual.map(|usual| Layer::new(usual, Origin::Default));
         let layers: Vec<Layer<'_>> = own.iter().copied().chain(preset).collect();
 
-        let with_usual: Vec<_> = layers.iter().copied().chain(usual).collect();
+        let with_usual = layers.iter().copied().chain(self.environment);
+        let with_usual: Vec<_> = with_usual.chain(usual).collect();
         let first = |known: &str| {
             layers
                 .iter()
@@ -260,7 +335,11 @@ fn services<'t>(layers: &[Layer<'t>], usual: Option<Layer<'t>>) -> Vec<Shown> {
 /// Where a layer was written.
 #[derive(Clone, Copy)]
 enum Origin<'t> {
+    /// The command line.
+    Command,
     Default,
+    /// Variables, in a table.
+    Environment(&'t variables::Layer, &'t str),
     File(&'t str),
     /// An entry that stands for many.
     Many(&'t str),
@@ -268,9 +347,19 @@ enum Origin<'t> {
 }
 
 impl Origin<'_> {
-    fn at(self, line: usize) -> String {
+    fn at(self, written: &Written) -> String {
+        let line = written.line;
         match self {
+            Self::Command => "command line".to_owned(),
             Self::Default => "default".to_owned(),
+            Self::Environment(said, table) => {
+                let about: Vec<&str> = said.about(table, &written.key).collect();
+                match about.is_empty() {
+                    // What the variables say where none is set is what nginx-proxy does.
+                    true => "default in the place of nginx-proxy".to_owned(),
+                    false => format!("environment: {}", about.join(", ")),
+                }
+            }
             Self::File(file) => format!("{file}:{line}"),
             Self::Many(file) => format!("{file}:{line}, for many"),
             Self::Preset(name) => format!("preset {name}"),
@@ -306,8 +395,13 @@ impl<'t> Layer<'t> {
     }
 
     fn below(&self, key: &str) -> Option<Self> {
-        match find(self.entries, key)? {
-            Said::Table(entries) => Some(Self::new(entries, self.origin)),
+        let written = self.entries.iter().find(|written| written.key == key)?;
+        let origin = match self.origin {
+            Origin::Environment(said, "") => Origin::Environment(said, &written.key),
+            origin => origin,
+        };
+        match &written.said {
+            Said::Table(entries) => Some(Self::new(entries, origin)),
             Said::Plain { .. } | Said::Tables(_) => None,
         }
     }
@@ -334,7 +428,7 @@ fn values(layers: &[Layer<'_>], wanted: impl Fn(&Written) -> bool) -> Vec<Value>
                 found.push(Value {
                     key: key(&written.key),
                     value: inline(&written.said),
-                    origin: layer.origin.at(written.line),
+                    origin: layer.origin.at(written),
                 });
             }
         }

@@ -14,13 +14,27 @@ use crate::names::Hostname;
 use crate::plan::KeyType;
 
 /// What the variables say.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Layer {
     /// TOML, shaped like a file.
     pub(super) globals: String,
     /// TOML, shaped like an `[[instance]]` that has nothing of its own: what holds for every instance
     /// that says nothing else.
     pub(super) instances: String,
+    /// The variables that are set.
+    pub(super) set: Vec<&'static str>,
+}
+
+/// Alike when they say the same, whichever variables said it.
+impl PartialEq for Layer {
+    fn eq(&self, other: &Self) -> bool {
+        let Self {
+            globals,
+            instances,
+            set: _,
+        } = self;
+        *globals == other.globals && *instances == other.instances
+    }
 }
 
 impl Layer {
@@ -32,6 +46,46 @@ impl Layer {
     /// TOML: keys of an `[[instance]]`, for each that says nothing else.
     pub fn instances(&self) -> &str {
         &self.instances
+    }
+
+    /// Those of the variables that are set and say something of a key.
+    pub(super) fn about(&self, table: &str, key: &str) -> impl Iterator<Item = &'static str> {
+        let all: &[&str] = match (table, key) {
+            ("acme", "challenges") => &["ACME_CHALLENGE"],
+            ("acme", "email") => &["DEFAULT_EMAIL"],
+            ("acme", _) => &[
+                "ACME_CA_URI",
+                "ACME_CERT_PROFILE",
+                "ACME_EAB_HMAC_KEY",
+                "ACME_EAB_KID",
+                "CA_BUNDLE",
+            ],
+            ("certs", "key-type") => &["DEFAULT_KEY_SIZE"],
+            ("certs", "min-version") => &["SSL_POLICY"],
+            ("certs", "reuse-key") => &["ACME_RENEW_PRIVATE_KEYS", "RENEW_PRIVATE_KEYS"],
+            ("certs" | "compat", _) => &["TRUST_DEFAULT_CERT"],
+            ("engine", "container-filters") => &["DOCKER_CONTAINER_FILTERS"],
+            ("engine", _) => &["PREFER_IPV6_NETWORK"],
+            ("instance", "allow") => &["NETWORK_ACCESS"],
+            ("instance", "hsts") => &["HSTS"],
+            ("instance", "http-without-certificate") => &["ENABLE_HTTP_ON_MISSING_CERT"],
+            ("instance", "https") => &["HTTPS_METHOD"],
+            ("instance", "no-route") => &["DEFAULT_ROOT"],
+            ("instance", "non-get-redirect") => &["NON_GET_REDIRECT"],
+            ("instance", _) => &["LETSENCRYPT_TEST"],
+            ("listen", "default-host") => &["DEFAULT_HOST"],
+            ("listen", "http") => &["ENABLE_IPV6", "HTTP_PORT"],
+            ("listen", "http2") => &["ENABLE_HTTP2"],
+            ("listen", "https") => &["ENABLE_IPV6", "HTTPS_PORT"],
+            ("listen", "proxy-protocol") => &["ENABLE_PROXY_PROTOCOL"],
+            ("listen", _) => &["TRUST_DOWNSTREAM_PROXY"],
+            ("log", "access") => &["DISABLE_ACCESS_LOGS"],
+            ("log", _) => &["LOG_JSON"],
+            _ => &[],
+        };
+        let set = self.set.clone();
+        let about = all.iter().copied();
+        about.filter(move |name| set.contains(name))
     }
 }
 
@@ -111,6 +165,7 @@ pub fn read(value: impl Fn(&str) -> Option<String>) -> (Layer, Vec<Note>) {
     reading.log();
     reading.every_instance();
     let layer = Layer {
+        set: reading.set.keys().copied().collect(),
         globals: reading.globals.to_string(),
         instances: reading.instances.to_string(),
     };

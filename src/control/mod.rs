@@ -22,6 +22,7 @@ mod kept;
 mod leaving;
 mod ledger;
 mod leftovers;
+mod loops;
 mod networks;
 mod planner;
 mod reach;

@@ -162,6 +162,7 @@ impl Controller {
                 pinned: instance.certificate.clone().filter(|_| has_tls),
                 may_order: set.may_order && !left && !instance.standby && tenant.rented,
                 staging: instance.staging,
+                directory: instance.acme_directory.clone(),
                 email: instance.acme_email.clone(),
                 key_type: instance
                     .key_type

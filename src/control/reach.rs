@@ -1,6 +1,6 @@
 //! Where a replica listens, and what to ask it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::config::model::{Probe, Role, Service};
 use crate::inventory::{Reach, Unit};
@@ -36,14 +36,33 @@ fn port(service: &Service, unit: &Unit) -> Option<u16> {
     fixed.map(SocketAddr::port).or(service.port).or(sole)
 }
 
+/// The ports by which the host leads to usher.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OwnPorts {
+    /// Those it listens on.
+    pub(super) listened: Vec<u16>,
+    /// Those that the engine has published for its container.
+    pub(super) published: Vec<u16>,
+}
+
+impl OwnPorts {
+    /// Those at an address of the host: its loopback, or what containers know it by.
+    fn at(&self, host: IpAddr) -> &[u16] {
+        match host.is_loopback() {
+            true => &self.listened,
+            false => &self.published,
+        }
+    }
+}
+
 /// Puts those on the host's network out of reach that would be somebody else there: with no port of
 /// their own, or with one of usher's, which would ask itself. `routed`: ports that routes name in the
-/// place of the service's. `own`: those usher listens on.
+/// place of the service's.
 pub(super) fn bar_impostors(
     units: &mut [Unit],
     service: &Service,
     routed: impl Iterator<Item = u16> + Clone,
-    own: &[u16],
+    own: &OwnPorts,
 ) {
     for unit in units {
         let Reach::Host(ip) = unit.reach else {
@@ -51,7 +70,7 @@ pub(super) fn bar_impostors(
         };
         let said = port(service, unit);
         let mut all = said.into_iter().chain(routed.clone());
-        let why = match all.find(|port| ip.is_loopback() && own.contains(port)) {
+        let why = match all.find(|port| own.at(ip).contains(port)) {
             Some(port) => format!(
                 "it uses the host's network, and the port {port} there is usher's own; let it listen \
                  on another one, and say which"

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tracing::warn;
 
 use super::event::Now;
+use super::reach::OwnPorts;
 use super::step::{Controller, together};
 use super::strangers::Whose;
 use super::tenant::Tenant;
@@ -111,7 +112,10 @@ impl Controller {
             self.stale = Stale::everything();
         }
         let next = self.plan.generation.next();
-        let own = self.current.config.ports();
+        let own = OwnPorts {
+            listened: self.current.config.ports(),
+            published: inventory.published.clone(),
+        };
         for (name, instance) in wanted {
             let stack = ruling
                 .views

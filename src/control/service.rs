@@ -9,6 +9,7 @@ use super::answers::Answers;
 use super::by_hand::ByHand;
 use super::event::Now;
 use super::leftovers::Leftovers;
+use super::loops::Loops;
 use super::reach::is_probed;
 use super::replica::{Replica, START_WITHIN, State, Who};
 use super::starts::Starts;
@@ -72,6 +73,7 @@ pub(super) struct ServiceState {
     /// Handshakes that are let through at a time; 0 while nobody has told.
     pub(super) window: u32,
     pushed_back: PushedBack,
+    pub(super) loops: Loops,
     answers: Answers,
     first_bytes: Answers,
 }
@@ -311,8 +313,9 @@ impl ServiceState {
         }
     }
 
-    /// Takes in who waits, what was refused, and how quickly replicas answer.
-    pub(super) fn count_totals(&mut self, totals: &SessionTotals, now: Now) {
+    /// Takes in who waits, what was refused, and how quickly replicas answer. Returns whether requests
+    /// have begun to come back to usher.
+    pub(super) fn count_totals(&mut self, totals: &SessionTotals, now: Now) -> bool {
         self.held = totals.held;
         self.longest_wait = totals.longest_wait;
         self.window = totals.window;
@@ -323,6 +326,7 @@ impl ServiceState {
         self.pushed_back.overloaded += new.1.saturating_sub(old.1);
         self.answers.take(now.at, totals.handshakes);
         self.first_bytes.take(now.at, totals.first_bytes);
+        self.loops.take(totals.looped, now.at)
     }
 
     /// Notices whether anything is under way. `fresh`: the newest counts are of now.

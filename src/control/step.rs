@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::event::{Command, Event, Now, Wish};
 use super::guard::Guard;
 use super::kept::Kept;
+use super::loops;
 use super::rebuild::Fitted;
 use super::status::{InstanceStatus, Memory};
 use super::tenant::Tenant;
@@ -256,10 +258,12 @@ impl Controller {
             self.stale.touch(name);
             let report = report.unwrap_or(&empty);
             tenant.visits.count(report);
-            for (name, service) in &mut tenant.services {
-                service.load(report);
-                if let Some(totals) = report.services.get(name) {
-                    service.count_totals(totals, now);
+            for (service, state) in &mut tenant.services {
+                state.load(report);
+                if let Some(totals) = report.services.get(service)
+                    && state.count_totals(totals, now)
+                {
+                    warn!(instance = %name, %service, reason = loops::CAUSE, "requests go round");
                 }
             }
         }

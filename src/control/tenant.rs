@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use super::event::Now;
 use super::guard::{Allowance, For};
 use super::ledger::Ledger;
-use super::reach::bar_impostors;
+use super::reach::{OwnPorts, bar_impostors};
 use super::scaling::{Orders, Scaler};
 use super::service::ServiceState;
 use super::step::{EngineFacts, together};
@@ -128,14 +128,14 @@ impl Tenant {
     }
 
     /// `quiet`: how long nothing is added after somebody else changed the stack. `own`: the ports that
-    /// usher listens on.
+    /// lead to usher.
     pub(super) fn list(
         &mut self,
         stack: Option<&Arc<Stack>>,
         now: Now,
         next: Generation,
         quiet: Duration,
-        own: &[u16],
+        own: &OwnPorts,
     ) {
         let existed = self.stack.is_some();
         self.stack = stack.cloned();

@@ -16,7 +16,7 @@ use super::docker::PROJECT;
 use super::labels::note_unknown;
 use super::memory::{Inspected, Known, Place};
 use super::swarm::NAMESPACE;
-use crate::inventory::{Claims, Stack, Volume};
+use crate::inventory::{Claims, Reach, Stack, Volume};
 use crate::names::{ServiceName, StackName};
 
 /// From where containers and volumes are seen.
@@ -206,6 +206,10 @@ fn stack(group: &Group, standpoint: &Standpoint, volumes: BTreeMap<String, Volum
         if standpoint.own.is_some() && standpoint.own == part.container.id {
             // What usher has itself is shared with nobody by that.
             unit.mounts.clear();
+            unit.reach = Reach::Unreachable {
+                why: "it is usher's own container, which would ask itself".to_owned(),
+                joinable: Vec::new(),
+            };
         }
         let units = stack.services.entry(part.service.clone()).or_default();
         units.push(unit);

@@ -14,7 +14,7 @@ const MULTIPORTS: &str = "VIRTUAL_HOST_MULTIPORTS";
 const BEGIN: [&str; 2] = ["VIRTUAL_HOST", MULTIPORTS];
 
 /// Variables whose values are read, the important ones first: what there is no room for is left out.
-const READ: [&str; 23] = [
+const READ: [&str; 24] = [
     MULTIPORTS,
     "VIRTUAL_HOST",
     "VIRTUAL_PORT",
@@ -29,6 +29,7 @@ const READ: [&str; 23] = [
     "ENABLE_HTTP_ON_MISSING_CERT",
     "EXTERNAL_HTTP_PORT",
     "EXTERNAL_HTTPS_PORT",
+    "ACME_CA_URI",
     "ACME_HOST",
     "LETSENCRYPT_HOST",
     "ACME_EMAIL",

@@ -16,7 +16,7 @@ use tracing::warn;
 
 use super::assembly::{Assembly, Standpoint};
 use super::attached::{self, JOINED};
-use super::containers::{Family, Paths, endpoints, own_mounts, printers, started_at};
+use super::containers::{Family, Paths, endpoints, own_mounts, printers, published, started_at};
 use super::docker;
 use super::kinship::strangers;
 use super::lease::Leases;
@@ -39,6 +39,8 @@ pub struct Compose {
     /// The container usher runs in.
     own: Option<String>,
     filters: Vec<(String, String)>,
+    /// Networks on which labels are believed.
+    pub(super) trusted: Vec<String>,
     memory: Memory,
     assembly: Mutex<Assembly>,
     /// Whether what containers claim is listed, and those of no project that claim something.
@@ -69,6 +71,7 @@ impl Compose {
             family: Family::default(),
             own: here::container_id(),
             filters: Vec::new(),
+            trusted: Vec::new(),
             memory: Memory::default(),
             assembly: Mutex::default(),
             reads_claims: false,
@@ -106,6 +109,13 @@ impl Compose {
     #[must_use]
     pub fn filtered(mut self, filters: Vec<(String, String)>) -> Self {
         self.filters = filters;
+        self
+    }
+
+    /// Whoever is on one of these networks is of the project that its labels name.
+    #[must_use]
+    pub fn trusting(mut self, networks: Vec<String>) -> Self {
+        self.trusted = networks;
         self
     }
 
@@ -233,7 +243,7 @@ impl Engine for Compose {
             family: self.family,
         };
         let all = || seen.containers.values().map(|one| &*one.container);
-        let strangers = strangers(all(), &seen.networks);
+        let strangers = strangers(all(), &seen.networks, &self.trusted);
         let is_leaving = |container: &ContainerInspectResponse| {
             let id = container.id.as_deref();
             id.is_some_and(|id| self.engine.is_leaving(id, || started_at(container)))
@@ -253,6 +263,7 @@ impl Engine for Compose {
         let old = others.filter_map(|container| superseded(container, mounts.as_deref()));
         inventory.superseded = old.collect();
         add_tasks(&mut inventory);
+        inventory.published = published(own.as_ref());
         inventory.attached = attached::attached(own.as_ref(), &seen.networks);
         let joined = inventory.attached.iter().filter(|one| one.joined);
         inventory.joined = joined.map(|one| one.network.clone()).collect();

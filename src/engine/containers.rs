@@ -389,6 +389,19 @@ fn mounts(
     seen
 }
 
+/// Ports of the host that lead to usher's own container.
+pub(super) fn published(own: Option<&ContainerInspectResponse>) -> Vec<u16> {
+    let settings = own.and_then(|own| own.network_settings.as_ref());
+    let ports = settings.and_then(|settings| settings.ports.as_ref());
+    let bindings = ports.into_iter().flatten().flat_map(|(_, to)| to).flatten();
+    let mut ports: Vec<u16> = bindings
+        .filter_map(|binding| binding.host_port.as_deref()?.parse().ok())
+        .collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
+}
+
 /// Where folders of the host appear in usher's own container; `None` on the host itself.
 pub(super) fn own_mounts(
     own: Option<&ContainerInspectResponse>,

@@ -19,10 +19,12 @@ use super::docker::PROJECT;
 /// The engine's own bridge: everybody is on it who asks for nothing else.
 const BRIDGE: &str = "bridge";
 
-/// Containers that are none of the project they name, by their ids: why, as a sentence.
+/// Containers that are none of the project they name, by their ids: why, as a sentence. `trusted`: names of
+/// networks on which an operator believes what labels say.
 pub(super) fn strangers<'c>(
     containers: impl Iterator<Item = &'c ContainerInspectResponse> + Clone,
     networks: &'c [Network],
+    trusted: &[String],
 ) -> HashMap<&'c str, String> {
     let own: HashMap<&str, &str> = networks
         .iter()
@@ -63,6 +65,18 @@ pub(super) fn strangers<'c>(
                 own.map_or(&[][..], Vec::as_slice),
                 &ids,
             )),
+        }
+        if !trusted.is_empty() {
+            for member in members {
+                // By the engine's ids where it has told them: a name is anybody's.
+                let mut on = attached(member).filter(|(name, _)| trusted.contains(name));
+                let named = |(name, settings): (&String, &EndpointSettings)| {
+                    settings.network_id.as_deref() == ids.get(name.as_str()).copied()
+                };
+                if on.any(named) {
+                    member.id.as_deref().and_then(|id| all.remove(id));
+                }
+            }
         }
     }
     all
@@ -158,6 +172,9 @@ fn of_project<'c>(
         (true, None) => return Vec::new(),
     };
     let home = families.head(home);
+    let deserted = !members
+        .iter()
+        .any(|member| families.head(member.networks[0]) == home);
     let others = members
         .iter()
         .filter(|member| families.head(member.networks[0]) != home);
@@ -165,9 +182,14 @@ fn of_project<'c>(
     let network = network.min();
     let told = others.map(|member| {
         let apart = match (network, eldest) {
+            (Some(network), _) if deserted => format!(
+                "nothing is on the project's network {network} any more; if the container is one of \
+                 the project and the network is left over, `docker network rm {network}`"
+            ),
             (Some(network), _) => format!(
                 "it is not on the project's network {network}; if it is one of the project, \
-                 `docker network connect {network} {}`",
+                 `docker network connect {network} {}`, or name a network of its own in `[engine] \
+                 trusted-networks`",
                 member.name
             ),
             (None, Some(eldest)) => format!(

@@ -48,7 +48,7 @@ impl Compose {
                 .collect();
             let networks = self.engine.networks().await?;
             let inspected: Vec<_> = project.iter().map(as_inspected).collect();
-            let strangers = strangers(inspected.iter(), &networks);
+            let strangers = strangers(inspected.iter(), &networks, &self.trusted);
             let siblings: Vec<_> = project
                 .iter()
                 .filter(|container| belongs(container, stack, service))

@@ -3,9 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
+use super::clients::Vouching;
 use super::hello::Secured;
 use crate::names::Hostname;
-use crate::plan::ClientAuthorities;
 use crate::routing::Counted;
 
 /// One client connection. It holds its place in its instance, and no table.
@@ -17,8 +17,8 @@ pub struct Connection {
     pub local: SocketAddr,
     /// The name of the TLS handshake; `None` on plain HTTP.
     pub server_name: Option<Hostname>,
-    /// Who vouches for the client, which has shown a certificate then.
-    pub client_ca: Option<Arc<ClientAuthorities>>,
+    /// Who vouches for the client, if that was asked.
+    pub vouching: Vouching,
     /// Whether every client believes the certificate it was shown; nothing was shown on plain HTTP.
     pub is_believed: bool,
     /// The network of a stack that it came over, which leads to that stack alone.
@@ -29,19 +29,19 @@ pub struct Connection {
 impl Connection {
     /// Over plain HTTP, or with what a handshake has settled.
     pub fn new(peer: SocketAddr, local: SocketAddr, secured: Option<Secured>) -> Self {
-        let (server_name, client_ca, is_believed) = match secured {
-            None => (None, None, true),
+        let (server_name, vouching, is_believed) = match secured {
+            None => (None, Vouching::NotAsked, true),
             Some(Secured {
                 server_name,
-                client_ca,
+                vouching,
                 is_believed,
-            }) => (Some(server_name), client_ca, is_believed),
+            }) => (Some(server_name), vouching, is_believed),
         };
         Self {
             peer: unmapped(peer),
             local: unmapped(local),
             server_name,
-            client_ca,
+            vouching,
             is_believed,
             door: None,
             counted: OnceLock::new(),

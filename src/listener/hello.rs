@@ -18,8 +18,9 @@ use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use super::arrival::Ends;
 use super::challenge;
+use super::clients::{Unvouched, Vouching};
 use super::counters::EdgeCounters;
-use super::settings::{self, Offered, Settings, SettingsError, builder};
+use super::settings::{self, Offered, Settings, SettingsError, Terms, builder};
 use super::turnstile::{Place, Turnstile};
 use crate::certs::{Challenges, Store};
 use crate::names::Hostname;
@@ -64,8 +65,8 @@ pub(super) struct Greeted {
 pub struct Secured {
     /// The name the client asked for, or the address it came to if it asked for none.
     pub server_name: Hostname,
-    /// Who vouches for the client; `None`: it was not asked for a certificate.
-    pub client_ca: Option<Arc<ClientAuthorities>>,
+    /// Who vouches for the client, if that was asked.
+    pub vouching: Vouching,
     /// Whether every client believes the certificate, and not only who was told.
     pub is_believed: bool,
 }
@@ -76,7 +77,7 @@ impl Secured {
     pub(crate) fn to(server_name: Hostname) -> Self {
         Self {
             server_name,
-            client_ca: None,
+            vouching: Vouching::NotAsked,
             is_believed: true,
         }
     }
@@ -168,29 +169,46 @@ impl Tls {
             return Err(Handshake::UnknownName);
         };
         let client_ca = (visitor.client_ca)(&server_name);
-        let config = match pair {
+        let terms = match pair {
             Some(pair) => self.settings.of_address(client_ca.as_deref(), pair),
             None => self.settings.of(client_ca.as_ref()),
         };
-        let config = config.map(|config| match (visitor.http2)(&server_name) {
-            true => config,
-            false => settings::without_http2(&config),
-        });
-        let config = config.map_err(|error| {
+        let Terms { config, judge } = terms.map_err(|error| {
             tracing::error!(%server_name, %error, "no TLS for a name");
             Handshake::Failed
         })?;
+        let now = || config.time_provider.current_time();
+        let config = match (visitor.http2)(&server_name) {
+            true => Arc::clone(&config),
+            false => settings::without_http2(&config),
+        };
         let stream = self.work(start, config, &visitor).await.map_err(failed)?;
         let kind = match stream.get_ref().1.handshake_kind() {
             Some(HandshakeKind::Resumed) => Handshake::Resumed,
             _ => Handshake::Full,
+        };
+        let vouching = match (client_ca, judge) {
+            (None, _) => Vouching::NotAsked,
+            // Nobody has looked at what it has shown.
+            (Some(authorities), None) => Vouching::Failed(authorities, Unvouched::Refused),
+            (Some(authorities), Some(judge)) => {
+                let shown = stream.get_ref().1.peer_certificates();
+                let _place = match shown {
+                    Some(_) => Some(self.place(&visitor).await),
+                    None => None,
+                };
+                match judge.judge(shown, now()) {
+                    Ok(()) => Vouching::By(authorities),
+                    Err(why) => Vouching::Failed(authorities, why),
+                }
+            }
         };
         Ok(Greeted {
             stream: Box::new(stream),
             secured: Secured {
                 is_believed: !self.store.is_local(&server_name),
                 server_name,
-                client_ca,
+                vouching,
             },
             kind,
         })
@@ -213,7 +231,7 @@ impl Tls {
     /// Addresses are not asked for by name (RFC 6066 §3): who asks for none means the one they came
     /// to.
     fn by_address(&self, ends: &Ends) -> Option<(Hostname, Option<Arc<CertifiedKey>>)> {
-        let name: Hostname = ends.local.ip().to_string().parse().ok()?;
+        let name = Hostname::of_address(ends.local.ip());
         let pair = self.store.pair(&name)?;
         Some((name, Some(pair)))
     }

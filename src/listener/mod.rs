@@ -39,6 +39,7 @@ mod stream;
 mod tickets;
 mod turnstile;
 
+pub use self::clients::{Unvouched, Vouching};
 pub use self::connection::Connection;
 pub use self::counters::EdgeCounters;
 pub use self::guard::Chunks;

@@ -8,7 +8,7 @@ use rustls::server::{
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ConfigBuilder, SupportedProtocolVersion, WantsVerifier, version};
 
-use super::clients::verifier;
+use super::clients::{Judge, asking};
 use super::tickets::Tickets;
 use crate::certs::Store;
 use crate::config::model::TlsVersion;
@@ -41,8 +41,17 @@ pub(super) struct Settings {
 
 #[derive(Clone, Debug)]
 struct Arsenal {
-    config: Arc<ServerConfig>,
+    terms: Terms,
     tickets: Arc<Tickets>,
+}
+
+/// What a handshake is made with.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    pub(super) config: Arc<ServerConfig>,
+    /// Who has the say afterwards, where a certificate was asked for. Of the same authorities, always: a
+    /// handshake by itself turns nobody away.
+    pub(super) judge: Option<Arc<Judge>>,
 }
 
 /// Why there are no settings for the clients of an instance.
@@ -58,8 +67,7 @@ impl Settings {
     /// # Errors
     /// When the random source of the ticket keys fails.
     pub(super) fn new(store: Arc<Store>, offered: Offered) -> Result<Self, SettingsError> {
-        let open = config(offered, None, Arc::clone(&store) as _)?;
-        let open = Arsenal::new(open)?;
+        let open = Arsenal::new(offered, None, Arc::clone(&store) as _)?;
         Ok(Self {
             offered,
             store,
@@ -75,23 +83,23 @@ impl Settings {
     pub(super) fn of(
         &self,
         authorities: Option<&Arc<ClientAuthorities>>,
-    ) -> Result<Arc<ServerConfig>, SettingsError> {
+    ) -> Result<Terms, SettingsError> {
         let Some(authorities) = authorities else {
-            return Ok(Arc::clone(&self.open.config));
+            return Ok(self.open.terms.clone());
         };
         let mut vouched = self.vouched.lock().unwrap_or_else(PoisonError::into_inner);
         // What a reload has read again is the same while it says the same.
         if let Some((known, arsenal)) = vouched.iter_mut().find(|(known, _)| known == authorities) {
             *known = Arc::clone(authorities);
-            return Ok(Arc::clone(&arsenal.config));
+            return Ok(arsenal.terms.clone());
         }
         let resolver = Arc::clone(&self.store) as _;
-        let arsenal = Arsenal::new(config(self.offered, Some(authorities), resolver)?)?;
-        let config = Arc::clone(&arsenal.config);
+        let arsenal = Arsenal::new(self.offered, Some(authorities), resolver)?;
+        let terms = arsenal.terms.clone();
         // Only this list still knows those that were replaced.
         vouched.retain(|(known, _)| Arc::strong_count(known) > 1);
         vouched.push((Arc::clone(authorities), arsenal));
-        Ok(config)
+        Ok(terms)
     }
 
     /// For a client that names no host, with the certificate of the address it came to. Without
@@ -103,9 +111,13 @@ impl Settings {
         &self,
         authorities: Option<&ClientAuthorities>,
         pair: Arc<CertifiedKey>,
-    ) -> Result<Arc<ServerConfig>, SettingsError> {
+    ) -> Result<Terms, SettingsError> {
         let resolver = SingleCertAndKey::from((*pair).clone());
-        config(self.offered, authorities, Arc::new(resolver)).map(Arc::new)
+        let (config, judge) = config(self.offered, authorities, Arc::new(resolver))?;
+        Ok(Terms {
+            config: Arc::new(config),
+            judge,
+        })
     }
 
     /// Lets go of ticket keys whose time has come.
@@ -119,30 +131,41 @@ impl Settings {
 }
 
 impl Arsenal {
-    fn new(mut config: ServerConfig) -> Result<Self, rustls::Error> {
+    fn new(
+        offered: Offered,
+        authorities: Option<&ClientAuthorities>,
+        resolver: Arc<dyn ResolvesServerCert>,
+    ) -> Result<Self, SettingsError> {
+        let (mut config, judge) = config(offered, authorities, resolver)?;
         let tickets = Arc::new(Tickets::new()?);
         // Tickets let a hall come back without a thousand full handshakes.
         config.ticketer = Arc::clone(&tickets) as _;
         config.send_tls13_tickets = 1;
         Ok(Self {
-            config: Arc::new(config),
+            terms: Terms {
+                config: Arc::new(config),
+                judge,
+            },
             tickets,
         })
     }
 }
 
-/// Settings without tickets.
+/// Settings without tickets, and who has the say after a handshake by them.
 fn config(
     offered: Offered,
     authorities: Option<&ClientAuthorities>,
     resolver: Arc<dyn ResolvesServerCert>,
-) -> Result<ServerConfig, SettingsError> {
+) -> Result<(ServerConfig, Option<Arc<Judge>>), SettingsError> {
     let builder = builder(offered.least)?;
-    let builder = match authorities {
-        None => builder.with_no_client_auth(),
+    let (builder, judge) = match authorities {
+        None => (builder.with_no_client_auth(), None),
         Some(authorities) => {
             let provider = Arc::clone(builder.crypto_provider());
-            builder.with_client_cert_verifier(verifier(authorities, provider)?)
+            let asks = asking(authorities, &provider)?;
+            let judge = Judge::new(authorities, provider)?;
+            let builder = builder.with_client_cert_verifier(asks);
+            (builder, Some(Arc::new(judge)))
         }
     };
     let mut config = builder.with_cert_resolver(resolver);
@@ -152,7 +175,7 @@ fn config(
     config.send_tls13_tickets = 0;
     // Every suite is a good one; that the server's order counts is what auditors look for.
     config.ignore_client_order = true;
-    Ok(config)
+    Ok((config, judge))
 }
 
 /// The same, tickets included, for a host that is not served over HTTP/2.

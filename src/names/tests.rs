@@ -25,6 +25,8 @@ fn parsing_a_canonical_host_changes_nothing() {
         "xn--bcher-kva.example",
         "my_stack.example",
         "10.0.0.1",
+        "[2001:db8::1]",
+        "[::ffff:192.0.2.1]",
     ] {
         assert_eq!(host(text).as_str().parse::<Hostname>(), Ok(host(text)));
     }
@@ -41,7 +43,13 @@ fn what_is_no_host_is_refused() {
         "a b",
         "a/b",
         "user@a",
-        "[::1]",
+        "::1",
+        "[::1",
+        "[::1]x",
+        "[::1].",
+        "[fe80::1%eth0]",
+        "[10.0.0.1]",
+        "[a.example]",
         "bücher.example",
         "a\0",
         &label,
@@ -60,8 +68,26 @@ fn an_authority_splits_into_host_and_port() {
     );
     assert_eq!(split("a.example:"), Ok(("a.example".into(), None)));
     assert_eq!(split("a.example"), Ok(("a.example".into(), None)));
+    assert_eq!(split("[::1]:8080"), Ok(("[::1]".into(), Some(8080))));
+    for (text, address) in [("[0:0::1]", "[::1]"), ("[2001:DB8::0:1]:", "[2001:db8::1]")] {
+        assert_eq!(split(text), Ok((address.into(), None)));
+    }
     for text in [
-        "a:b", "a:123456", "a:65536", "a:+80", "a:80:80", ":80", "u@a:80",
+        "a:b",
+        "a:123456",
+        "a:65536",
+        "a:+80",
+        "a:80:80",
+        ":80",
+        "u@a:80",
+        "a::80",
+        "[::1]8080",
+        "[::1]:x",
+        "[::1]:80:80",
+        "::1",
+        "[::1",
+        "[::1]]",
+        "u@[::1]",
     ] {
         assert!(split(text).is_err(), "{text:?}");
     }
@@ -80,7 +106,13 @@ fn only_public_names_are_for_a_public_authority() {
         "web",
         "x.home.arpa",
         "a.test",
+        "[2001:db8::1]",
+        "[::ffff:192.0.2.1]",
     ] {
+        assert!(
+            !host(text).is_delegated() || host(text).is_private(),
+            "{text}"
+        );
         assert!(!host(text).is_public(), "{text}");
     }
 }
@@ -91,6 +123,7 @@ fn a_wildcard_is_not_its_own_name() {
         "*.Example.org".parse(),
         Ok(Domain::Below(host("example.org")))
     );
+    assert!("*.[::1]".parse::<Domain>().is_err());
     assert!("*.*.org".parse::<Domain>().is_err());
     assert!("a.*.org".parse::<Domain>().is_err());
 }
@@ -121,12 +154,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
 
     #[test]
-    fn whatever_is_a_host_is_canonical_at_once(text in "[a-zA-Z0-9._:@/-]{0,40}|\\PC{0,20}") {
+    fn whatever_is_a_host_is_canonical_at_once(text in "[a-zA-Z0-9._:@/-]{0,40}|\\[[0-9a-fA-F:.]{0,40}\\](:[0-9]{0,6})?|\\PC{0,20}") {
         if let Ok((host, port)) = Hostname::from_authority(&text) {
             let again = Hostname::from_authority(host.as_str());
             prop_assert_eq!(again, Ok((host.clone(), None)));
             let known = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.');
-            prop_assert!(host.as_str().bytes().all(known), "{}", host);
+            let is_address = host.address().is_some();
+            prop_assert!(is_address || host.as_str().bytes().all(known), "{}", host);
             let written = port.map_or_else(|| host.to_string(), |port| format!("{host}:{port}"));
             prop_assert_eq!(Hostname::from_authority(&written), Ok((host, port)));
         }

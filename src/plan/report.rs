@@ -119,6 +119,8 @@ pub struct SessionTotals {
     pub window: u32,
     /// Connections that replicas refused or reset.
     pub refused: u64,
+    /// Requests that came back to usher, so that what listens there is usher.
+    pub looped: u64,
     /// Answers of replicas that say it is too much: 502, 503, or none in time.
     pub overloaded: u64,
     /// Those of them that are words of back-pressure, in the order of [`Signal::ALL`].

@@ -24,6 +24,8 @@ pub struct WantedCertificate {
     pub may_order: bool,
     /// From the staging authority, in a folder of its own.
     pub staging: bool,
+    /// From this directory alone, by its name or its URL; `None`: from those of everybody.
+    pub directory: Option<String>,
     /// Contact of the account, where it is not everybody's.
     pub email: Option<String>,
     /// Of the next key; what is installed stays until its renewal.

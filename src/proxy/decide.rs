@@ -8,12 +8,13 @@ use super::failure::Failure;
 use super::headers::{Client, Origin};
 use super::local::Answer;
 use super::pages::Reader;
+use super::passage::{Passage, Passages};
 use super::webroot::Token;
 use crate::certs::Store;
 use crate::certs::challenge::{Challenges, PREFIX};
-use crate::listener::Connection;
-use crate::names::Hostname;
-use crate::plan::{Condition, Https, NoRoute, Route, Site};
+use crate::listener::{Connection, Unvouched, Vouching};
+use crate::names::{Hostname, ServiceName};
+use crate::plan::{Condition, Https, NoRoute, Route, Site, Target};
 use crate::routing::{InstanceTable, Table, decode};
 
 const LONGEST_TARGET: usize = 8 * 1024;
@@ -71,6 +72,8 @@ pub(super) struct Served {
     pub(super) port: Option<u16>,
     /// Decoded once.
     pub(super) path: String,
+    /// Set where a service answers.
+    pub(super) passage: Option<Passage>,
 }
 
 impl Served {
@@ -93,6 +96,7 @@ pub(super) struct Known<'a> {
     pub(super) table: &'a Table,
     pub(super) store: &'a Store,
     pub(super) challenges: &'a Challenges,
+    pub(super) passages: &'a Passages,
     /// Where https is served, for redirects.
     pub(super) https_port: u16,
 }
@@ -205,8 +209,20 @@ impl Known<'_> {
                 return fail(Failure::HostDiffersFromSni);
             }
         }
+        // Before anything that says something of the site.
+        if let Err(failure) = vouched(site, asked.connection) {
+            return fail(failure);
+        }
         if *asked.method == Method::TRACE {
             return fail(Failure::MethodNotAllowed);
+        }
+        // Before any redirect, which would only send the client round.
+        if Passages::are_told(asked.fields)
+            && let Some(service) = service_at(instance, asked.path)
+            && let passage = self.passages.to(instance.name(), &service)
+            && passage.is_taken_by(asked.fields)
+        {
+            return fail(Failure::Loop);
         }
         if is_reserved(asked.path) {
             // Nobody but an authority asks here, and no tenant may answer one.
@@ -260,15 +276,9 @@ impl Known<'_> {
             }
             Https::Both | Https::Off | Https::Only | Https::Redirect => {}
         }
-        if let Some(required) = &site.client_ca
-            && required.is_required()
-            && asked.connection.client_ca.as_ref() != Some(required)
-        {
-            // The connection was made before a certificate was asked for, or without TLS.
-            return fail(match asked.connection.is_tls() {
-                true => Failure::HostDiffersFromSni,
-                false => Failure::OnlyHttps,
-            });
+        let closed = site.client_ca.as_ref().is_some_and(|by| by.is_required());
+        if closed && !asked.connection.is_tls() {
+            return fail(Failure::OnlyHttps);
         }
         if !site.admits(client.ip) {
             return fail(Failure::Denied);
@@ -303,6 +313,10 @@ impl Known<'_> {
         if !route.allow.is_empty() && !route.allow.iter().any(|net| net.contains(&client.ip)) {
             return fail(Failure::Denied);
         }
+        let passage = match &route.target {
+            Target::Service(service) => Some(self.passages.to(instance.name(), service)),
+            Target::File(_) | Target::Files(..) | Target::Nothing | Target::StubStatus => None,
+        };
         let external = match client.secure {
             true => site.external_ports.https,
             false => site.external_ports.http,
@@ -314,7 +328,40 @@ impl Known<'_> {
             host: host.clone(),
             port: external.or(port),
             path,
+            passage,
         })
+    }
+}
+
+/// Whether the client of a connection over TLS may come in. Those who vouch for it have to be those of the
+/// site, as they are now: what others said in a handshake counts nowhere else.
+fn vouched(site: &Site, connection: &Connection) -> Result<(), Failure> {
+    let Some(authorities) = &site.client_ca else {
+        return Ok(());
+    };
+    match &connection.vouching {
+        Vouching::By(known) if known == authorities => Ok(()),
+        Vouching::Failed(known, why) if known == authorities => Err(match why {
+            Unvouched::Missing => Failure::CertificateMissing,
+            Unvouched::Refused => Failure::CertificateRefused,
+        }),
+        Vouching::By(_) | Vouching::NotAsked
+            if !authorities.is_required() || !connection.is_tls() =>
+        {
+            Ok(())
+        }
+        // It was made before they were asked; a new one asks them.
+        Vouching::By(_) | Vouching::Failed(..) | Vouching::NotAsked => {
+            Err(Failure::HostDiffersFromSni)
+        }
+    }
+}
+
+/// The service that answers at a path, if one does.
+pub(super) fn service_at(instance: &InstanceTable, path: &str) -> Option<ServiceName> {
+    match &instance.route(&decode(path)?)?.target {
+        Target::Service(service) => Some(service.clone()),
+        Target::File(_) | Target::Files(..) | Target::Nothing | Target::StubStatus => None,
     }
 }
 

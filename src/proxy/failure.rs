@@ -17,6 +17,10 @@ pub(super) enum Failure {
     BodyTooLarge,
     /// The client sends its body more slowly than [`pace`](super::pace) allows.
     BodyTooSlow,
+    /// A client without a certificate where one is asked for.
+    CertificateMissing,
+    /// A client with a certificate for which nobody vouches.
+    CertificateRefused,
     Denied,
     /// It expects what nobody here can promise (RFC 9110 §10.1.1).
     Expectation,
@@ -26,6 +30,8 @@ pub(super) enum Failure {
     HandshakeVersion,
     HostDiffersFromSni,
     Internal,
+    /// What it is for leads back to usher, and it has been here.
+    Loop,
     MethodNotAllowed,
     NoReplica,
     NoRoute,
@@ -68,6 +74,8 @@ impl Failure {
             Self::Ambiguous
             | Self::BadHost
             | Self::BadPath
+            | Self::CertificateMissing
+            | Self::CertificateRefused
             | Self::HandshakeInvalid
             | Self::Tunnel => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
@@ -98,6 +106,8 @@ impl Failure {
             | Self::UnknownName
             | Self::Unrented => StatusCode::SERVICE_UNAVAILABLE,
             Self::UpstreamTimedOut => StatusCode::GATEWAY_TIMEOUT,
+            // RFC 5842 §7.2
+            Self::Loop => StatusCode::LOOP_DETECTED,
         }
     }
 
@@ -125,6 +135,8 @@ impl Failure {
             Self::BadPath => "bad-path",
             Self::BodyTooLarge => "body-too-large",
             Self::BodyTooSlow => "body-too-slow",
+            Self::CertificateMissing => "certificate-missing",
+            Self::CertificateRefused => "certificate-refused",
             Self::Denied => "denied",
             Self::Expectation => "expectation",
             Self::FieldsTooMany => "fields-too-many",
@@ -132,6 +144,7 @@ impl Failure {
             Self::HandshakeVersion => "handshake-version",
             Self::HostDiffersFromSni => "host-differs-from-sni",
             Self::Internal => "internal",
+            Self::Loop => "loop",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::NoReplica => "no-replica",
             Self::NoRoute => "no-route",

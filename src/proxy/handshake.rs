@@ -204,10 +204,12 @@ impl Gateway {
         let origin = served.origin(&visit.connection, &visit.request.target);
         let asked = &visit.request.target;
         let target = served.route.rewritten(asked, &served.path);
-        let head =
-            visit
-                .request
-                .to_replica(&origin, target.as_deref().unwrap_or(asked), &visit.trace)?;
+        let head = visit.request.to_replica(
+            &origin,
+            target.as_deref().unwrap_or(asked),
+            &visit.trace,
+            served.passage,
+        )?;
         let limits = &instance.plan().site.limits;
         let way = Way {
             host: &served.host,

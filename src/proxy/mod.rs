@@ -31,6 +31,7 @@ mod local;
 mod outgoing;
 mod pace;
 mod pages;
+mod passage;
 mod pushback;
 mod static_files;
 mod strict;
@@ -47,12 +48,13 @@ pub use self::ctx::Ctx;
 pub use self::door::Door;
 
 use self::access_log::Line;
-use self::decide::{Asked, Decision, Known};
+use self::decide::{Asked, Decision, Known, service_at};
 use self::dial::Dial;
 use self::exchange::Exchanges;
 use self::failure::Failure;
 use self::local::Answer;
 use self::pages::Reader;
+use self::passage::Passages;
 use self::trace::Trace;
 use crate::certs::{Challenges, Store};
 use crate::failures::Failures;
@@ -80,6 +82,7 @@ pub struct Gateway {
     files: Arc<Library>,
     editions: Arc<Editions>,
     passwords: Passwords,
+    passages: Passages,
     dial: Arc<Dial>,
 }
 
@@ -129,6 +132,7 @@ impl Gateway {
             files,
             editions,
             passwords: Passwords::default(),
+            passages: Passages::default(),
             dial: Arc::new(Dial {
                 sealer: Arc::default(),
                 tls: None,
@@ -147,9 +151,18 @@ impl Gateway {
             table: &table,
             store: &self.store,
             challenges: &self.challenges,
+            passages: &self.passages,
             https_port: self.https_port,
         };
-        known.decide(asked)
+        let decision = known.decide(asked);
+        if let Decision::Answer { answer, instance } = &decision
+            && answer.reason == Some(Failure::Loop)
+            && let Some(instance) = instance
+            && let Some(pool) = service_at(instance, asked.path).and_then(|to| instance.pool(&to))
+        {
+            pool.looped();
+        }
+        decision
     }
 
     /// Answers by itself.

@@ -34,6 +34,9 @@ pub(super) fn to_replica(
     )
     .map_err(|error| Error::because(ErrorType::InvalidHTTPHeader, "identity", error))?;
     trace.set(&mut parts.headers);
+    if let Some(passage) = served.passage {
+        passage.set(&mut parts.headers);
+    }
     parts.headers.remove(EXPECT);
     let upstream = &served.route.upstream;
     if !upstream.keep_alive || upstream.tls.is_some() {

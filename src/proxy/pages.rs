@@ -202,7 +202,8 @@ fn both(failure: Failure) -> (Text, Text) {
         Failure::Stranded
         | Failure::UpstreamFailed
         | Failure::UpstreamTimedOut
-        | Failure::Internal => (
+        | Failure::Internal
+        | Failure::Loop => (
             (
                 "Something went wrong",
                 "The application did not answer. Please try again in a moment.",
@@ -258,6 +259,26 @@ fn both(failure: Failure) -> (Text, Text) {
             (
                 "Falsche Adresse",
                 "Diese Verbindung war für eine andere Seite. Bitte laden Sie die Seite neu.",
+            ),
+        ),
+        Failure::CertificateMissing => (
+            (
+                "Certificate, please",
+                "No required SSL certificate was sent. This site is for those who have one.",
+            ),
+            (
+                "Zertifikat, bitte",
+                "Diese Seite ist für alle, deren Browser ein Zertifikat dafür hat und zeigt.",
+            ),
+        ),
+        Failure::CertificateRefused => (
+            (
+                "Another certificate, please",
+                "The SSL certificate error: what your browser has shown is not accepted here.",
+            ),
+            (
+                "Ein anderes Zertifikat, bitte",
+                "Das Zertifikat, das Ihr Browser gezeigt hat, gilt hier nicht.",
             ),
         ),
         Failure::OnlyHttps => (

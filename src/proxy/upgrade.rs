@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::headers::{Origin, remove_hop_by_hop, set_identity};
 use super::local::Answer;
 use super::pages::Reader;
+use super::passage::Passage;
 use super::strict::Framing;
 use super::trace::Trace;
 use crate::listener::Chunks;
@@ -100,11 +101,15 @@ impl Request {
         origin: &Origin<'_>,
         target: &str,
         trace: &Trace,
+        passage: Option<Passage>,
     ) -> Result<Vec<u8>, Failure> {
         let mut fields = self.fields.clone();
         remove_hop_by_hop(&mut fields);
         set_identity(&mut fields, origin).map_err(|_| Failure::Internal)?;
         trace.set(&mut fields);
+        if let Some(passage) = passage {
+            passage.set(&mut fields);
+        }
         let mut head = format!("{} {target} HTTP/1.1\r\n", Method::GET).into_bytes();
         for (name, value) in &fields {
             write_field(&mut head, name.as_str(), value.as_bytes());

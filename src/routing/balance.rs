@@ -138,6 +138,11 @@ impl Pool {
         self.counters.refused();
     }
 
+    /// A request came back to usher that was sent to it.
+    pub fn looped(&self) {
+        self.counters.looped();
+    }
+
     /// A replica says that it is too much: 502, 503, or nothing in time.
     pub fn overloaded(&self) {
         self.counters.overloaded();

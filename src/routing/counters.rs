@@ -42,6 +42,7 @@ pub(super) struct ServiceCounters {
     /// Who is under way, and who waits for one that has room.
     pub(super) admission: Arc<Admission>,
     refused: AtomicU64,
+    looped: AtomicU64,
     overloaded: AtomicU64,
     pushed_back: [AtomicU64; Signal::ALL.len()],
     handshakes: [AtomicU64; DURATION_BUCKETS.len() + 1],
@@ -163,6 +164,10 @@ impl ServiceCounters {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn looped(&self) {
+        self.looped.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn overloaded(&self) {
         self.overloaded.fetch_add(1, Ordering::Relaxed);
     }
@@ -212,6 +217,7 @@ impl ServiceCounters {
                 .each_ref()
                 .map(|count| count.load(Ordering::Relaxed)),
             refused: self.refused.load(Ordering::Relaxed),
+            looped: self.looped.load(Ordering::Relaxed),
             overloaded: self.overloaded.load(Ordering::Relaxed),
             handshakes: self
                 .handshakes

@@ -22,7 +22,7 @@ const OTHER: &str = "other.example.org";
 
 /// `congress` wants certificates of an authority, `other` wants none.
 struct House {
-    _origin: Origin,
+    origin: Origin,
     edge: Edge,
     people: Pki,
     tables: String,
@@ -52,7 +52,7 @@ impl House {
         let edge = setup.start().await;
         edge.all_ready().await;
         Self {
-            _origin: origin,
+            origin,
             edge,
             people,
             tables,
@@ -147,13 +147,56 @@ async fn only_clients_with_a_certificate_of_the_authority_come_in() {
             .with_root_certificates(house.edge.pki.roots())
             .with_no_client_auth();
         let none = Arc::new(none);
-        for (who, client) in [("a stranger", &unknown), ("nobody", &none)] {
-            let refused = house.ask(client, HOST).await.unwrap_err();
-            assert!(refused.contains("alert"), "{who}, {version:?}: {refused}");
+        for (why, client) in [
+            ("The SSL certificate error", &unknown),
+            ("No required SSL certificate was sent", &none),
+        ] {
+            let refused = house.ask(client, HOST).await.unwrap();
+            assert!(
+                refused.starts_with("HTTP/1.1 400"),
+                "{version:?}: {refused}"
+            );
+            assert!(refused.contains(why), "{version:?}: {refused}");
+            let who = why;
             let elsewhere = house.ask(client, OTHER).await;
             assert!(is_ok(&elsewhere), "{who}, {version:?}: {elsewhere:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_resumed_connection_is_judged_like_the_first() {
+    let house = House::open().await;
+    let strangers = Pki::new();
+    for version in BOTH {
+        let unknown = house.client(&strangers, &[version]);
+        let none = ClientConfig::builder_with_protocol_versions(&[version])
+            .with_root_certificates(house.edge.pki.roots())
+            .with_no_client_auth();
+        for client in [unknown, Arc::new(none)] {
+            let mut kinds = Vec::new();
+            for _ in 0..2 {
+                let mut stream = house.stream(&client, HOST).await;
+                // More than one request, as the first may be what is looked at.
+                for connection in ["keep-alive", "close"] {
+                    let answer = get(&mut stream, HOST, connection).await;
+                    let ended = answer.as_ref().is_ok_and(String::is_empty);
+                    let refused = answer
+                        .as_ref()
+                        .map_or(true, |text| text.starts_with("HTTP/1.1 400"));
+                    assert!(ended || refused, "{version:?}: {answer:?}");
+                }
+                kinds.push(stream.get_ref().1.handshake_kind());
+            }
+            assert_eq!(kinds[1], Some(HandshakeKind::Resumed), "{version:?}");
+            // Nor is what was made there worth anything elsewhere, and the other way round.
+            let mut stream = house.stream(&client, OTHER).await;
+            let answer = get(&mut stream, HOST, "close").await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 421"), "{version:?}: {answer}");
+        }
+    }
+    let asked = house.origin.requests();
+    assert!(!asked.contains(&"GET /".to_owned()), "{asked:?}");
 }
 
 #[tokio::test]
@@ -228,10 +271,9 @@ async fn a_new_authority_counts_at_once_and_a_broken_file_changes_nothing() {
     );
     assert!(said.contains("last good form"), "{said}");
     assert!(is_ok(&house.ask(&old, HOST).await));
-    let nobody = tls(&house.edge, HOST, &["http/1.1"]).await;
-    if let Ok(mut stream) = nobody {
-        get(&mut stream, HOST, "close").await.unwrap_err();
-    }
+    let mut nobody = tls(&house.edge, HOST, &["http/1.1"]).await.unwrap();
+    let refused = get(&mut nobody, HOST, "close").await.unwrap();
+    assert!(refused.starts_with("HTTP/1.1 400"), "{refused}");
 
     // Another one, which the file says before anybody asks for a reload.
     let successors = Pki::new();
@@ -244,7 +286,8 @@ async fn a_new_authority_counts_at_once_and_a_broken_file_changes_nothing() {
     })
     .await;
     // Neither a ticket of before nor a connection of before is worth anything now.
-    house.ask(&old, HOST).await.unwrap_err();
+    let refused = house.ask(&old, HOST).await.unwrap();
+    assert!(refused.starts_with("HTTP/1.1 400"), "{refused}");
     let late = get(&mut resumes, HOST, "close").await.unwrap();
     assert!(late.starts_with("HTTP/1.1 421"), "{late}");
     assert!(is_ok(&house.ask(&new, HOST).await));

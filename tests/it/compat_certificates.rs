@@ -16,6 +16,7 @@ use crate::harness::docker_api::DockerApi;
 use crate::harness::engine::{FakeEngine, Shared};
 use crate::harness::eventually::{check, eventually};
 use crate::harness::pebble::Pebble;
+use crate::harness::program::free_port;
 use crate::harness::{Edge, Front, Installed, Setup};
 
 const DEFAULT: &str = "com.github.nginx-proxy.nginx-proxy.trust-default-cert";
@@ -421,6 +422,50 @@ async fn replicas_that_ask_alike_have_one_order_and_the_account_of_their_address
         lines.filter(|line| line.contains(&names)).count()
     };
     assert_eq!((ordered("a.example.org"), ordered("localhost")), (1, 0));
+}
+
+#[tokio::test]
+#[ignore = "needs pebble"]
+async fn a_container_chooses_among_the_directories_that_are_declared_and_no_other() {
+    let ordered = Ordered::new().await;
+    let pebble = &ordered.pebble;
+    let nobody = free_port();
+    let tables = pebble.tables().replace("[\"pebble\"]", "[\"usual\"]");
+    ordered.installed.write(&format!(
+        "[engine]\nkind = \"docker\"\nendpoint = \"unix://{}\"\n\
+         names-from-containers = \"open\"\n{tables}{}",
+        ordered.docker.socket().display(),
+        // Where everybody is sent who says nothing, and nobody listens.
+        pebble.directory("usual", nobody)
+    ));
+    let declared = format!("ACME_CA_URI=https://localhost:{}/dir", pebble.port());
+    for (stack, uri) in [
+        ("chooses", declared.as_str()),
+        ("dreams", "ACME_CA_URI=https://ca.test/dir"),
+        ("usual", "ACME_CA_URI="),
+    ] {
+        let (host, asks) = (
+            format!("VIRTUAL_HOST={stack}.example.org"),
+            format!("LETSENCRYPT_HOST={stack}.example.org"),
+        );
+        ordered.runs(stack, &[&host, &asks, uri]).await;
+    }
+    let _usher = ordered.installed.start().await;
+    let front = Trusting(&ordered.installed, pebble.trusting().await);
+    front.issued("chooses.example.org").await;
+    eventually("the others are told why they have none", async || {
+        let stats = ordered.installed.stats().await["instances"].to_string();
+        let told = ["no directory `https://ca.test/dir` is declared", "usual"];
+        check(told.iter().all(|text| stats.contains(text)), stats)
+    })
+    .await;
+    for name in ["dreams", "usual"] {
+        let folder = ordered
+            .installed
+            .certs()
+            .join(format!("{name}.example.org"));
+        assert!(!folder.exists(), "{name}");
+    }
 }
 
 #[tokio::test]

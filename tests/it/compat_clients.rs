@@ -123,7 +123,7 @@ async fn the_authority_of_a_host_counts_for_it_and_the_one_for_all_for_the_other
         (&nobody, BLOG),
         (&nobody, WIKI),
     ] {
-        assert_eq!(visitor.status(host).await, None, "{host}");
+        assert_eq!(visitor.status(host).await, Some(400), "{host}");
     }
     // Over plain HTTP it is led to where it is asked.
     let answer = edge.get(&format!("http://{BLOG}/")).await;
@@ -155,12 +155,12 @@ async fn a_container_says_how_its_clients_are_asked() {
     let stranger = Visitor::signed(&edge, &Pki::new(), 1);
     let nobody = Visitor::nobody(&edge);
     for (at, [of_known, of_stranger, of_nobody]) in [
-        [Some(200), None, None],
-        [Some(200), None, Some(200)],
+        [Some(200), Some(400), Some(400)],
+        [Some(200), Some(400), Some(200)],
         [Some(200), Some(200), Some(200)],
         [Some(200), Some(200), Some(200)],
         // What is not understood is as if it were not said.
-        [Some(200), None, None],
+        [Some(200), Some(400), Some(400)],
     ]
     .into_iter()
     .enumerate()
@@ -196,19 +196,19 @@ async fn what_is_revoked_comes_in_no_more_and_a_ticket_of_before_is_no_way_aroun
     let list = certs(&edge, "blog.example.org.crl.pem");
 
     fs::write(&list, people.revoked(&[1], 4095)).unwrap();
-    first.until(BLOG, None).await;
+    first.until(BLOG, Some(400)).await;
     assert_eq!(second.status(BLOG).await, Some(200));
     // Broken: what it said before holds on, and that is said.
     fs::write(&list, "torn").unwrap();
     says(&edge, &["blog.example.org.crl.pem", "holds on"]).await;
-    assert_eq!(first.status(BLOG).await, None);
+    assert_eq!(first.status(BLOG).await, Some(400));
     assert_eq!(second.status(BLOG).await, Some(200));
     // Out of date: it says nothing of today.
     fs::write(&list, people.revoked(&[], 2021)).unwrap();
-    second.until(BLOG, None).await;
+    second.until(BLOG, Some(400)).await;
     fs::write(&list, people.revoked(&[2], 4095)).unwrap();
     first.until(BLOG, Some(200)).await;
-    assert_eq!(second.status(BLOG).await, None);
+    assert_eq!(second.status(BLOG).await, Some(400));
 }
 
 #[tokio::test]
@@ -222,9 +222,9 @@ async fn an_authority_that_cannot_be_read_lets_nobody_in_and_plain_http_is_no_wa
     says(&edge, &["blog.example.org.ca.crt", "nobody is let in"]).await;
     says(&edge, &["noredirect", "ssl_verify_client"]).await;
     answers(&edge, &format!("http://{BLOG}/"), 301).await;
-    assert_eq!(Visitor::nobody(&edge).status(BLOG).await, None);
+    assert_eq!(Visitor::nobody(&edge).status(BLOG).await, Some(400));
     let stranger = Visitor::signed(&edge, &Pki::new(), 1);
-    assert_eq!(stranger.status(BLOG).await, None);
+    assert_eq!(stranger.status(BLOG).await, Some(400));
     let asked = blog.origin.requests();
     assert!(!asked.contains(&"GET /".to_owned()), "{asked:?}");
 }
@@ -268,8 +268,8 @@ async fn an_entry_says_the_same_in_its_own_words() {
     let good = Visitor::signed(&edge, &people, 2);
     let nobody = Visitor::nobody(&edge);
     for (name, expected) in [
-        ("on", [None, Some(200), None]),
-        ("optional", [None, Some(200), Some(200)]),
+        ("on", [Some(400), Some(200), Some(400)]),
+        ("optional", [Some(400), Some(200), Some(200)]),
         ("optional-no-ca", [Some(200), Some(200), Some(200)]),
         ("off", [Some(200), Some(200), Some(200)]),
     ] {
@@ -280,4 +280,91 @@ async fn an_entry_says_the_same_in_its_own_words() {
         }
         assert_eq!(seen, expected, "{name}");
     }
+}
+
+#[tokio::test]
+async fn who_is_turned_away_is_so_over_every_protocol_and_from_everything_there_is() {
+    let origin = Origin::start("one").await;
+    let people = Pki::new();
+    let mut setup = Setup::new("");
+    fs::write(setup.path("clients.pem"), people.root_pem()).unwrap();
+    fs::create_dir(setup.path("files")).unwrap();
+    fs::write(setup.path("files/secret.txt"), "secret").unwrap();
+    for (name, verify) in [("closed", "on"), ("polite", "optional")] {
+        let own = format!(
+            "redirect-from = [\"www.{name}.example.org\"]\n\
+             client-ca = {{ file = \"{}\", verify = \"{verify}\" }}\n[instance.service",
+            setup.path("clients.pem").display()
+        );
+        let route = format!(
+            "[[instance.route]]\nprefix = \"/\"\nto = \"web\"\n\
+             [[instance.route]]\nprefix = \"/files/\"\nfiles = {{ dir = \"{}\" }}\n",
+            setup.path("files").display()
+        );
+        setup.write_pair(&[&format!("www.{name}.example.org")]);
+        let entry = instance(name, &[origin.address]);
+        setup.text(&(entry.replace("[instance.service", &own) + &route));
+    }
+    let edge = setup.start().await;
+    edge.all_ready().await;
+    let (known, stranger) = (
+        Visitor::signed(&edge, &people, 1),
+        Visitor::signed(&edge, &Pki::new(), 1),
+    );
+    let nobody = Visitor::nobody(&edge);
+    let paths = [
+        "/",
+        "/files/secret.txt",
+        "/nothing/%2e%2e/",
+        "/.well-known/acme-challenge/x",
+    ];
+    for (visitor, name) in [
+        (&stranger, "closed"),
+        (&nobody, "closed"),
+        (&stranger, "polite"),
+    ] {
+        for host in [
+            format!("{name}.example.org"),
+            format!("www.{name}.example.org"),
+        ] {
+            for path in paths {
+                for http2 in [false, true] {
+                    let ask = visitor.ask(&format!("https://{host}{path}"));
+                    let ask = if http2 { ask.http2() } else { ask };
+                    let answer = ask.send().await;
+                    assert_eq!(
+                        answer.status,
+                        400,
+                        "{host}{path} {http2}: {}",
+                        answer.text()
+                    );
+                    assert_ne!(answer.text(), "secret");
+                }
+            }
+        }
+        let socket = visitor.ask(&format!("wss://{name}.example.org/ws/"));
+        let refused = socket
+            .websocket()
+            .await
+            .err()
+            .expect("no websocket")
+            .to_string();
+        assert!(refused.contains("400"), "{refused}");
+    }
+    let seen = origin.requests();
+    assert!(seen.iter().all(|line| !line.contains("/ws/")), "{seen:?}");
+    // Who is let in gets all of it, and by one connection only what it was made for.
+    for http2 in [false, true] {
+        let ask = known.ask("https://closed.example.org/files/secret.txt");
+        let ask = if http2 { ask.http2() } else { ask };
+        assert_eq!(ask.send().await.text(), "secret");
+        let ask = known.ask("https://closed.example.org/");
+        let ask = if http2 { ask.http2() } else { ask };
+        let over = ask.server_name("polite.example.org").send().await;
+        assert_eq!(over.status, 421, "http2: {http2}");
+    }
+    let socket = known.ask("wss://closed.example.org/ws/").websocket().await;
+    assert_eq!(socket.expect("open").echo("in").await, "one: in");
+    let led = known.ask("https://www.closed.example.org/").send().await;
+    assert_eq!(led.status, 301);
 }

@@ -59,6 +59,20 @@ async fn replicas_that_disagree_are_told_and_the_first_by_name_counts() {
 }
 
 #[tokio::test]
+async fn a_container_claims_an_address_as_a_host() {
+    let (engine, edge) = start("open", "").await;
+    let values = [("VIRTUAL_HOST", "[2001:DB8::0:1], 192.0.2.7")];
+    let one = Container::new("addressed", 1, &values).await;
+    engine.set("addressed", "web", vec![one.unit.clone()]);
+    answers(&edge, "http://192.0.2.7/", 200).await;
+    let ask = edge
+        .ask("http://192.0.2.7/")
+        .field("host", "[2001:db8::1]:8080");
+    let told = ask.send().await.json();
+    assert_eq!(told["fields"]["host"][0], "[2001:db8::1]:8080");
+}
+
+#[tokio::test]
 async fn a_site_behind_ports_of_its_own_redirects_to_them_and_tells_its_replica() {
     let (engine, edge) = start("open", "").await;
     let folder = edge.folder.path().join("certs");

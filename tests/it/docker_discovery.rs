@@ -294,6 +294,48 @@ async fn files_of_a_volume_are_served_and_a_missing_volume_costs_its_route_only(
 
 #[tokio::test]
 #[ignore = "needs docker"]
+async fn a_volume_that_is_mounted_only_while_its_stack_runs_is_a_503_with_the_reason_until_it_is_back()
+ {
+    let project = Project::new("mounted");
+    let volume = format!("{}_static", project.name);
+    project.up_with(
+        &format!("{WEB}    volumes: [\"static:/static\"]\n"),
+        "volumes:\n  static:\n    driver_opts: {type: tmpfs, device: tmpfs}\n",
+    );
+    let folder = PathBuf::from(inspect(&volume)["Mountpoint"].as_str().unwrap());
+    let fill = || {
+        fs::create_dir_all(folder.join("collected")).unwrap();
+        fs::write(folder.join("collected/site.css"), "body { color: red }").unwrap();
+    };
+    fill();
+    let more = "[[instance.route]]\nprefix = \"/\"\nto = \"web\"\n\
+                [[instance.route]]\nprefix = \"/static/\"\nfiles = { volume = \"static\", path = \"collected\" }\n";
+    let edge = Setup::new(&tables(&project, more)).start().await;
+    ready(&edge, 1).await;
+    let file = format!("{URL}static/site.css");
+    let answers = async |status: u16| {
+        eventually(&format!("{status} for a file of it"), async || {
+            let answer = edge.get(&file).await;
+            check(answer.status == status, (answer.status, answer.text()))
+        })
+        .await;
+    };
+    answers(200).await;
+
+    // The engine takes the mount away, and with it what was in there.
+    project.compose(&["stop"]);
+    answers(503).await;
+    says(&edge, &["/static/", "collected"]).await;
+    let page = edge.get(&file).await;
+    assert_eq!(page.field("cache-control"), "no-store");
+
+    project.compose(&["start"]);
+    fill();
+    answers(200).await;
+}
+
+#[tokio::test]
+#[ignore = "needs docker"]
 async fn a_recycled_address_never_reaches_the_next_tenant() {
     let (one, two) = (Project::new("one"), Project::new("two"));
     // Both stacks on one network, so that the second can get the first one's address.

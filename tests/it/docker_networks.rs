@@ -263,3 +263,47 @@ async fn an_internal_network_is_joined_like_any_other() {
     );
     drop(usher);
 }
+
+#[tokio::test]
+#[ignore = "needs docker"]
+async fn what_leads_to_usher_itself_is_not_asked_and_the_status_says_why() {
+    let mut made = Made::new();
+    let port = free_port().await.to_string();
+    let published = format!("{port}:80");
+    // Nothing but names: none of these listens anywhere.
+    let own = format!("ushertest{}own", std::process::id());
+    let claim = format!("VIRTUAL_HOST={own}.example.org");
+    let arguments = [
+        "-p",
+        &published,
+        "-e",
+        &claim,
+        "--label",
+        "usher.test=selfish",
+        "--label",
+        "com.docker.compose.service=proxy",
+    ];
+    let usher = Contained::open("selfish", &arguments);
+    ready(&usher).await;
+    let say = format!("VIRTUAL_PORT={port}");
+    let on_host = ["--network", "host", "-e", "PORT=0", "-e", &say];
+    let hosted = made.claiming("selfish", "onhost", &on_host);
+
+    answers(usher.http(), &own, 502, &usher).await;
+    answers(usher.http(), &hosted, 502, &usher).await;
+    let told = usher.stats()["instances"].to_string();
+    assert!(told.contains("usher's own container"), "{told}");
+    let of_port = format!("the port {port} there is usher's own");
+    assert!(told.contains(&of_port), "{told}");
+}
+
+#[tokio::test]
+#[ignore = "needs docker"]
+async fn the_socket_may_be_where_nginx_proxy_was_given_it() {
+    let mut made = Made::new();
+    let socket = "/var/run/docker.sock:/tmp/docker.sock";
+    let usher = Contained::open("elsewhere", &["-v", socket]);
+    ready(&usher).await;
+    let name = made.claiming("elsewhere", "found", &["--expose", "8000"]);
+    answers(usher.http(), &name, 200, &usher).await;
+}

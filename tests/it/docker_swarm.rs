@@ -1,12 +1,12 @@
 //! A stack of a real Swarm of one node, with usher in a container on its overlay network.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::harness::client::{Front, Socket};
+use crate::harness::client::{Front, Socket, plain};
 use crate::harness::contained::Contained;
 use crate::harness::docker::{docker, must, origin_image};
 use crate::harness::eventually::{check, eventually};
@@ -38,6 +38,11 @@ impl Swarm {
 
     /// As `docker stack deploy` does it.
     fn deploy(&self, replicas: u32, attachable: bool) {
+        self.deploy_saying(replicas, attachable, &[]);
+    }
+
+    /// As [`Swarm::deploy`], with further arguments of `docker service create`.
+    fn deploy_saying(&self, replicas: u32, attachable: bool, says: &[&str]) {
         let attachable = format!("--attachable={attachable}");
         must(&[
             "network",
@@ -49,25 +54,27 @@ impl Swarm {
         ]);
         let label = format!("com.docker.stack.namespace={}", self.stack);
         let count = replicas.to_string();
-        must(&[
+        let network = self.network();
+        let service = self.service();
+        let usual = [
             "service",
             "create",
             "--detach",
             "--no-resolve-image",
             "--name",
-            &self.service(),
+            &service,
             "--label",
             &label,
             "--container-label",
             "kept=yes",
             "--network",
-            &self.network(),
+            &network,
             "--stop-grace-period",
             "2s",
             "--replicas",
             &count,
-            &origin_image(),
-        ]);
+        ];
+        must(&[&usual[..], says, &[&origin_image()]].concat());
     }
 
     /// The tasks that are wanted and run: their ids by slot.
@@ -297,4 +304,41 @@ async fn tasks_that_are_replaced_under_load_cost_no_request() {
     println!("{good} requests were answered while both tasks were replaced");
     assert!(bad.is_empty(), "{bad:?} {}", usher.log());
     assert!(good > 100, "there was a load: {good}");
+}
+
+#[tokio::test]
+#[ignore = "needs docker"]
+async fn a_service_that_names_itself_is_served_by_the_image_as_it_is() {
+    let swarm = Swarm::init("named");
+    let host = format!("{}.example.org", swarm.stack);
+    let claim = format!("VIRTUAL_HOST={host}");
+    let says = ["--env", &claim, "--env", "VIRTUAL_PORT=8000"];
+    swarm.deploy_saying(2, true, &says);
+    let usher = Contained::open(&swarm.stack, &[]);
+    let asked = async |status: u16| {
+        eventually(&format!("{status} for {host}"), async || {
+            if tokio::net::TcpStream::connect(usher.http()).await.is_err() {
+                return Err((0, usher.log()));
+            }
+            let answer = plain(usher.http(), &host, "/").await;
+            check(answer.status == status, (answer.status, usher.log()))
+        })
+        .await;
+    };
+    asked(200).await;
+    eventually("both tasks, each at its own address", async || {
+        let replicas = usher.stats()["instances"][0]["services"][0]["replicas"].clone();
+        let addresses: BTreeSet<String> = replicas
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|replica| replica["state"] == "ready")
+            .map(|replica| replica["address"].to_string())
+            .collect();
+        check(addresses.len() == 2, replicas)
+    })
+    .await;
+    must(&["service", "rm", &swarm.service()]);
+    asked(503).await;
+    drop(usher);
 }

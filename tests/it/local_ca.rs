@@ -1,7 +1,7 @@
 //! Names that no public authority can know: a certificate of this machine's own authority.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::harness::client::tls;
+use crate::harness::client::{plain, tls};
 use crate::harness::eventually::{check, eventually};
 use crate::harness::pki::trusting;
 use crate::harness::{Edge, Front, Origin, Setup, instance};
@@ -38,7 +38,8 @@ async fn edge() -> (Origin, Edge) {
 async fn ask(edge: &Edge, name: &str) -> Result<String, String> {
     let roots = usher::certs::local::root_pem(&edge.folder.path().join("state"));
     let roots = roots.map_err(|error| error.to_string())?.ok_or("no root")?;
-    let server = ServerName::try_from(name.to_owned()).unwrap();
+    let server = name.trim_matches(['[', ']']).to_owned();
+    let server = ServerName::try_from(server).unwrap();
     let tcp = TcpStream::connect(edge.https()).await.unwrap();
     let connector = TlsConnector::from(Arc::new(trusting(&roots)));
     let connected = connector.connect(server, tcp).await;
@@ -111,4 +112,26 @@ async fn a_pair_in_the_folder_goes_before_it() {
     .await;
     let plain = edge.get("http://localhost/").await;
     assert_eq!(plain.status, 301, "and that one is led to");
+}
+
+#[tokio::test]
+async fn an_address_of_ipv6_is_a_name_in_brackets_and_no_authority_is_asked_for_it() {
+    let origin = Origin::start("one").await;
+    let text = "[listen]\nhttp = [\"[::1]:0\"]\nhttps = [\"[::1]:0\"]\n[acme]\npreflight = false\n";
+    let served = instance("congress", &[origin.address]);
+    // However it is spelled.
+    let served = served.replace("congress.example.org", "[0:0::0001]");
+    let edge = Setup::new(&(text.to_owned() + &served));
+    let edge = edge.without_certificates().start().await;
+    edge.all_ready().await;
+    assert_eq!(edge.https().ip(), IpAddr::from(Ipv6Addr::LOCALHOST));
+
+    let answer = ask(&edge, "[::1]").await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let told = plain(edge.http(), "[::1]:8080", "/").await.json();
+    assert_eq!(told["fields"]["host"][0], "[::1]:8080");
+    assert_eq!(plain(edge.http(), "[::2]", "/").await.status, 503);
+    let own = edge.instance("congress").await["certificates"].clone();
+    assert_eq!(own[0]["source"], "local", "{own}");
+    assert_eq!(own[0]["names"][0], "[::1]", "{own}");
 }

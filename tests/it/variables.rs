@@ -330,3 +330,82 @@ async fn check_says_what_of_the_variables_is_not_followed() {
         "{alone:?}"
     );
 }
+
+#[tokio::test]
+async fn what_is_in_force_is_shown_with_the_variable_that_said_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = "[listen]\nhttp = [\"127.0.0.1:8080\"]\n[[instance]]\nname = \"congress\"\n\
+                domains = [\"congress.example.org\"]\n[instance.service.web]\nrole = \"fixed\"\n";
+    std::fs::write(folder.path().join("usher.toml"), file).expect("written");
+    let set = [
+        ("ACME_CA_URI", "https://ca.test/dir"),
+        ("DOCKER_HOST", "unix:///srv/docker.sock"),
+        ("ENABLE_HTTP2", "false"),
+        ("HTTPS_METHOD", "noredirect"),
+        ("HTTPS_PORT", "8443"),
+        ("HTTP_PORT", "81"),
+    ];
+    let set = set.map(|(name, value)| (name, OsStr::new(value)));
+    let show = ["show", "--config", "usher.toml"];
+    let open = ["--names-from-containers", "open"];
+    let shown = run_with(folder.path(), &[&show[..], &open].concat(), &set).await;
+    assert_eq!(shown.code, 0, "{}", shown.err);
+    let says = |key: &str, value: &str, origin: &str| {
+        let line = format!("{key} = {value}");
+        let mut lines = shown.out.lines();
+        let found = lines.any(|text| text.starts_with(&line) && text.ends_with(origin));
+        assert!(found, "{line} {origin}: {}", shown.out);
+    };
+    says("http", "[\"127.0.0.1:8080\"]", "# usher.toml:2");
+    says("https", "[\"0.0.0.0:8443\"]", "# environment: HTTPS_PORT");
+    says("http2", "false", "# environment: ENABLE_HTTP2");
+    says("names-from-containers", "\"open\"", "# command line");
+    says(
+        "endpoint",
+        "\"unix:///srv/docker.sock\"",
+        "# environment: DOCKER_HOST",
+    );
+    says(
+        "directories",
+        "[\"environment\"]",
+        "# environment: ACME_CA_URI",
+    );
+    says(
+        "url",
+        "\"https://ca.test/dir\"",
+        "# environment: ACME_CA_URI",
+    );
+    // Of the instance, and of those that containers ask for.
+    says("https", "\"both\"", "# environment: HTTPS_METHOD");
+    says("# https", "\"both\"", "# environment: HTTPS_METHOD");
+    says(
+        "unknown-name",
+        "\"default\"",
+        "# default in the place of nginx-proxy",
+    );
+    says("max-connections", "", "# default");
+    assert!(
+        shown.out.contains("[acme.directory.environment]"),
+        "{}",
+        shown.out
+    );
+    // It is a configuration itself.
+    std::fs::write(folder.path().join("again.toml"), &shown.out).expect("written");
+    let again = ["check", "--offline", "--config", "again.toml"];
+    let checked = run_with(folder.path(), &again, &[]).await;
+    assert_eq!(checked.code, 0, "{}{}", checked.out, checked.err);
+
+    // Without that option none of them counts but the engine's, and that is said.
+    let shown = run_with(folder.path(), &show, &set).await;
+    assert!(
+        shown.err.contains("HTTPS_PORT is set and has no effect"),
+        "{}",
+        shown.err
+    );
+    assert!(!shown.out.contains("8443"), "{}", shown.out);
+    assert!(
+        shown.out.contains("unix:///srv/docker.sock"),
+        "{}",
+        shown.out
+    );
+}

@@ -29,6 +29,7 @@ impl Room {
                 pinned: None,
                 may_order: true,
                 staging: false,
+                directory: None,
                 email: None,
                 key_type: KeyType::default(),
                 trust_default: false,

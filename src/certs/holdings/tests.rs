@@ -38,6 +38,7 @@ impl Room {
                 staging: false,
                 declared: Declared::ByName,
                 export: None,
+                directory: None,
                 email: None,
                 key_type: KeyType::default(),
                 trust_default: false,

@@ -124,6 +124,7 @@ impl Entry<'_> {
             certificate,
             orders: _,
             email,
+            directory,
             staging,
             key_type,
             trust_default_cert,
@@ -169,6 +170,11 @@ impl Entry<'_> {
             .as_ref()
             .filter(|email| self.email != Some(email.as_str()));
         keys.extend(other.map(|email| ("acme-email", quoted(email))));
+        keys.extend(
+            directory
+                .as_ref()
+                .map(|url| ("acme-directory", quoted(url))),
+        );
         // Trusted by no browser, as LETSENCRYPT_TEST said.
         keys.extend(staging.map(|staging| ("staging", staging.to_string())));
         keys.extend(key_type.map(|kind| ("key-type", quoted(kind.word()))));

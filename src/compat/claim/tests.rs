@@ -71,7 +71,7 @@ fn one_bad_name_is_ignored_and_the_others_count() {
 
 #[test]
 fn without_one_good_name_there_is_no_route() {
-    for list in [",", "a b", "..", "[::1]"] {
+    for list in [",", "a b", "..", "[::1"] {
         let (claim, troubles) = open(&[("VIRTUAL_HOST", list)]);
         assert_eq!(claim, None, "{list}");
         assert!(troubles[0].contains("not routed"), "{troubles:?}");
@@ -174,11 +174,14 @@ fn certificates_are_asked_for_by_the_newer_name_first_and_never_for_what_no_auth
         ("LETSENCRYPT_SINGLE_DOMAIN_CERTS", "true"),
         ("ACME_KEYSIZE", "4096"),
         ("LETSENCRYPT_KEYSIZE", "1024"),
+        ("ACME_CA_URI", "https://ca.test/dir"),
     ]);
     let claim = claim.expect("a claim");
     let orders: Vec<_> = claim.orders.iter().map(ToString::to_string).collect();
     assert_eq!(orders, ["a.example.org", "x.b.example.org"]);
     assert_eq!(claim.wishes.email.as_deref(), Some("ops@example.org"));
+    let directory = claim.wishes.directory.as_deref();
+    assert_eq!(directory, Some("https://ca.test/dir"));
     assert_eq!(
         (claim.wishes.staging, claim.wishes.apart),
         (Some(true), Some(true))

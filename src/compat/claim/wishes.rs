@@ -14,6 +14,8 @@ pub(in crate::compat) struct Wishes {
     pub(in crate::compat) http_without_certificate: Option<bool>,
     pub(in crate::compat) certificate: Option<String>,
     pub(in crate::compat) email: Option<String>,
+    /// As the container writes it; it counts where an operator has declared it.
+    pub(in crate::compat) directory: Option<String>,
     pub(in crate::compat) staging: Option<bool>,
     pub(in crate::compat) apart: Option<bool>,
     pub(in crate::compat) tls: Tls,
@@ -36,6 +38,7 @@ impl Wishes {
                 .or(other.http_without_certificate),
             certificate: self.certificate.or_else(|| other.certificate.clone()),
             email: self.email.or_else(|| other.email.clone()),
+            directory: self.directory.or_else(|| other.directory.clone()),
             staging: self.staging.or(other.staging),
             apart: self.apart.or(other.apart),
             tls: self.tls.or(other.tls),
@@ -47,6 +50,7 @@ impl Wishes {
         let other = &asker.wishes;
         Self {
             email: self.email.or_else(|| other.email.clone()),
+            directory: self.directory.or_else(|| other.directory.clone()),
             staging: self.staging.or(other.staging),
             tls: Tls {
                 key_type: self.tls.key_type.or(other.tls.key_type),
@@ -94,6 +98,16 @@ impl Reading<'_> {
             }
             fits.then(|| email.to_owned())
         });
+        let directory = self.get("ACME_CA_URI").and_then(|url| {
+            let fits = url.len() <= LONGEST
+                && url.starts_with("https://")
+                && url.bytes().all(|b| b.is_ascii_graphic());
+            if !fits {
+                let why = "it is no URL that begins with https:// (RFC 8555 §6.1)";
+                self.ignored("ACME_CA_URI", url, why);
+            }
+            fits.then(|| url.to_owned())
+        });
         let said = |value: Option<&str>| value.map(|value| value.eq_ignore_ascii_case("true"));
         let apart = self.acme("SINGLE_DOMAIN_CERTS");
         let non_get_redirect = self
@@ -109,6 +123,7 @@ impl Reading<'_> {
             http_without_certificate: self.flag("ENABLE_HTTP_ON_MISSING_CERT"),
             certificate,
             email,
+            directory,
             staging: said(self.get("LETSENCRYPT_TEST")),
             apart: said(apart.map(|(_, value)| value)),
             tls: self.tls(),

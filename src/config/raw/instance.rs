@@ -50,6 +50,7 @@ pub(in crate::config) struct RawInstance {
     pub(in crate::config) trust_default_cert: Leaf<bool>,
     pub(in crate::config) key_type: Leaf<String>,
     pub(in crate::config) acme_email: Leaf<String>,
+    pub(in crate::config) acme_directory: Leaf<String>,
     pub(in crate::config) staging: Leaf<bool>,
     /// Not of files: what an entry names is ordered.
     pub(in crate::config) orders: Option<Orders>,
@@ -216,6 +217,7 @@ impl RawInstance {
             trust_default_cert: table.leaf("trust-default-cert"),
             key_type: table.leaf("key-type"),
             acme_email: table.leaf("acme-email"),
+            acme_directory: table.leaf("acme-directory"),
             staging: table.leaf("staging"),
             orders: None,
             export_certificate: table.leaf("export-certificate"),

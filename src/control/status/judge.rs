@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::super::drains::grace;
 use super::super::event::Now;
+use super::super::loops::CAUSE;
 use super::super::replica::{Replica, State};
 use super::super::service::ServiceState;
 use super::super::step::{Controller, together};
@@ -300,6 +301,9 @@ fn judge_service(
     if let (true, Some(worst)) = (bad > 0, worst) {
         let text = format!("{bad} of {all} {name} replicas: {}", complaint(worst));
         return Some(Some((Level::Warning, text)));
+    }
+    if state.loops.are_told(now.at) {
+        return Some(Some((Level::Warning, format!("{name}: {CAUSE}"))));
     }
     if let Some(trouble) = &state.starts.trouble {
         let text = match service.bounds() {

@@ -45,11 +45,16 @@ fn network(name: &str, project: Option<&str>) -> Network {
 
 /// The names of those that are strangers, in order.
 fn found(containers: &[Value], networks: &[Network]) -> Vec<String> {
+    found_trusting(containers, networks, &[])
+}
+
+fn found_trusting(containers: &[Value], networks: &[Network], trusted: &[&str]) -> Vec<String> {
+    let trusted: Vec<String> = trusted.iter().map(ToString::to_string).collect();
     let containers: Vec<ContainerInspectResponse> = containers
         .iter()
         .map(|value| serde_json::from_value(value.clone()).expect("an inspection"))
         .collect();
-    let strangers = strangers(containers.iter(), networks);
+    let strangers = strangers(containers.iter(), networks, &trusted);
     let mut names: Vec<String> = strangers
         .keys()
         .map(|id| id.trim_start_matches("id-").to_owned())
@@ -80,8 +85,13 @@ fn who_is_on_none_of_the_projects_networks_is_a_stranger() {
 fn the_sentence_names_the_container_the_network_and_the_remedy() {
     let liar: ContainerInspectResponse =
         serde_json::from_value(on("liar", 1, &["evil_default"])).expect("an inspection");
+    let web: ContainerInspectResponse =
+        serde_json::from_value(on("web", 2, &["back"])).expect("an inspection");
     let networks = own();
-    let told = strangers(std::iter::once(&liar), &networks);
+    let deserted = strangers(std::iter::once(&liar), &networks, &[]);
+    let text = &deserted["id-liar"];
+    assert!(text.contains("docker network rm back"), "{text}");
+    let told = strangers([&web, &liar].into_iter(), &networks, &[]);
     let text = &told["id-liar"];
     for part in [
         "container liar",
@@ -102,6 +112,24 @@ fn a_network_that_is_shared_with_one_of_the_project_is_enough() {
     let mut networks = own().to_vec();
     networks.push(network("proxy", None));
     assert_eq!(found(&proxied, &networks), ["liar"]);
+}
+
+#[test]
+fn on_a_network_that_the_operator_trusts_labels_are_believed() {
+    let all = [
+        on("db", 5, &["back"]),
+        on("web", 6, &["proxy"]),
+        on("liar", 1, &["evil_default"]),
+    ];
+    let mut networks = own().to_vec();
+    networks.push(network("proxy", None));
+    assert_eq!(found(&all, &networks), ["liar", "web"]);
+    assert_eq!(found_trusting(&all, &networks, &["proxy"]), ["liar"]);
+    // Of that name, and another one.
+    let mut poser = on("poser", 1, &["proxy"]);
+    poser["NetworkSettings"]["Networks"]["proxy"]["NetworkID"] = json!("n-elsewhere");
+    let all = [on("db", 5, &["back"]), poser];
+    assert_eq!(found_trusting(&all, &networks, &["proxy"]), ["poser"]);
 }
 
 #[test]

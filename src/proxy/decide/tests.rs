@@ -46,6 +46,7 @@ struct World {
     routes: Routes,
     store: Store,
     challenges: Challenges,
+    passages: Passages,
     /// The network that connections come over.
     door: Option<Arc<str>>,
 }
@@ -75,6 +76,7 @@ impl World {
             routes,
             store: Store::new(false),
             challenges: Challenges::default(),
+            passages: Passages::default(),
             door: None,
         }
     }
@@ -130,6 +132,7 @@ impl World {
             table: &table,
             store: &self.store,
             challenges: &self.challenges,
+            passages: &self.passages,
             https_port: 443,
         };
         let asked = Asked {
@@ -362,6 +365,7 @@ fn more_fields_than_a_browser_sends_are_too_many() {
         table: &table,
         store: &world.store,
         challenges: &world.challenges,
+        passages: &world.passages,
         https_port: 443,
     };
     let decision = known.decide(&Asked {

@@ -100,7 +100,7 @@ fn the_replica_gets_the_handshake_intact_and_the_truth_about_the_client() {
     };
     let trace = Trace::of(&request.fields);
     let head = request
-        .to_replica(&origin, &request.target, &trace)
+        .to_replica(&origin, &request.target, &trace, None)
         .expect("head");
     let head = String::from_utf8(head).expect("text");
     assert!(head.starts_with("GET /ws/?x=1 HTTP/1.1\r\n"), "{head}");

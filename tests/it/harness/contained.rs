@@ -114,6 +114,8 @@ impl Contained {
         let mount = format!("{}:/etc/usher", self.folder.path().display());
         let label = format!("com.docker.compose.project={name}");
         let socket = "/var/run/docker.sock:/var/run/docker.sock";
+        // Where a test has it elsewhere, it is there alone.
+        let own = arguments.iter().any(|one| one.ends_with("docker.sock"));
         let usual = ["run", "-d", "--name", name, "--label", &label];
         // As every way to deploy it has it.
         let apart = ["--sysctl", "net.ipv4.ip_forward=0"];
@@ -122,9 +124,10 @@ impl Contained {
             true => &[][..],
             false => &apart[..],
         };
-        let mounts = ["-v", socket, "-v", &mount];
+        let mounts = ["-v", &mount, "-v", socket];
+        let mounts = if own { &mounts[..2] } else { &mounts[..] };
         let image = usher_image();
-        must(&[&usual[..], apart, &mounts, arguments, &[&image], command].concat());
+        must(&[&usual[..], apart, mounts, arguments, &[&image], command].concat());
     }
 
     pub fn address(&self, port: u16) -> SocketAddr {
