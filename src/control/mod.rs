@@ -19,6 +19,7 @@ mod drains;
 mod event;
 mod guard;
 mod kept;
+mod lease;
 mod leaving;
 mod ledger;
 mod leftovers;

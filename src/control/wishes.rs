@@ -44,6 +44,9 @@ impl Tenant {
         if let Some(why) = nothing {
             return Err(why);
         }
+        if let Some(why) = self.claim.refusal() {
+            return Err(format!("{name}/{service}: {why}; ask that one"));
+        }
         state
             .dismiss(now, next, replica)
             .map(|leaves| format!("{name}/{service}: {leaves}"))
@@ -114,6 +117,10 @@ impl Tenant {
             || format!("until `usher auto {name}`"),
             |span| format!("for {}", crate::config::format_span(span)),
         );
-        Ok(format!("{name}/{service}: {replicas} replicas {until}"))
+        let mut answer = format!("{name}/{service}: {replicas} replicas {until}");
+        if let Some(why) = self.claim.refusal() {
+            answer.push_str(&format!("; that begins when the other is gone: {why}"));
+        }
+        Ok(answer)
     }
 }

@@ -327,7 +327,10 @@ impl Engine for Processes {
 
     async fn act(&self, action: &Action) -> Result<(), EngineError> {
         match action {
-            Action::Claim { .. } | Action::Join { .. } | Action::Leave { .. } => Ok(()),
+            Action::Claim { .. }
+            | Action::Join { .. }
+            | Action::Leave { .. }
+            | Action::Release { .. } => Ok(()),
             Action::Remove { replica, .. } => {
                 self.forget(replica);
                 Ok(())
