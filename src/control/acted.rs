@@ -37,6 +37,11 @@ impl Controller {
                     }
                 }
             }
+            Action::Wake { stack, service, .. } => {
+                if let Some(service) = self.service_mut(stack, service) {
+                    service.told = None;
+                }
+            }
             Action::Remove {
                 stack,
                 service,

@@ -49,9 +49,10 @@ impl Tenant {
     /// Whether usher changes anything of it. Who only recommends leaves the stack to another.
     fn wants_lease(&self) -> bool {
         let mut services = self.scaler.policy.services.iter();
+        let scales = services.any(|service| service.kind != Kind::Fixed);
         self.is_scaled()
             && self.instance.scale.mode != ScaleMode::Recommend
-            && services.any(|service| service.kind != Kind::Fixed)
+            && (scales || self.was_told())
     }
 
     pub(super) fn is_held(&self) -> bool {

@@ -17,6 +17,7 @@ mod by_hand;
 mod closing;
 mod drains;
 mod event;
+mod fixed;
 mod guard;
 mod kept;
 mod lease;

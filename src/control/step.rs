@@ -354,7 +354,10 @@ impl Controller {
         | Wish::Drain { instance, .. }
         | Wish::Pause { instance }
         | Wish::Resume { instance }
-        | Wish::Scale { instance, .. }) = wish;
+        | Wish::Scale { instance, .. }
+        | Wish::Start { instance, .. }
+        | Wish::Stop { instance, .. }) = wish;
+        let engine = self.engine;
         let Some(tenant) = self.tenants.get_mut(instance) else {
             let known: Vec<_> = self.tenants.keys().map(InstanceName::as_str).collect();
             return Err(format!(
@@ -381,6 +384,10 @@ impl Controller {
                 span,
                 ..
             } => tenant.override_with(now, service, *replicas, *span),
+            Wish::Start { service, .. } => {
+                tenant.start_fixed(now, service, engine.starts_from_nothing)
+            }
+            Wish::Stop { service, .. } => tenant.stop_fixed(now, next, service),
         }
     }
 }

@@ -314,6 +314,7 @@ impl Tenant {
         if engine.shared && !self.may_act(now, actions) {
             return;
         }
+        self.obey_words(now, next, actions);
         let instance = Arc::clone(&self.instance);
         let quiet = self.quiet_until.is_some_and(|until| until > now.at);
         let reason = if self.scaler.is_waking() {

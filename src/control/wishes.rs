@@ -38,7 +38,7 @@ impl Tenant {
         }
         if declared.bounds().is_none() {
             return Err(format!(
-                "{name}/{service} is fixed: usher neither starts nor stops it"
+                "{name}/{service} is fixed; `usher stop {name}/{service}` stops all of it"
             ));
         }
         if let Some(why) = nothing {
@@ -54,7 +54,7 @@ impl Tenant {
     }
 
     /// Why usher neither starts nor stops any of it now, if so.
-    fn does_nothing(&self) -> Option<String> {
+    pub(super) fn does_nothing(&self) -> Option<String> {
         let name = &self.instance.name;
         let mode = self.instance.scale.mode;
         if self.instance.standby {
@@ -74,7 +74,7 @@ impl Tenant {
         ))
     }
 
-    fn no_service(&self, service: &ServiceName) -> String {
+    pub(super) fn no_service(&self, service: &ServiceName) -> String {
         let known: Vec<_> = self.services.keys().map(ServiceName::as_str).collect();
         format!(
             "{} has no service `{service}`; it has {}",

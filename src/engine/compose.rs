@@ -392,7 +392,8 @@ impl Compose {
     async fn carry_out(&self, action: &Action) -> Result<(), EngineError> {
         if let Action::Remove { stack, .. }
         | Action::Start { stack, .. }
-        | Action::Stop { stack, .. } = action
+        | Action::Stop { stack, .. }
+        | Action::Wake { stack, .. } = action
         {
             self.still_ours(action, stack)?;
         }
@@ -424,6 +425,7 @@ impl Compose {
                     .stop(&self.engine, proof, others, *when, place)
                     .await
             }
+            Action::Wake { stack, service, .. } => self.wake(stack, service).await,
             Action::Start { stack, service, .. } => self.start(stack, service).await,
             Action::Stop {
                 proof, when, grace, ..

@@ -108,6 +108,13 @@ pub enum Action {
         service: ServiceName,
         replica: ReplicaId,
     },
+    /// Starts what rests of a service and makes nothing new; where nothing can rest, one.
+    Wake {
+        stack: StackName,
+        service: ServiceName,
+        /// As of [`Action::Start`].
+        command: Vec<String>,
+    },
     /// One more replica.
     Start {
         stack: StackName,
@@ -155,6 +162,7 @@ impl fmt::Display for Action {
                 service,
                 replica,
             } => write!(f, "remove {stack}/{service} {replica}"),
+            Self::Wake { stack, service, .. } => write!(f, "start what rests of {stack}/{service}"),
             Self::Start { stack, service, .. } => write!(f, "start {stack}/{service}"),
             Self::Stop {
                 stack,

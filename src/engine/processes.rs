@@ -339,6 +339,11 @@ impl Engine for Processes {
                 stack,
                 service,
                 command,
+            }
+            | Action::Wake {
+                stack,
+                service,
+                command,
             } => self.start(stack, service, command),
             Action::Stop {
                 proof, when, grace, ..

@@ -20,6 +20,7 @@ mod claiming;
 mod closing;
 mod draining;
 mod failures;
+mod fixed;
 mod following;
 mod guard;
 mod labels;
@@ -319,7 +320,8 @@ impl Edge {
             Action::Claim { .. }
             | Action::Join { .. }
             | Action::Leave { .. }
-            | Action::Release { .. } => {}
+            | Action::Release { .. }
+            | Action::Wake { .. } => {}
         }
         self.take(Event::Acted(Acted {
             action,
@@ -359,6 +361,7 @@ fn words(action: &Action) -> String {
         Action::Join { network, .. } => format!("join {}", network.name),
         Action::Leave { network } => format!("leave {}", network.name),
         Action::Start { service, .. } => format!("start {service}"),
+        Action::Wake { service, .. } => format!("wake {service}"),
         Action::Release { stack } => format!("release {stack}"),
         Action::Remove { replica, .. } => format!("remove {}", replica.unit()),
         Action::Stop { proof, .. } => format!("stop {}", proof.replica().unit()),
