@@ -29,6 +29,8 @@ pub struct Inventory {
     pub swarm: Option<Swarm>,
     /// By their names.
     pub superseded: Vec<Superseded>,
+    /// Stacks that were this usher's to change, until the engine took that back.
+    pub lost: BTreeSet<StackName>,
 }
 
 /// A proxy or its companion that runs, in whose place usher is.

@@ -15,7 +15,9 @@
 //! 6. The time from the start of a container to the first answer through usher, by a real Docker
 //!    engine; from the container's own `StartedAt`, and from when its listener answers.
 //! 7. What the autoscaler costs: one decision, and those of a thousand stacks.
-//! 8. What a thousand stacks cost whose containers name themselves, once with one name each and once
+//! 8. The time from somebody for whom there is no room to the call that makes a replica, by an engine
+//!    in this process.
+//! 9. What a thousand stacks cost whose containers name themselves, once with one name each and once
 //!    with ten: memory, CPU time per request, per container that changes, and per scrape.
 //!
 //! CPU time is user and system time of all processes of the proxy, as the kernel counts it: neither
@@ -45,6 +47,7 @@ mod handshakes;
 mod names;
 mod process;
 mod proxies;
+mod reaction;
 mod report;
 mod requests;
 mod script;
@@ -55,7 +58,7 @@ mod websockets;
 use proxies::Stage;
 use report::{Target, verdicts};
 
-const PARTS: [&str; 8] = [
+const PARTS: [&str; 9] = [
     "requests",
     "handshakes",
     "websockets",
@@ -63,6 +66,7 @@ const PARTS: [&str; 8] = [
     "storms",
     "containers",
     "autoscaler",
+    "reaction",
     "names",
 ];
 
@@ -80,10 +84,9 @@ async fn main() {
     process::allow_many_files();
 
     let mut targets: Vec<Target> = Vec::new();
-    if PARTS
-        .iter()
-        .any(|part| !["autoscaler", "containers", "names"].contains(part) && wanted(part))
-    {
+    if PARTS.iter().any(|part| {
+        !["autoscaler", "containers", "names", "reaction"].contains(part) && wanted(part)
+    }) {
         let stage = Stage::new().await;
         if wanted("requests") {
             targets.extend(requests::measure(&stage).await);
@@ -106,6 +109,9 @@ async fn main() {
     }
     if wanted("autoscaler") {
         targets.extend(autoscaler::measure());
+    }
+    if wanted("reaction") {
+        targets.extend(reaction::measure().await);
     }
     if wanted("names") {
         targets.extend(names::measure().await);

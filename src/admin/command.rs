@@ -48,6 +48,14 @@ pub enum Order {
     Resume {
         instance: String,
     },
+    Start {
+        instance: String,
+        service: String,
+    },
+    Stop {
+        instance: String,
+        service: String,
+    },
     Scale {
         instance: String,
         service: String,
@@ -99,6 +107,14 @@ pub(super) async fn command(request: Request<Incoming>, levers: &Levers) -> Answ
         Order::Resume { instance } => {
             of(&instance, levers, |instance| Wish::Resume { instance }).await
         }
+        Order::Start { instance, service } => match (instance.parse(), service.parse()) {
+            (Ok(instance), Ok(service)) => obey(levers, Wish::Start { instance, service }).await,
+            _ => Err(no_service(&instance, &service)),
+        },
+        Order::Stop { instance, service } => match (instance.parse(), service.parse()) {
+            (Ok(instance), Ok(service)) => obey(levers, Wish::Stop { instance, service }).await,
+            _ => Err(no_service(&instance, &service)),
+        },
         Order::Scale {
             instance,
             service,

@@ -122,6 +122,20 @@ enum Verb {
         #[arg(long)]
         force: bool,
     },
+    /// Starts what rests of a service that is not scaled, such as a database
+    Start {
+        #[command(flatten)]
+        at: At,
+        /// INSTANCE/SERVICE
+        target: String,
+    },
+    /// Stops a service that is not scaled, when nobody is inside any more
+    Stop {
+        #[command(flatten)]
+        at: At,
+        /// INSTANCE/SERVICE
+        target: String,
+    },
     /// Sets the number of replicas of a service, until `usher auto` or for a while
     Scale {
         #[command(flatten)]
@@ -234,28 +248,28 @@ impl Cli {
             Verb::Events { at, follow, format } => events::events(&at, follow, format).await,
             Verb::Logs(arguments) => logs::logs(arguments).await,
             Verb::Reload { at, force } => client::command(&at, &Order::Reload { force }).await,
+            Verb::Start { at, target } => {
+                let order = |instance, service| Order::Start { instance, service };
+                of_service(&at, &target, order).await
+            }
+            Verb::Stop { at, target } => {
+                let order = |instance, service| Order::Stop { instance, service };
+                of_service(&at, &target, order).await
+            }
             Verb::Scale {
                 at,
                 target,
                 replicas,
                 span,
-            } => match target.split_once('/') {
-                Some((instance, service)) => {
-                    let order = Order::Scale {
-                        instance: instance.to_owned(),
-                        service: service.to_owned(),
-                        replicas,
-                        seconds: span.map(|span| span.as_secs()),
-                    };
-                    client::command(&at, &order).await
-                }
-                None => {
-                    eprintln!(
-                        "error: `{target}` is not INSTANCE/SERVICE, for example congress/web"
-                    );
-                    Exit::BadUsage
-                }
-            },
+            } => {
+                let order = |instance, service| Order::Scale {
+                    instance,
+                    service,
+                    replicas,
+                    seconds: span.map(|span| span.as_secs()),
+                };
+                of_service(&at, &target, order).await
+            }
             Verb::Auto { at, instance } => client::command(&at, &Order::Auto { instance }).await,
             Verb::Pause { at, instance } => client::command(&at, &Order::Pause { instance }).await,
             Verb::Resume { at, instance } => {
@@ -314,4 +328,13 @@ fn print_issues(path: &Path, issues: &[crate::config::Issue]) {
         let s = if errors == 1 { "" } else { "s" };
         eprintln!("{errors} error{s} in {}", path.display());
     }
+}
+
+/// Asks for something that concerns one service, `INSTANCE/SERVICE`.
+async fn of_service(at: &At, target: &str, order: impl FnOnce(String, String) -> Order) -> Exit {
+    let Some((instance, service)) = target.split_once('/') else {
+        eprintln!("error: `{target}` is not INSTANCE/SERVICE, for example congress/web");
+        return Exit::BadUsage;
+    };
+    client::command(at, &order(instance.to_owned(), service.to_owned())).await
 }

@@ -4,7 +4,6 @@ use super::event::Now;
 use super::networks::{JOIN_SHOWS_WITHIN, NETWORK_BACKOFF};
 use super::service::ServiceState;
 use super::step::Controller;
-use super::tenant::Claim;
 use crate::engine::Action;
 use crate::engine::act::Acted;
 use crate::names::{ServiceName, StackName};
@@ -13,18 +12,9 @@ impl Controller {
     pub(super) fn acted(&mut self, now: Now, acted: Acted) {
         let Acted { action, result } = acted;
         match &action {
-            Action::Claim { stack } => {
-                let mut tenants = self.tenants.values_mut();
-                if let Some(tenant) = tenants.find(|tenant| tenant.instance.stack == *stack) {
-                    tenant.claim = match result {
-                        Ok(()) => Claim::Held,
-                        Err(failure) => Claim::Refused {
-                            at: now.at,
-                            why: failure.text,
-                        },
-                    };
-                }
-            }
+            Action::Claim { stack } => self.answered_claim(now, stack, result),
+            // Nothing comes of it here.
+            Action::Release { .. } => {}
             Action::Join { network, .. } | Action::Leave { network } => {
                 let pause = match (&action, &result) {
                     (_, Err(_)) => Some(NETWORK_BACKOFF),
@@ -45,6 +35,11 @@ impl Controller {
                         Ok(()) => service.starts.succeeded(now),
                         Err(failure) => service.starts.failed(now, failure.text, failure.trouble),
                     }
+                }
+            }
+            Action::Wake { stack, service, .. } => {
+                if let Some(service) = self.service_mut(stack, service) {
+                    service.told = None;
                 }
             }
             Action::Remove {

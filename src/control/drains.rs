@@ -146,7 +146,7 @@ impl Tenant {
                 let overdue = drained_for >= instance.drain.at_most;
                 if matches!(replica.state(), State::Cutting { .. }) {
                     replica.cut_on(now, &elsewhere, overdue);
-                } else if (due || overdue) && may_be_cut.contains(id) {
+                } else if (due || overdue) && may_be_cut.contains(id) && state.told.is_none() {
                     if !due {
                         warn!(
                             replica = %replica.unit.name,

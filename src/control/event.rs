@@ -66,6 +66,16 @@ pub enum Wish {
     Resume {
         instance: InstanceName,
     },
+    /// What rests of a service that is not scaled.
+    Start {
+        instance: InstanceName,
+        service: ServiceName,
+    },
+    /// A service that is not scaled, once nobody is inside.
+    Stop {
+        instance: InstanceName,
+        service: ServiceName,
+    },
     /// So many replicas, for so long or until `Auto`.
     Scale {
         instance: InstanceName,

@@ -315,7 +315,8 @@ impl Tenant {
                     State::Cutting { closing, .. } => closing.usage(),
                     _ => continue,
                 };
-                if !routed || !replica.is_reachable() {
+                let nowhere = || address(service, &replica.unit).is_none();
+                if !routed || !replica.is_reachable() || nowhere() {
                     leaving.push(LeavingPlan {
                         service: name.clone(),
                         id: replica.unit.id.clone(),

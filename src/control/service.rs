@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::answers::Answers;
 use super::by_hand::ByHand;
 use super::event::Now;
+use super::fixed::Told;
 use super::leftovers::Leftovers;
 use super::loops::Loops;
 use super::reach::is_probed;
@@ -42,6 +43,8 @@ pub(super) struct ServiceState {
     /// The number that was recommended last, and when, where nothing is done.
     pub(super) recommended: Option<(u32, Instant)>,
     pub(super) over: Option<Wished>,
+    /// Where it is not scaled.
+    pub(super) told: Option<Told>,
     pub(super) starts: Starts,
     /// When the engine was told to stop replicas of one that follows.
     pub(super) stops: BTreeMap<ReplicaId, Instant>,

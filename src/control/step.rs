@@ -72,6 +72,8 @@ pub struct Controller {
     /// started since. `None`: nobody knows.
     pub(super) room: Option<u64>,
     pub(super) guard: Guard,
+    /// Stacks that are this usher's to change.
+    pub(super) leases: BTreeSet<StackName>,
     reported_at: Option<Instant>,
     /// What the stages have not looked at yet.
     pub(super) stale: Stale,
@@ -130,6 +132,7 @@ impl Controller {
             networks: BTreeMap::new(),
             room: None,
             guard: Guard::default(),
+            leases: BTreeSet::new(),
             reported_at: None,
             stale: Stale::everything(),
             all_settled_at: None,
@@ -211,6 +214,7 @@ impl Controller {
             };
         self.listing = listing;
         self.rebuild(now, all);
+        self.heed_lost_leases(now);
         self.stale.doors = true;
     }
 
@@ -321,9 +325,14 @@ impl Controller {
                 tenant.scale(now, next, engine, &mut allowance, &mut actions);
             }
             self.settle_allowance(&allowance, now);
+            if touched.is_everybody() {
+                self.give_leases_back(&mut actions);
+            }
         }
         for (_, tenant) in touched.of(&mut self.tenants) {
-            tenant.advance_drains(now, next, &self.report, frozen, &mut actions);
+            // What is another's to change is not stopped here.
+            let barred = frozen || (self.engine.shared && !tenant.is_held());
+            tenant.advance_drains(now, next, &self.report, barred, &mut actions);
             tenant.foresee(now, unknown, self.engine);
         }
         if !frozen && !touched.is_nobody() {
@@ -349,7 +358,10 @@ impl Controller {
         | Wish::Drain { instance, .. }
         | Wish::Pause { instance }
         | Wish::Resume { instance }
-        | Wish::Scale { instance, .. }) = wish;
+        | Wish::Scale { instance, .. }
+        | Wish::Start { instance, .. }
+        | Wish::Stop { instance, .. }) = wish;
+        let engine = self.engine;
         let Some(tenant) = self.tenants.get_mut(instance) else {
             let known: Vec<_> = self.tenants.keys().map(InstanceName::as_str).collect();
             return Err(format!(
@@ -376,6 +388,10 @@ impl Controller {
                 span,
                 ..
             } => tenant.override_with(now, service, *replicas, *span),
+            Wish::Start { service, .. } => {
+                tenant.start_fixed(now, service, engine.starts_from_nothing)
+            }
+            Wish::Stop { service, .. } => tenant.stop_fixed(now, next, service),
         }
     }
 }

@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use super::event::Now;
 use super::guard::{Allowance, For};
+use super::lease::Claim;
 use super::ledger::Ledger;
 use super::reach::{OwnPorts, bar_impostors};
 use super::scaling::{Orders, Scaler};
@@ -22,18 +23,6 @@ use crate::engine::Action;
 use crate::inventory::{Origin, Phase, Reach, Stack, Unit};
 use crate::names::{Generation, ReplicaId, ServiceName};
 use crate::plan::InstanceReport;
-
-/// Whoever changes the stack now may be gone by then.
-const CLAIM_AGAIN_AFTER: Duration = Duration::from_secs(10);
-
-/// Whether the stack is this usher's to change.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Claim {
-    Unasked,
-    Asked,
-    Held,
-    Refused { at: Instant, why: String },
-}
 
 /// Requests that say that somebody is there.
 #[derive(Clone, Copy, Debug, Default)]
@@ -325,6 +314,7 @@ impl Tenant {
         if engine.shared && !self.may_act(now, actions) {
             return;
         }
+        self.obey_words(now, next, actions);
         let instance = Arc::clone(&self.instance);
         let quiet = self.quiet_until.is_some_and(|until| until > now.at);
         let reason = if self.scaler.is_waking() {
@@ -363,22 +353,6 @@ impl Tenant {
             let started = state.approach(now, next, &decision, &orders, actions);
             allowance.spend(started, reason);
         }
-    }
-
-    /// Whether this usher is the one that changes the stack; asks to be while it is not.
-    fn may_act(&mut self, now: Now, actions: &mut Vec<Action>) -> bool {
-        let ask = match &self.claim {
-            Claim::Unasked => self.stack_exists(),
-            Claim::Refused { at, .. } => now.at >= *at + CLAIM_AGAIN_AFTER,
-            Claim::Asked | Claim::Held => false,
-        };
-        if ask {
-            self.claim = Claim::Asked;
-            actions.push(Action::Claim {
-                stack: self.instance.stack.clone(),
-            });
-        }
-        self.claim == Claim::Held
     }
 }
 

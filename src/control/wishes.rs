@@ -38,11 +38,14 @@ impl Tenant {
         }
         if declared.bounds().is_none() {
             return Err(format!(
-                "{name}/{service} is fixed: usher neither starts nor stops it"
+                "{name}/{service} is fixed; `usher stop {name}/{service}` stops all of it"
             ));
         }
         if let Some(why) = nothing {
             return Err(why);
+        }
+        if let Some(why) = self.claim.refusal() {
+            return Err(format!("{name}/{service}: {why}; ask that one"));
         }
         state
             .dismiss(now, next, replica)
@@ -51,7 +54,7 @@ impl Tenant {
     }
 
     /// Why usher neither starts nor stops any of it now, if so.
-    fn does_nothing(&self) -> Option<String> {
+    pub(super) fn does_nothing(&self) -> Option<String> {
         let name = &self.instance.name;
         let mode = self.instance.scale.mode;
         if self.instance.standby {
@@ -71,7 +74,7 @@ impl Tenant {
         ))
     }
 
-    fn no_service(&self, service: &ServiceName) -> String {
+    pub(super) fn no_service(&self, service: &ServiceName) -> String {
         let known: Vec<_> = self.services.keys().map(ServiceName::as_str).collect();
         format!(
             "{} has no service `{service}`; it has {}",
@@ -114,6 +117,10 @@ impl Tenant {
             || format!("until `usher auto {name}`"),
             |span| format!("for {}", crate::config::format_span(span)),
         );
-        Ok(format!("{name}/{service}: {replicas} replicas {until}"))
+        let mut answer = format!("{name}/{service}: {replicas} replicas {until}");
+        if let Some(why) = self.claim.refusal() {
+            answer.push_str(&format!("; that begins when the other is gone: {why}"));
+        }
+        Ok(answer)
     }
 }

@@ -16,11 +16,14 @@ use tracing::warn;
 
 use super::assembly::{Assembly, Standpoint};
 use super::attached::{self, JOINED};
-use super::containers::{Family, Paths, endpoints, own_mounts, printers, published, started_at};
+use super::containers::{
+    Family, Paths, endpoints, own_mounts, printers, published, runs_usher, started_at,
+};
 use super::docker;
 use super::kinship::strangers;
-use super::lease::Leases;
+use super::lease::{self, Leases};
 use super::memory::{Known, Memory, Wanted};
+use super::session::{Asked, attend};
 use super::superseded::{add_tasks, superseded};
 use super::swarm::Swarm;
 use super::{Action, Engine, EngineError, Line, Printer, Span, here};
@@ -29,6 +32,10 @@ use crate::names::StackName;
 
 /// How often a Swarm is looked at while something changes that no event tells.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The engine forgets a holder that has gone within seconds, in milliseconds: whoever was started
+/// anew should not read that another usher is there.
+const FORGOTTEN_WITHIN: [u64; 5] = [500, 1_000, 1_500, 3_000, 5_000];
 
 /// A Docker engine whose stacks are Compose projects, and those of its Swarm.
 #[derive(Debug)]
@@ -50,6 +57,8 @@ pub struct Compose {
     swarm: Arc<Swarm>,
     /// Whether it was said that usher's container is a way between networks.
     told_forwarding: AtomicBool,
+    /// Whether it was said that the engine has no sessions.
+    told_no_sessions: AtomicBool,
 }
 
 /// How containers may be reached.
@@ -79,6 +88,7 @@ impl Compose {
             acted: Arc::default(),
             swarm: Arc::default(),
             told_forwarding: AtomicBool::new(false),
+            told_no_sessions: AtomicBool::new(false),
         }
     }
 
@@ -174,18 +184,84 @@ impl Compose {
     }
 
     async fn claim(&self, stack: &StackName) -> Result<(), EngineError> {
-        let engine = self.engine.id().await?;
-        match self.leases.take(&engine, stack) {
-            Ok(()) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::AddrInUse => Err(EngineError::Claimed {
-                stack: stack.clone(),
-            }),
-            Err(error) => Err(EngineError::Refused {
-                what: format!("let usher claim {stack}"),
-                why: error.to_string(),
-                status: None,
-            }),
+        if self.leases.holds(stack) {
+            return Ok(());
         }
+        // What was lost is asked for like any other.
+        self.leases.give_back(stack);
+        let engine = self.engine.id().await?;
+        let socket = match lease::bind(&engine, stack) {
+            Ok(socket) => socket,
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                return Err(self.claimed(stack).await);
+            }
+            Err(error) => {
+                return Err(EngineError::Refused {
+                    what: format!("let usher claim {stack}"),
+                    why: error.to_string(),
+                    status: None,
+                });
+            }
+        };
+        let mut pauses = FORGOTTEN_WITHIN.into_iter();
+        let name = format!("usher/{stack}");
+        let session = loop {
+            let asked = self.engine.ask_for(&name).await?;
+            match asked {
+                Asked::Granted(session) => break Some(session),
+                Asked::Taken => match pauses.next() {
+                    Some(pause) => sleep(Duration::from_millis(pause)).await,
+                    None => return Err(self.claimed(stack).await),
+                },
+                Asked::Unknown { why } => {
+                    if !self.told_no_sessions.swap(true, Ordering::Relaxed) {
+                        warn!(
+                            reason = %why,
+                            "no sessions can be had from the engine: an usher in another network namespace is not seen"
+                        );
+                    }
+                    break None;
+                }
+            }
+        };
+        let acted = Arc::clone(&self.acted);
+        self.leases
+            .hold(stack, socket, session.map(attend), move || {
+                acted.notify_one()
+            });
+        Ok(())
+    }
+
+    /// Another usher has it; which, as far as that can be seen.
+    async fn claimed(&self, stack: &StackName) -> EngineError {
+        let running = [("status".to_owned(), "running".to_owned())];
+        let listed = self.engine.all_containers(&running).await;
+        let others: Vec<String> = listed
+            .unwrap_or_default()
+            .iter()
+            .filter(|container| container.id != self.own)
+            .filter_map(runs_usher)
+            .collect();
+        EngineError::Claimed {
+            stack: stack.clone(),
+            whose: match others.as_slice() {
+                [] => String::new(),
+                [one] => format!(" (one runs in the container {one})"),
+                many => format!(" (there are those in the containers {})", many.join(", ")),
+            },
+        }
+    }
+
+    /// Nothing of a stack is changed any more whose lease the engine gave to another.
+    fn still_ours(&self, action: &Action, stack: &StackName) -> Result<(), EngineError> {
+        if !self.leases.has_lost(stack) {
+            return Ok(());
+        }
+        Err(EngineError::Refused {
+            what: action.to_string(),
+            why: "usher has lost the lease of the stack".to_owned(),
+            status: None,
+        })
     }
 
     async fn join(&self, network: &Network) -> Result<(), EngineError> {
@@ -264,6 +340,7 @@ impl Engine for Compose {
         inventory.superseded = old.collect();
         add_tasks(&mut inventory);
         inventory.published = published(own.as_ref());
+        inventory.lost = self.leases.lost();
         inventory.attached = attached::attached(own.as_ref(), &seen.networks);
         let joined = inventory.attached.iter().filter(|one| one.joined);
         inventory.joined = joined.map(|one| one.network.clone()).collect();
@@ -286,6 +363,10 @@ impl Engine for Compose {
         self.engine.touch_all();
         self.acted.notify_one();
         result
+    }
+
+    async fn close(&self) {
+        self.leases.give_all_back();
     }
 
     async fn printers(&self, stack: &StackName) -> Result<Vec<Printer>, EngineError> {
@@ -322,8 +403,19 @@ impl Compose {
     }
 
     async fn carry_out(&self, action: &Action) -> Result<(), EngineError> {
+        if let Action::Remove { stack, .. }
+        | Action::Start { stack, .. }
+        | Action::Stop { stack, .. }
+        | Action::Wake { stack, .. } = action
+        {
+            self.still_ours(action, stack)?;
+        }
         match action {
             Action::Claim { stack } => self.claim(stack).await,
+            Action::Release { stack } => {
+                self.leases.give_back(stack);
+                Ok(())
+            }
             Action::Join { network, .. } => self.join(network).await,
             Action::Leave { network } => match &self.own {
                 Some(own) => self.engine.leave(&network.id, own).await,
@@ -346,6 +438,7 @@ impl Compose {
                     .stop(&self.engine, proof, others, *when, place)
                     .await
             }
+            Action::Wake { stack, service, .. } => self.wake(stack, service).await,
             Action::Start { stack, service, .. } => self.start(stack, service).await,
             Action::Stop {
                 proof, when, grace, ..

@@ -82,6 +82,14 @@ pub(super) fn is_running(container: &ContainerSummary) -> bool {
     container.state == Some(RUNNING)
 }
 
+/// The name of one whose program is usher, as far as a list tells.
+pub(super) fn runs_usher(container: &ContainerSummary) -> Option<String> {
+    let program = container.command.as_deref()?.split_whitespace().next()?;
+    let is_usher = Path::new(program.trim_matches(['"', '\''])).file_name()? == "usher";
+    let name = container.names.as_deref()?.first()?;
+    is_usher.then(|| name.trim_start_matches('/').to_owned())
+}
+
 /// Created or ended: what a start would bring to life.
 pub(super) fn is_resting(container: &ContainerSummary) -> bool {
     use bollard::models::ContainerSummaryStateEnum::{CREATED, EXITED};

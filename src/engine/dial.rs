@@ -4,9 +4,11 @@
 //! Whoever may speak to an engine commands its machine. So plain TCP is for a loopback address or a
 //! network of containers, and where certificates are given nothing is sent without them.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
 use hyper_rustls::HttpsConnectorBuilder;
@@ -15,15 +17,46 @@ use hyper_util::rt::TokioExecutor;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
 pub(super) type DialError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Bytes in both directions, whatever carries them.
-pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+/// Bytes in both directions, whatever carries them. With a name of its own, as the compiler does not
+/// see of a `dyn` that is held across an await that it may be sent.
+pub(super) struct Connection(Box<dyn Duplex>);
+
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        ctx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(ctx, into)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        ctx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(ctx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(ctx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(ctx)
+    }
+}
 
 /// What the variables of the docker command say.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -122,10 +155,10 @@ impl Road {
     }
 
     /// One connection.
-    pub(super) async fn connect(&self) -> Result<Pin<Box<dyn Duplex>>, DialError> {
-        Ok(match self {
-            Self::Socket(path) => Box::pin(UnixStream::connect(path).await?),
-            Self::Tcp(address) => Box::pin(TcpStream::connect(address).await?),
+    pub(super) async fn connect(&self) -> Result<Connection, DialError> {
+        Ok(Connection(match self {
+            Self::Socket(path) => Box::new(UnixStream::connect(path).await?),
+            Self::Tcp(address) => Box::new(TcpStream::connect(address).await?),
             Self::Tls {
                 address,
                 name,
@@ -133,9 +166,9 @@ impl Road {
             } => {
                 let stream = TcpStream::connect(address).await?;
                 let connector = TlsConnector::from(Arc::clone(config));
-                Box::pin(connector.connect(name.clone(), stream).await?)
+                Box::new(connector.connect(name.clone(), stream).await?)
             }
-        })
+        }))
     }
 }
 

@@ -33,6 +33,7 @@ use tokio::time::timeout;
 
 use super::clone::Attach;
 use super::dial::{DialError as RawError, Road};
+use super::session::{self, Asked};
 use super::{EngineError, Line, Span, Stream};
 
 /// For everything but a stop, which takes as long as the container's grace.
@@ -199,6 +200,24 @@ impl Engine {
             why: "the answer has no `ID`".to_owned(),
             status: None,
         })
+    }
+
+    /// Asks for a name that one client holds at a time.
+    pub(super) async fn ask_for(&self, name: &str) -> Result<Asked, EngineError> {
+        let connected = self.connected()?;
+        let path = format!("{}/session", connected.version());
+        match timeout(CALL_WITHIN, session::ask(&connected.road, &path, name)).await {
+            Ok(Ok(asked)) => Ok(asked),
+            Ok(Err(source)) => Err(EngineError::Unreachable {
+                endpoint: connected.endpoint.clone(),
+                source,
+            }),
+            Err(_) => Err(EngineError::Refused {
+                what: "open a session".to_owned(),
+                why: format!("no answer within {} s", CALL_WITHIN.as_secs()),
+                status: None,
+            }),
+        }
     }
 
     /// When this engine can attach a container to its networks.
@@ -463,6 +482,12 @@ impl Connected {
         }
     }
 
+    /// What the paths of the agreed API begin with.
+    fn version(&self) -> String {
+        let version = self.api.client_version();
+        format!("/v{}.{}", version.major_version, version.minor_version)
+    }
+
     /// One connection for one call: such calls are rare, and a pool would outlive the engine.
     async fn raw(
         &self,
@@ -472,11 +497,7 @@ impl Connected {
     ) -> Result<(StatusCode, Value), RawError> {
         let stream = self.road.connect().await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        let version = self.api.client_version();
-        let uri = format!(
-            "/v{}.{}{path}",
-            version.major_version, version.minor_version
-        );
+        let uri = format!("{}{path}", self.version());
         let mut request = Request::builder()
             .method(method)
             .uri(uri)

@@ -33,6 +33,7 @@ mod memory;
 mod output;
 mod pools;
 mod processes;
+mod session;
 pub mod setup;
 mod siblings;
 mod superseded;
@@ -96,12 +97,23 @@ pub enum Action {
     Leave {
         network: Network,
     },
+    /// The end of a claim.
+    Release {
+        stack: StackName,
+    },
     /// Clears away one of usher's own that never ran or does not run any more. One that runs after
     /// all is left alone.
     Remove {
         stack: StackName,
         service: ServiceName,
         replica: ReplicaId,
+    },
+    /// Starts what rests of a service and makes nothing new; where nothing can rest, one.
+    Wake {
+        stack: StackName,
+        service: ServiceName,
+        /// As of [`Action::Start`].
+        command: Vec<String>,
     },
     /// One more replica.
     Start {
@@ -144,11 +156,13 @@ impl fmt::Display for Action {
                 write!(f, "join the network {} for {stack}", network.name)
             }
             Self::Leave { network } => write!(f, "leave the network {}", network.name),
+            Self::Release { stack } => write!(f, "release {stack}"),
             Self::Remove {
                 stack,
                 service,
                 replica,
             } => write!(f, "remove {stack}/{service} {replica}"),
+            Self::Wake { stack, service, .. } => write!(f, "start what rests of {stack}/{service}"),
             Self::Start { stack, service, .. } => write!(f, "start {stack}/{service}"),
             Self::Stop {
                 stack,
@@ -179,8 +193,15 @@ pub enum EngineError {
         /// Of its answer, where it gave one.
         status: Option<u16>,
     },
-    #[error("another usher manages the stack {stack}; this one only routes to it")]
-    Claimed { stack: StackName },
+    #[error(
+        "another usher manages the stack {stack}{whose}; this one only routes to it, and neither starts \
+         nor stops anything of it"
+    )]
+    Claimed {
+        stack: StackName,
+        /// Where it runs, as far as that can be seen; nothing, or ` (…)`.
+        whose: String,
+    },
     /// No number of attempts will help until the stack itself changes.
     #[error("cannot add a replica of {service}: {why}")]
     Unclonable { service: ServiceName, why: String },

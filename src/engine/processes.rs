@@ -327,12 +327,20 @@ impl Engine for Processes {
 
     async fn act(&self, action: &Action) -> Result<(), EngineError> {
         match action {
-            Action::Claim { .. } | Action::Join { .. } | Action::Leave { .. } => Ok(()),
+            Action::Claim { .. }
+            | Action::Join { .. }
+            | Action::Leave { .. }
+            | Action::Release { .. } => Ok(()),
             Action::Remove { replica, .. } => {
                 self.forget(replica);
                 Ok(())
             }
             Action::Start {
+                stack,
+                service,
+                command,
+            }
+            | Action::Wake {
                 stack,
                 service,
                 command,

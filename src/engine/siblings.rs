@@ -30,6 +30,39 @@ use crate::names::{ReplicaId, ServiceName, StackName};
 const NAME_TRIES: u32 = 3;
 
 impl Compose {
+    /// Starts the declared containers that rest, one after the other.
+    pub(super) async fn wake(
+        &self,
+        stack: &StackName,
+        service: &ServiceName,
+    ) -> Result<(), EngineError> {
+        let project: Vec<_> = self
+            .engine
+            .containers(&[])
+            .await?
+            .into_iter()
+            .filter(|container| summary_label(container, PROJECT) == Some(stack.as_str()))
+            .collect();
+        let networks = self.engine.networks().await?;
+        let inspected: Vec<_> = project.iter().map(as_inspected).collect();
+        let strangers = strangers(inspected.iter(), &networks);
+        let mut resting: Vec<_> = project
+            .iter()
+            .filter(|container| belongs(container, stack, service))
+            .filter(|container| !is_clone(container) && is_resting(container))
+            .collect();
+        resting.sort_by_key(|container| number(container));
+        for id in resting
+            .into_iter()
+            .filter_map(|container| container.id.as_deref())
+        {
+            if !strangers.contains_key(id) {
+                self.engine.start(id).await?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) async fn start(
         &self,
         stack: &StackName,

@@ -1,6 +1,6 @@
 //! usher in a container of its own, as most will run it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::client::plain;
 use crate::harness::contained::Contained;
@@ -78,6 +78,66 @@ async fn it_serves_as_a_numeric_user_without_any_capability() {
     assert_eq!(redirect.field("location"), "https://congress.example.org/");
     assert_eq!(inspect(&usher.name)["Config"]["User"], "65532:65532");
     assert!(usher.folder().join("state").exists());
+}
+
+/// As an operator's command finds it.
+async fn managed(usher: &Contained) -> Result<(), String> {
+    let stats = usher.stats();
+    let reasons = stats["instances"][0]["reasons"].to_string();
+    let is_there = stats["instances"].is_array() && !reasons.contains("another usher");
+    is_there.then_some(()).ok_or(reasons)
+}
+
+fn two(project: &Project) -> (Contained, Contained) {
+    let tables = tables(project).replace("max = 1", "max = 3");
+    let first = Contained::start(&format!("{}a", project.name), &tables);
+    (
+        first,
+        Contained::start(&format!("{}b", project.name), &tables),
+    )
+}
+
+#[tokio::test]
+#[ignore = "needs docker"]
+async fn of_two_in_networks_of_their_own_one_acts_and_the_other_takes_over_after_a_kill() {
+    let project = Project::new("leased");
+    project.up(WEB);
+    let (one, other) = two(&project);
+    // Whoever was quicker has it; the other says so, and where that one is.
+    let mut holder = None;
+    eventually("one says that the other manages the stack", async || {
+        let reasons = |usher: &Contained| usher.stats()["instances"][0]["reasons"].to_string();
+        let told = [reasons(&one), reasons(&other)];
+        let names = [&other.name, &one.name];
+        holder = (0..2).find(|at| {
+            let told = &told[*at];
+            told.contains("another usher manages the stack") && told.contains(names[*at].as_str())
+        });
+        check(holder.is_some(), told)
+    })
+    .await;
+    let (acts, waits) = match holder {
+        Some(0) => (other, one),
+        _ => (one, other),
+    };
+    managed(&acts).await.expect("it acts");
+    let order = json!({ "do": "scale", "instance": "congress", "service": "web", "replicas": 2 });
+    let said = waits.order(&order).await;
+    assert!(said.to_string().contains("another usher"), "{said}");
+    eventually("who waits knows of its own wish", async || {
+        let wanted = waits.stats()["instances"][0]["services"][0]["desired"].clone();
+        check(wanted == 2, wanted)
+    })
+    .await;
+    assert_eq!(project.running("web").len(), 1, "and does nothing");
+
+    must(&["kill", "-s", "KILL", &acts.name]);
+    eventually("the other has taken over", async || {
+        let running = project.running("web");
+        check(running.len() == 2, (running, waits.log()))
+    })
+    .await;
+    managed(&waits).await.expect("it acts");
 }
 
 #[tokio::test]

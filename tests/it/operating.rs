@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::harness::docker_api::DockerApi;
 use crate::harness::eventually::{check, eventually};
 use crate::harness::program::{Program, origin, usher};
 use crate::harness::{Front, Installed, Origin, instance};
@@ -155,6 +156,71 @@ fn every_command_can_be_completed() {
         .args(["completions", "edlin"])
         .output();
     assert_eq!(unknown.unwrap().status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_scaled_is_stopped_when_nobody_is_inside_and_started_again() {
+    let api = DockerApi::start();
+    api.compose("congress", "web", 1).await;
+    api.compose("congress", "shop", 1).await;
+    let text = format!(
+        "[engine]\nkind = \"docker\"\nendpoint = \"unix://{}\"\n\
+         [[instance]]\nname = \"congress\"\ndomains = [\"congress.example.org\"]\n\
+         [instance.service.web]\nrole = \"sessions\"\nport = 8000\nprobe = \"/\"\nmax = 2\n\
+         [instance.service.shop]\nrole = \"fixed\"\nport = 8000\nprobe = \"/\"\n\
+         [[instance.route]]\nprefix = \"/\"\nto = \"shop\"\n\
+         [[instance.route]]\nprefix = \"/web/\"\nto = \"web\"\n",
+        api.socket().display()
+    );
+    let installed = Installed::new(&text);
+    let _usher = installed.start().await;
+    installed
+        .answers("https://congress.example.org/", 200)
+        .await;
+    let url = "wss://congress.example.org/ws/";
+    let mut socket = installed.ask(url).websocket().await.unwrap();
+    eventually("it is counted", async || {
+        let open = installed.stats().await["totals"]["websockets"].clone();
+        check(open == 1, open)
+    })
+    .await;
+
+    let stop = installed.command(&["stop", "congress/shop"]).await;
+    assert_eq!(stop.code, 0, "{stop:?}");
+    assert!(stop.out.contains("1 open now"), "{stop:?}");
+    eventually("it drains", async || {
+        let stats = installed.stats().await;
+        let services = stats["instances"][0]["services"].as_array().cloned();
+        let shop = services.unwrap_or_default().into_iter();
+        let shop = shop.filter(|one| one["name"] == "shop").collect::<Vec<_>>();
+        check(shop[0]["replicas"][0]["state"] == "draining", shop)
+    })
+    .await;
+    assert!(socket.echo("here").await.ends_with(": here"));
+    assert_eq!(api.running(), ["congress_shop_1", "congress_web_1"]);
+    socket.close().await;
+    eventually("it is stopped", async || {
+        check(api.running() == ["congress_web_1"], api.running())
+    })
+    .await;
+    assert_eq!(api.cut(), Vec::<String>::new());
+
+    let start = installed.command(&["start", "congress/shop"]).await;
+    assert_eq!(start.code, 0, "{start:?}");
+    installed
+        .answers("https://congress.example.org/", 200)
+        .await;
+    assert_eq!(api.running(), ["congress_shop_1", "congress_web_1"]);
+    assert_eq!(api.calls("POST /containers/create").len(), 0);
+
+    let scaled = installed.command(&["stop", "congress/web"]).await;
+    assert_eq!(scaled.code, 1, "{scaled:?}");
+    assert!(
+        scaled.err.contains("usher scale congress/web"),
+        "{scaled:?}"
+    );
+    let usage = installed.command(&["start", "congress"]).await;
+    assert_eq!(usage.code, 2, "{usage:?}");
 }
 
 #[tokio::test]

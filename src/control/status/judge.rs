@@ -13,7 +13,7 @@ use super::super::loops::CAUSE;
 use super::super::replica::{Replica, State};
 use super::super::service::ServiceState;
 use super::super::step::{Controller, together};
-use super::super::tenant::{Claim, Tenant};
+use super::super::tenant::Tenant;
 use super::certificates::{judge_certificates, judge_folder};
 use super::together::judge_together;
 use super::{Level, Memory, Part, Reason};
@@ -133,8 +133,8 @@ impl Controller {
         if let Some(finding) = stack.and_then(|stack| judge_together(stack)) {
             findings.insert("databases".to_owned(), (Some(finding), Vec::new()));
         }
-        if let Claim::Refused { why, .. } = &tenant.claim {
-            let finding = Some((Level::Warning, why.clone()));
+        if let Some(why) = tenant.claim.refusal() {
+            let finding = Some((Level::Warning, why.to_owned()));
             findings.insert("management".to_owned(), (finding, Vec::new()));
         }
         if !tenant.claims.is_empty() {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::SystemTime;
 
+use super::super::lease::Claim;
 use super::super::status::{Level, Reason};
 use super::*;
 use crate::config;
@@ -19,6 +20,7 @@ mod claiming;
 mod closing;
 mod draining;
 mod failures;
+mod fixed;
 mod following;
 mod guard;
 mod labels;
@@ -315,7 +317,11 @@ impl Edge {
             }
             Action::Remove { replica, .. } => self.is_gone(replica),
             Action::Stop { proof, .. } => self.is_gone(proof.replica()),
-            Action::Claim { .. } | Action::Join { .. } | Action::Leave { .. } => {}
+            Action::Claim { .. }
+            | Action::Join { .. }
+            | Action::Leave { .. }
+            | Action::Release { .. }
+            | Action::Wake { .. } => {}
         }
         self.take(Event::Acted(Acted {
             action,
@@ -355,6 +361,8 @@ fn words(action: &Action) -> String {
         Action::Join { network, .. } => format!("join {}", network.name),
         Action::Leave { network } => format!("leave {}", network.name),
         Action::Start { service, .. } => format!("start {service}"),
+        Action::Wake { service, .. } => format!("wake {service}"),
+        Action::Release { stack } => format!("release {stack}"),
         Action::Remove { replica, .. } => format!("remove {}", replica.unit()),
         Action::Stop { proof, .. } => format!("stop {}", proof.replica().unit()),
     }

@@ -36,6 +36,18 @@ fn attached(ids: &[&str], join: bool) -> Paths {
 }
 
 #[test]
+fn a_container_whose_program_is_usher_is_known_by_its_command() {
+    let told = |command: &str| {
+        let listed = json!({ "Names": ["/edge"], "Command": command });
+        runs_usher(&serde_json::from_value(listed).expect("a container"))
+    };
+    assert_eq!(told("/usher run --config x"), Some("edge".to_owned()));
+    assert_eq!(told("'/opt/usher' run"), Some("edge".to_owned()));
+    assert_eq!(told("/crusher run"), None);
+    assert_eq!(told(""), None);
+}
+
+#[test]
 fn a_container_is_told_with_its_facts() {
     let unit = unit(&inspected(|_| {}), false, &Paths::Host, Family::V4, None).expect("a unit");
     assert_eq!(unit.name, "congress_web_2");

@@ -180,6 +180,74 @@ async fn a_stack_that_another_usher_manages_is_routed_to_and_nothing_else() {
     assert!(edge.second().contains(&"start web".to_owned()));
 }
 
+fn claimed(edge: &mut Edge, result: Result<(), &str>) {
+    let stack = "congress".parse().expect("name");
+    let result = result.map_err(|text| Failure {
+        text: text.to_owned(),
+        trouble: Trouble::Passing,
+    });
+    let action = Action::Claim { stack };
+    edge.take(Event::Acted(Acted { action, result }));
+}
+
+#[tokio::test]
+async fn while_it_is_asked_again_the_status_still_says_who_manages_the_stack() {
+    let mut edge = Edge::running();
+    edge.controller.engine.shared = true;
+    assert_eq!(edge.second(), ["claim congress"]);
+    claimed(&mut edge, Err("another usher has it"));
+    edge.seconds(9);
+    assert_eq!(edge.second(), ["claim congress"]);
+    let status = edge.controller.status(edge.now);
+    let reasons = &status.instances[0].reasons;
+    assert!(reasons.iter().any(|one| one.text == "another usher has it"));
+}
+
+#[tokio::test]
+async fn with_a_lease_that_is_lost_drains_end_and_nothing_is_stopped_until_it_is_held_again() {
+    let mut edge = draining(0);
+    edge.controller.engine.shared = true;
+    let tenants = &mut edge.controller.tenants;
+    tenants.get_mut("congress").expect("congress").claim = Claim::Held;
+    assert_eq!(edge.state("web_clone_1"), "draining");
+
+    let lost = BTreeSet::from(["congress".parse().expect("name")]);
+    let listing = Inventory {
+        lost,
+        ..edge.inventory()
+    };
+    edge.list_this(Some(listing), None);
+    assert_eq!(edge.state("web_clone_1"), "ready");
+    assert_eq!(edge.second(), ["claim congress"]);
+    claimed(&mut edge, Err("another usher has it"));
+    edge.list();
+    assert_eq!(edge.seconds(9), [""; 0]);
+    assert_eq!(edge.state("web_clone_1"), "ready");
+    assert_eq!(edge.usage("web_clone_1"), Some(Usage::Serve));
+
+    assert_eq!(edge.second(), ["claim congress"]);
+    claimed(&mut edge, Ok(()));
+    let ordered = edge.seconds(600);
+    assert!(
+        ordered.contains(&"stop web_clone_1".to_owned()),
+        "{ordered:?}"
+    );
+}
+
+#[tokio::test]
+async fn who_only_recommends_leaves_the_lease_to_another() {
+    let mut edge = Edge::running();
+    edge.controller.engine.shared = true;
+    assert_eq!(edge.second(), ["claim congress"]);
+    claimed(&mut edge, Ok(()));
+    let recommends = CONFIG.replace("down-after", "mode = \"recommend\"\ndown-after");
+    edge.take(Event::Config(current(&recommends)));
+    assert_eq!(edge.second(), ["release congress"]);
+    assert_eq!(edge.seconds(30), [""; 0]);
+    edge.take(Event::Config(current(CONFIG)));
+    assert_eq!(edge.second(), ["claim congress"]);
+}
+
 #[tokio::test]
 async fn a_database_and_its_standby_that_both_run_are_critical() {
     let mut edge = Edge::running();

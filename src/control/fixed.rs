@@ -1,0 +1,172 @@
+//! Services that usher does not scale, started and stopped at an operator's word and never by itself.
+
+use super::event::Now;
+use super::reach::is_probed;
+use super::replica::{Replica, State, Who};
+use super::tenant::Tenant;
+use crate::config::model::Service;
+use crate::engine::Action;
+use crate::inventory::{Origin, Phase};
+use crate::names::{Generation, ServiceName};
+
+/// What an operator wants, until it is so.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Told {
+    /// `ordered`: the engine is at it.
+    Start { ordered: bool },
+    /// Its replicas drain, however long that takes.
+    Stop,
+}
+
+impl Tenant {
+    /// Has what rests of a service start.
+    ///
+    /// # Errors
+    /// Why nothing would come of it, as a sentence.
+    pub(super) fn start_fixed(
+        &mut self,
+        now: Now,
+        service: &ServiceName,
+        from_nothing: bool,
+    ) -> Result<String, String> {
+        let declared = self.is_fixed(service)?.clone();
+        let at = format!("{}/{service}", self.instance.name);
+        let Some(state) = self.services.get_mut(service) else {
+            return Err(self.no_service(service));
+        };
+        if state.told == Some(Told::Stop) {
+            state.told = None;
+            let mut kept = 0;
+            for replica in state.replicas.values_mut() {
+                if matches!(replica.state(), State::Draining { by: Who::Usher, .. }) {
+                    let probed = is_probed(&declared, &replica.unit);
+                    replica.reopen(now, probed);
+                    kept += 1;
+                }
+            }
+            if kept > 0 {
+                return Ok(format!("{at}: stays; it was draining"));
+            }
+        }
+        let has_command = from_nothing && !declared.command.is_empty();
+        if !state.replicas.is_empty() {
+            return Ok(format!("{at}: runs already"));
+        }
+        if !state.rests && !has_command {
+            return Err(match from_nothing {
+                true => format!("{at} has no `command`, and nothing of it could be started"),
+                false => format!(
+                    "no container of {at} rests that could be started; bring it up with Compose, or a \
+                     service of a Swarm with `docker service scale`"
+                ),
+            });
+        }
+        state.told = Some(Told::Start { ordered: false });
+        Ok(format!("{at}: starts"))
+    }
+
+    /// Has a service leave: nothing new comes to it, and it is stopped when nobody is inside.
+    ///
+    /// # Errors
+    /// Why it stays, as a sentence.
+    pub(super) fn stop_fixed(
+        &mut self,
+        now: Now,
+        next: Generation,
+        service: &ServiceName,
+    ) -> Result<String, String> {
+        self.is_fixed(service)?;
+        let at = format!("{}/{service}", self.instance.name);
+        let Some(state) = self.services.get_mut(service) else {
+            return Err(self.no_service(service));
+        };
+        let mut replicas = state.replicas.values();
+        if replicas.any(|replica| replica.unit.task.is_some()) {
+            return Err(format!(
+                "{at} is a service of a Swarm, which would start it again: `docker service scale` it to 0"
+            ));
+        }
+        if state.replicas.is_empty() {
+            state.told = None;
+            return Ok(format!("{at}: is stopped already"));
+        }
+        state.told = Some(Told::Stop);
+        for replica in state.replicas.values_mut() {
+            if replica.is_present() || replica.state() == State::Failed {
+                replica.drain(now, next);
+            }
+        }
+        let sessions: u32 = state.replicas.values().map(Replica::sessions).sum();
+        let when = match sessions {
+            0 => "stops; nobody is inside".to_owned(),
+            open => format!(
+                "takes nothing new and stops when nobody is inside, {open} open now; `usher start` takes \
+                 that back"
+            ),
+        };
+        Ok(format!("{at}: {when}"))
+    }
+
+    /// # Errors
+    /// The service is not there, not usher's to start and stop, or scaled.
+    fn is_fixed(&self, service: &ServiceName) -> Result<&Service, String> {
+        let name = &self.instance.name;
+        let Some(declared) = self.instance.services.get(service) else {
+            return Err(self.no_service(service));
+        };
+        if !declared.addresses.is_empty() {
+            return Err(format!(
+                "{name}/{service} is served at addresses of the configuration, which usher neither starts \
+                 nor stops"
+            ));
+        }
+        if declared.bounds().is_some() {
+            return Err(format!(
+                "{name}/{service} is scaled; `usher scale {name}/{service} N` sets how many there are"
+            ));
+        }
+        if let Some(why) = self.does_nothing() {
+            return Err(why);
+        }
+        match self.claim.refusal() {
+            Some(why) => Err(format!("{name}/{service}: {why}; ask that one")),
+            None => Ok(declared),
+        }
+    }
+
+    /// Whether an operator waits for something to be started or stopped.
+    pub(super) fn was_told(&self) -> bool {
+        self.services.values().any(|state| state.told.is_some())
+    }
+
+    /// Goes on with what operators want of services that are not scaled.
+    pub(super) fn obey_words(&mut self, now: Now, next: Generation, actions: &mut Vec<Action>) {
+        for (name, state) in &mut self.services {
+            let Some(service) = self.instance.services.get(name) else {
+                continue;
+            };
+            match state.told {
+                Some(Told::Start { ordered: false }) => {
+                    state.told = Some(Told::Start { ordered: true });
+                    actions.push(Action::Wake {
+                        stack: self.instance.stack.clone(),
+                        service: name.clone(),
+                        command: service.command.clone(),
+                    });
+                }
+                Some(Told::Stop) if state.replicas.is_empty() => state.told = None,
+                // What its engine started again meanwhile leaves too.
+                Some(Told::Stop) => {
+                    for replica in state.replicas.values_mut() {
+                        let runs = replica.unit.phase == Phase::Running;
+                        let declared = replica.unit.origin != Origin::Fixed;
+                        if runs && declared && replica.is_present() {
+                            replica.drain(now, next);
+                        }
+                    }
+                }
+                Some(Told::Start { ordered: true }) | None => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Services that are not scaled, at an operator's word.
+
+use super::*;
+use crate::inventory::Phase;
+
+fn with_redis() -> Edge {
+    let redis = "[instance.service.redis]\nrole = \"fixed\"\n";
+    let mut edge = Edge::new(&format!("{CONFIG}{redis}"));
+    edge.units = Edge::running().units;
+    let one = unit("redis_1", Origin::Declared { number: 1 });
+    edge.units.insert("redis", vec![one]);
+    edge.list();
+    edge.probe("web_1", true);
+    edge.probe("redis_1", true);
+    edge.sessions.insert("web_1".into(), 10);
+    edge.seconds(70);
+    edge
+}
+
+fn told(edge: &mut Edge, start: bool, service: &str) -> Result<String, String> {
+    let instance = "congress".parse().expect("name");
+    let service = service.parse().expect("name");
+    let wish = match start {
+        true => Wish::Start { instance, service },
+        false => Wish::Stop { instance, service },
+    };
+    edge.controller.obey(edge.now, &wish)
+}
+
+fn laid_down(edge: &mut Edge) {
+    let redis = &mut edge.units.get_mut("redis").expect("redis")[0];
+    redis.phase = Phase::Exited { code: 0 };
+    edge.list();
+}
+
+#[tokio::test]
+async fn a_service_is_stopped_when_its_sessions_have_ended_and_no_sooner() {
+    let mut edge = with_redis();
+    edge.sessions.insert("redis_1".into(), 3);
+    edge.report();
+    let said = told(&mut edge, false, "redis").expect("it stops");
+    assert!(said.contains("3 open now"), "{said}");
+    // Longer than any drain of a replica that is scaled.
+    assert_eq!(edge.seconds(2 * 3600), [""; 0]);
+    assert_eq!(edge.state("redis_1"), "draining");
+    edge.sessions.insert("redis_1".into(), 0);
+    let ordered: Vec<String> = (0..3).flat_map(|_| edge.second()).collect();
+    assert_eq!(ordered, ["stop redis_1"]);
+    laid_down(&mut edge);
+    assert_eq!(edge.seconds(120), [""; 0], "and nobody starts it again");
+
+    let said = told(&mut edge, true, "redis").expect("it starts");
+    assert_eq!(said, "congress/redis: starts");
+    assert_eq!(edge.seconds(120), ["wake redis"], "once");
+}
+
+#[tokio::test]
+async fn a_stop_is_taken_back_while_somebody_is_inside() {
+    let mut edge = with_redis();
+    edge.sessions.insert("redis_1".into(), 3);
+    told(&mut edge, false, "redis").expect("it stops");
+    edge.seconds(5);
+    let said = told(&mut edge, true, "redis").expect("it stays");
+    assert!(said.contains("stays"), "{said}");
+    assert_eq!(edge.seconds(60), [""; 0]);
+    assert_eq!(edge.state("redis_1"), "ready");
+}
+
+#[tokio::test]
+async fn what_nothing_would_come_of_is_refused_with_what_to_do_instead() {
+    let mut edge = with_redis();
+    for (start, service, why) in [
+        (true, "web", "usher scale congress/web"),
+        (false, "worker", "usher scale congress/worker"),
+        (
+            false,
+            "nobody",
+            "has no service `nobody`; it has redis, web, worker",
+        ),
+    ] {
+        let refused = told(&mut edge, start, service).expect_err("refused");
+        assert!(refused.contains(why), "{refused}");
+    }
+    let runs = told(&mut edge, true, "redis").expect("as it is");
+    assert!(runs.contains("runs already"), "{runs}");
+    edge.units.remove("redis");
+    edge.list();
+    let none = told(&mut edge, true, "redis").expect_err("nothing rests");
+    assert!(none.contains("bring it up with Compose"), "{none}");
+}
+
+#[tokio::test]
+async fn who_does_not_hold_the_lease_says_so() {
+    let mut edge = with_redis();
+    edge.controller.engine.shared = true;
+    let tenants = &mut edge.controller.tenants;
+    let refused = Claim::Refused {
+        at: edge.now.at,
+        why: "another usher has it".to_owned(),
+    };
+    tenants.get_mut("congress").expect("congress").claim = refused;
+    let why = told(&mut edge, false, "redis").expect_err("refused");
+    assert!(why.contains("another usher has it"), "{why}");
+    assert_eq!(edge.state("redis_1"), "ready");
+}
