@@ -298,6 +298,8 @@ impl ClaimedService {
             }),
             addresses: None,
             command: None,
+            memory: None,
+            cpus: None,
         }
     }
 }

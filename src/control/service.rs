@@ -12,6 +12,7 @@ use super::leftovers::Leftovers;
 use super::reach::is_probed;
 use super::replica::{Replica, START_WITHIN, State, Who};
 use super::starts::Starts;
+use super::takes::Takes;
 use crate::autoscaler::{Crew, Decision, Direction, Lead, Load, Override, Seen};
 use crate::config::model::Service;
 use crate::inventory::{Origin, Phase, Unit};
@@ -73,6 +74,8 @@ pub(super) struct ServiceState {
     pub(super) window: u32,
     pushed_back: PushedBack,
     answers: Answers,
+    /// What its replicas take of the host.
+    pub(super) takes: Takes,
 }
 
 /// Signs of too much: the last totals, and what came since the last decision.

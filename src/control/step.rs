@@ -13,9 +13,11 @@ use super::event::{Command, Event, Now, Wish};
 use super::guard::Guard;
 use super::kept::Kept;
 use super::rebuild::Fitted;
+use super::room::{Census, Room};
 use super::status::{InstanceStatus, Memory};
 use super::tenant::Tenant;
 use super::touched::{Stale, Touched};
+use crate::autoscaler::Resources;
 use crate::compat::Compat;
 use crate::config::watch::Current;
 use crate::engine::{Action, Listing};
@@ -66,9 +68,11 @@ pub struct Controller {
     pub(super) memory: Memory,
     /// Networks an action is about, and when it may be tried again.
     pub(super) networks: BTreeMap<String, Option<Instant>>,
-    /// Memory that replicas may still take, in bytes: of the last look at the host, less what was
-    /// started since. `None`: nobody knows.
-    pub(super) room: Option<u64>,
+    /// What replicas may still take. `None`: nobody knows.
+    pub(super) room: Option<Room>,
+    /// What was started since the last look at the host.
+    pub(super) started: Resources,
+    pub(super) census: Census,
     pub(super) guard: Guard,
     reported_at: Option<Instant>,
     /// What the stages have not looked at yet.
@@ -127,6 +131,8 @@ impl Controller {
             memory: Memory::new(now),
             networks: BTreeMap::new(),
             room: None,
+            started: Resources::default(),
+            census: Census::default(),
             guard: Guard::default(),
             reported_at: None,
             stale: Stale::everything(),
@@ -142,6 +148,8 @@ impl Controller {
         match &event {
             // These say themselves whom they are about.
             Event::Certificates(_) | Event::Listing(_) | Event::Probe(_) | Event::Report(_) => {}
+            // The next look at everybody is soon enough.
+            Event::Metered(_) => {}
             Event::Tick if self.is_recent(now) => {}
             _ => self.stale = Stale::everything(),
         }
@@ -165,9 +173,11 @@ impl Controller {
             Event::Files(unserved) => self.unserved = unserved,
             Event::Listing(listing) => self.list(now, listing),
             Event::Host(host) => {
-                self.room = host.memory.map(super::room::spare);
                 self.host = host;
+                self.started = Resources::default();
+                self.room = self.room_now(now);
             }
+            Event::Metered(metered) => self.meter(now, metered),
             Event::Probe(outcome) => {
                 let subject = &outcome.subject;
                 let service = self
@@ -288,6 +298,7 @@ impl Controller {
             self.rebuild(now, true);
         }
         let mut touched = self.stale.settle.take();
+        self.room = self.room_now(now);
         self.decide(&touched, now, fresh);
         if !touched.is_everybody() && self.is_full() {
             // What one gets of a full host is taken from others.

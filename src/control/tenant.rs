@@ -343,12 +343,13 @@ impl Tenant {
                 continue;
             };
             let has_something = state.can_start(engine.starts_from_nothing);
+            let cost = state.cost(service);
             let orders = Orders {
                 instance: &instance,
                 name,
                 service,
                 may_start: !quiet && has_something,
-                refused: allowance.refuses(decision.inputs.present, reason),
+                refused: allowance.refuses(decision.inputs.present, cost, reason),
             };
             if !state.starts.is_under_way()
                 && instance.scale.mode != ScaleMode::Recommend
@@ -361,7 +362,7 @@ impl Tenant {
                 });
             }
             let started = state.approach(now, next, &decision, &orders, actions);
-            allowance.spend(started, reason);
+            allowance.spend(started, cost, reason);
         }
     }
 

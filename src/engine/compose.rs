@@ -21,9 +21,10 @@ use super::docker;
 use super::kinship::strangers;
 use super::lease::Leases;
 use super::memory::{Known, Memory, Wanted};
+use super::meter::Usage;
 use super::superseded::{add_tasks, superseded};
 use super::swarm::Swarm;
-use super::{Action, Engine, EngineError, Line, Printer, Span, here};
+use super::{Action, Engine, EngineError, Line, Printer, Runner, Span, here};
 use crate::inventory::{Inventory, Network};
 use crate::names::StackName;
 
@@ -292,9 +293,23 @@ impl Engine for Compose {
     ) -> Result<BoxStream<'static, Line>, EngineError> {
         self.engine.output(printer, span)
     }
+
+    async fn running(&self) -> Result<Vec<Runner>, EngineError> {
+        self.everything_running().await
+    }
+
+    async fn usage(&self, handle: &str) -> Result<Option<Usage>, EngineError> {
+        self.usage_of(handle).await
+    }
 }
 
 impl Compose {
+    /// What the maker of a container has set aside for it; `None` where nothing is known of it now.
+    pub(super) fn memory_reserved_for(&self, container: &str) -> Option<u64> {
+        let host = self.memory.container(container)?.host_config.clone()?;
+        Some(u64::try_from(host.memory_reservation.unwrap_or(0)).unwrap_or(0))
+    }
+
     async fn refreshed(&self) -> Result<Arc<Known>, EngineError> {
         let wanted = Wanted {
             claims: self.reads_claims,

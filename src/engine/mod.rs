@@ -30,6 +30,7 @@ mod kinship;
 mod labels;
 mod lease;
 mod memory;
+pub mod meter;
 mod output;
 mod pools;
 mod processes;
@@ -37,6 +38,7 @@ pub mod setup;
 mod siblings;
 mod superseded;
 mod swarm;
+mod usage;
 pub mod watch;
 
 #[cfg(test)]
@@ -77,8 +79,28 @@ pub trait Engine: fmt::Debug + Send + Sync {
         span: Span,
     ) -> Result<BoxStream<'static, Line>, EngineError>;
 
+    /// What runs on its machine, of whatever stack or none, as far as it can be looked at.
+    async fn running(&self) -> Result<Vec<Runner>, EngineError> {
+        Ok(Vec::new())
+    }
+
+    /// What one of those has taken of the machine; `None`: it has gone. `handle`: of its [`Runner`].
+    async fn usage(&self, handle: &str) -> Result<Option<meter::Usage>, EngineError> {
+        let _ = handle;
+        Ok(None)
+    }
+
     /// usher ends. What cannot outlive it is ended too; containers keep running.
     async fn close(&self) {}
+}
+
+/// A container or process that can be looked at.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Runner {
+    /// As [`ReplicaId::unit`] calls it.
+    pub unit: String,
+    /// What its engine is asked for.
+    pub handle: String,
 }
 
 /// One thing to do. At most one at a time for each service.
