@@ -387,10 +387,12 @@ impl Decision {
         Some(self.limited_by?.word(self.scarce))
     }
 
-    /// The same where the host has room for so many. Nobody leaves for want of room. `density`:
+    /// The same where the host has room for so many. Nobody leaves for want of room, and who is about
+    /// to leave takes none by staying: its sessions are not to be closed for another stack. `density`:
     /// sessions that one replica is to hold and may hold, if it carries any.
     pub fn within(mut self, granted: u32, density: Option<(u32, u32)>, scarce: Scarce) -> Self {
-        let replicas = granted.max(self.inputs.present);
+        let there = self.inputs.present.saturating_add(self.inputs.draining);
+        let replicas = granted.max(there);
         if self.desired > replicas {
             let demand = u64::from(self.inputs.demand);
             let hold = |each: u32| u64::from(replicas) * u64::from(each);

@@ -59,6 +59,7 @@ mod failure;
 mod files;
 mod files_roots;
 mod forwarding;
+mod full_host;
 mod handshakes;
 mod hang_files;
 mod haproxy_smuggling;

@@ -555,6 +555,14 @@ fn a_host_that_is_full_is_named() {
 }
 
 #[test]
+fn one_that_was_leaving_comes_back_on_a_full_host() {
+    let mut stack = Stack::new(4, 16);
+    let [mut web, _] = stack.sessions(790).second();
+    (web.inputs.present, web.inputs.draining) = (4, 1);
+    assert_eq!(web.within(4, Some((100, 250)), Scarce::Memory).desired, 5);
+}
+
+#[test]
 fn a_new_configuration_forgets_nothing_of_a_service_that_stays() {
     let mut stack = Stack::new(3, 12);
     stack.sessions(120).seconds(599);

@@ -20,6 +20,7 @@ mod closing;
 mod draining;
 mod failures;
 mod following;
+mod full;
 mod guard;
 mod labels;
 mod operator;
