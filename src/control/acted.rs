@@ -6,8 +6,8 @@ use super::service::ServiceState;
 use super::step::Controller;
 use super::tenant::Claim;
 use crate::engine::Action;
-use crate::engine::act::Acted;
-use crate::names::{ServiceName, StackName};
+use crate::engine::act::{Acted, Failure};
+use crate::names::{ReplicaId, ServiceName, StackName};
 
 impl Controller {
     pub(super) fn acted(&mut self, now: Now, acted: Acted) {
@@ -47,6 +47,12 @@ impl Controller {
                     }
                 }
             }
+            Action::Weigh {
+                stack,
+                service,
+                replica,
+                ..
+            } => self.weighed(stack, service, replica, result.as_ref().err()),
             Action::Remove {
                 stack,
                 service,
@@ -70,6 +76,27 @@ impl Controller {
                     }
                 }
             }
+        }
+    }
+
+    fn weighed(
+        &mut self,
+        stack: &StackName,
+        service: &ServiceName,
+        replica: &ReplicaId,
+        failure: Option<&Failure>,
+    ) {
+        let mut tenants = self.tenants.values_mut();
+        let Some(tenant) = tenants.find(|tenant| tenant.instance.stack == *stack) else {
+            return;
+        };
+        let Some(state) = tenant.services.get_mut(service) else {
+            return;
+        };
+        let make = state.replicas.get(replica).map(|one| &*one.unit.make);
+        let result = failure.map_or(Ok(()), Err);
+        if let (true, Some(failure)) = (state.weights.weighed(make, result), failure) {
+            tenant.say_left_alone(service.as_str(), &failure.text);
         }
     }
 

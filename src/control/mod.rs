@@ -39,6 +39,7 @@ mod takes;
 mod tenant;
 mod touched;
 mod turns;
+mod weights;
 mod wishes;
 
 pub use self::event::{Command, Event, Now, Wish};

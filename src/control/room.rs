@@ -409,7 +409,7 @@ impl Tenant {
     }
 
     /// What counts of it when a host is shared: more while one of its events is on.
-    fn weight(&self, wall: SystemTime) -> u32 {
+    pub(super) fn weight(&self, wall: SystemTime) -> u32 {
         let mut events = self.scaler.policy.events.iter();
         let event = events.any(|event| autoscaler::is_on(event, wall));
         self.instance.scale.weight * if event { EVENT_WEIGHT } else { 1 }

@@ -73,6 +73,8 @@ pub struct Controller {
     /// What was started since the last look at the host.
     pub(super) started: Resources,
     pub(super) census: Census,
+    /// When replicas were last given their share of the processors.
+    pub(super) weighed_at: Option<Instant>,
     pub(super) guard: Guard,
     reported_at: Option<Instant>,
     /// What the stages have not looked at yet.
@@ -133,6 +135,7 @@ impl Controller {
             room: None,
             started: Resources::default(),
             census: Census::default(),
+            weighed_at: None,
             guard: Guard::default(),
             reported_at: None,
             stale: Stale::everything(),
@@ -328,6 +331,9 @@ impl Controller {
                 tenant.scale(now, next, engine, &mut allowance, &mut actions);
             }
             self.settle_allowance(&allowance, now);
+            if touched.is_everybody() {
+                self.weigh(now, &mut actions);
+            }
         }
         for (_, tenant) in touched.of(&mut self.tenants) {
             tenant.advance_drains(now, next, &self.report, frozen, &mut actions);

@@ -326,7 +326,7 @@ impl Tenant {
             return;
         }
         let instance = Arc::clone(&self.instance);
-        let quiet = self.quiet_until.is_some_and(|until| until > now.at);
+        let quiet = self.is_quiet(now);
         let reason = if self.scaler.is_waking() {
             For::Waking
         } else {
@@ -364,6 +364,11 @@ impl Tenant {
             let started = state.approach(now, next, &decision, &orders, actions);
             allowance.spend(started, cost, reason);
         }
+    }
+
+    /// Whether somebody else has just changed the stack.
+    pub(super) fn is_quiet(&self, now: Now) -> bool {
+        self.quiet_until.is_some_and(|until| until > now.at)
     }
 
     /// Whether this usher is the one that changes the stack; asks to be while it is not.

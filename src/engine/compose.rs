@@ -271,6 +271,16 @@ impl Engine for Compose {
     }
 
     async fn act(&self, action: &Action) -> Result<(), EngineError> {
+        // No listing shows it.
+        if let Action::Weigh {
+            replica,
+            shares,
+            own,
+            ..
+        } = action
+        {
+            return self.weigh(replica, *shares, own).await;
+        }
         let result = self.carry_out(action).await;
         // Events may be lost; what was done here shows in a listing all the same.
         self.engine.touch_all();
@@ -354,6 +364,7 @@ impl Compose {
             Action::Stop {
                 proof, when, grace, ..
             } => self.stop(proof, *when, *grace).await,
+            Action::Weigh { .. } => Ok(()),
         }
     }
 }

@@ -40,6 +40,7 @@ mod superseded;
 mod swarm;
 mod usage;
 pub mod watch;
+mod weigh;
 
 #[cfg(test)]
 pub(crate) use self::chatty::Chatty;
@@ -144,6 +145,16 @@ pub enum Action {
         /// From the stop signal to the kill.
         grace: Duration,
     },
+    /// What one replica gets of the processors while there is too little for all, beside the others'.
+    Weigh {
+        stack: StackName,
+        service: ServiceName,
+        replica: ReplicaId,
+        /// As the engine counts them: 1024 where nobody has said anything.
+        shares: u64,
+        /// Values that are usher's. One that has another is its maker's, and is left alone.
+        own: Vec<u64>,
+    },
 }
 
 /// Whether a stop waits for a better moment.
@@ -178,6 +189,13 @@ impl fmt::Display for Action {
                 proof,
                 ..
             } => write!(f, "stop {stack}/{service} {}", proof.replica()),
+            Self::Weigh {
+                stack,
+                service,
+                replica,
+                shares,
+                ..
+            } => write!(f, "weigh {stack}/{service} {replica} as {shares}"),
         }
     }
 }
@@ -212,6 +230,8 @@ pub enum EngineError {
     /// The next one that the engine would end is in use.
     #[error("Swarm would end {next}, which is not drained")]
     NotItsTurn { next: String },
+    #[error("whoever made it has given it {shares} shares of the processors (`cpu_shares`)")]
+    Shared { shares: u64 },
     #[error("cannot start `{program}`")]
     Spawn {
         program: String,
@@ -261,7 +281,7 @@ impl EngineError {
             | Self::Claimed { .. }
             | Self::Spawn { .. }
             | Self::Unreachable { .. } => Trouble::Passing,
-            Self::Unclonable { .. } => Trouble::Stack,
+            Self::Shared { .. } | Self::Unclonable { .. } => Trouble::Stack,
         }
     }
 }

@@ -330,7 +330,10 @@ impl Engine for Processes {
 
     async fn act(&self, action: &Action) -> Result<(), EngineError> {
         match action {
-            Action::Claim { .. } | Action::Join { .. } | Action::Leave { .. } => Ok(()),
+            Action::Claim { .. }
+            | Action::Join { .. }
+            | Action::Leave { .. }
+            | Action::Weigh { .. } => Ok(()),
             Action::Remove { replica, .. } => {
                 self.forget(replica);
                 Ok(())

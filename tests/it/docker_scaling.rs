@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::harness::Setup;
 use crate::harness::audience::{attendees, closed_by_usher, replicas};
 use crate::harness::docker::{Project, inspect, must};
@@ -61,6 +63,33 @@ async fn siblings_come_with_the_audience_and_leave_after_it() {
         );
     }
 
+    // Together they get of the processors what one would, and Compose has no say in it.
+    within(
+        Duration::from_secs(30),
+        "shares of the processors",
+        async || {
+            let shares = |service: &str| -> Vec<u64> {
+                let running = project.running(service);
+                let each = running.iter().map(|name| {
+                    inspect(name)["HostConfig"]["CpuShares"]
+                        .as_u64()
+                        .unwrap_or(0)
+                });
+                each.collect()
+            };
+            let all = (shares("web"), shares("worker"));
+            check(all == (vec![341; 3], vec![170; 6]), all)
+        },
+    )
+    .await;
+    for name in &running {
+        let labels = &inspect(name)["Config"]["Labels"];
+        let hash = |labels: &Value| labels["com.docker.compose.config-hash"].clone();
+        assert_eq!(
+            hash(labels),
+            hash(&inspect(&originals[0])["Config"]["Labels"])
+        );
+    }
     // Newcomers go to the new ones, and nobody who is there is moved.
     sockets.extend(attendees(&edge, 1).await);
     for socket in &mut sockets {
@@ -90,6 +119,8 @@ async fn compose_keeps_siblings_and_takes_them_down_with_the_stack() {
     let before = project.running("web");
 
     let said = project.compose(&["up", "-d", "--scale", "web=3", "--scale", "worker=6"]);
+    let shares = inspect(&before[0])["HostConfig"]["CpuShares"].clone();
+    assert_eq!(shares, 341, "and yet it has its part of the processors");
     for word in ["Recreating", "Creating", "Starting", "Stopping"] {
         assert!(!said.contains(word), "it is up to date: {said}");
     }

@@ -84,6 +84,7 @@ mod openslides;
 mod operating;
 mod overload;
 mod panics;
+mod processor_shares;
 mod prometheus_rules;
 mod proxy_protocol;
 mod redis_channel;
