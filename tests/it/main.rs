@@ -76,6 +76,7 @@ mod long_half_open;
 mod long_simulate;
 mod long_slow_clients;
 mod long_tenants;
+mod measuring;
 mod misdirected;
 mod monitoring;
 mod networks;

@@ -1,6 +1,90 @@
-//! Who is looked at when, and what is made of it; and one round over children that are real.
+//! Who is looked at when, and what is made of it.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use async_trait::async_trait;
+use futures_util::stream::{self, BoxStream};
 
 use super::*;
+use crate::engine::{Action, EngineError, Line, Printer, Span};
+use crate::names::StackName;
+use crate::shutdown;
+
+/// Runs a few, and counts how often it is asked.
+#[derive(Debug, Default)]
+struct Asked(AtomicU32);
+
+#[async_trait]
+impl Engine for Asked {
+    fn kind(&self) -> &'static str {
+        "docker"
+    }
+
+    async fn subscribe(&self) -> Result<BoxStream<'static, ()>, EngineError> {
+        Ok(Box::pin(stream::pending()))
+    }
+
+    async fn list(&self) -> Result<Inventory, EngineError> {
+        Ok(Inventory::default())
+    }
+
+    async fn act(&self, _action: &Action) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    async fn printers(&self, _stack: &StackName) -> Result<Vec<Printer>, EngineError> {
+        Ok(Vec::new())
+    }
+
+    async fn output(
+        &self,
+        _printer: &str,
+        _span: Span,
+    ) -> Result<BoxStream<'static, Line>, EngineError> {
+        Ok(Box::pin(stream::empty()))
+    }
+
+    async fn running(&self) -> Result<Vec<Runner>, EngineError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        let names: Vec<String> = (0..500).map(|number| format!("n{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        Ok(runners(&names))
+    }
+
+    async fn usage(&self, _handle: &str) -> Result<Option<Usage>, EngineError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        // It answers when it counts next.
+        sleep(Duration::from_secs(1)).await;
+        Ok(used(1.0))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_does_not_answer_is_not_asked_and_one_that_does_gently() {
+    let engine = Arc::new(Asked::default());
+    let (listings, listed) = watch::channel(Listing {
+        inventory: Some(Arc::default()),
+        last_sync: None,
+        error: Some("no answer within 5 s".into()),
+    });
+    let (metered, mut seen) = mpsc::channel(10_000);
+    let (_going, shutdown) = shutdown::channel();
+    let asked = || engine.0.load(Ordering::Relaxed);
+    let looks = run(Arc::clone(&engine) as _, listed, metered, shutdown);
+    tokio::pin!(looks);
+    let pass = Duration::from_secs(600);
+    assert!(timeout(pass, &mut looks).await.is_err());
+    assert_eq!(asked(), 0);
+    listings.send_modify(|listing| listing.error = None);
+    assert!(timeout(pass, &mut looks).await.is_err());
+    assert!((250..=305).contains(&asked()), "{}", asked());
+    assert!(matches!(seen.try_recv(), Ok(Metered::Running(all)) if all.len() == 500));
+    assert!(matches!(seen.try_recv(), Ok(Metered::Taken(_))));
+    listings.send_modify(|listing| listing.error = Some("gone".into()));
+    let before = asked();
+    assert!(timeout(pass, &mut looks).await.is_err());
+    assert!(asked() <= before + 1, "the one that was under way");
+}
 
 fn runners(units: &[&str]) -> Vec<Runner> {
     let one = |unit: &&str| Runner {
