@@ -39,6 +39,14 @@ async fn full() -> (Arc<FakeEngine>, Vec<Origin>, Edge) {
     for name in ["congress", "assembly"] {
         engine.set(name, "web", vec![unit(&format!("{name}_1"), 1, here)]);
     }
+    for name in ["congress", "assembly"] {
+        eventually(&format!("the web of {name}"), async || {
+            let web = edge.instance(name).await["services"][0].clone();
+            check(web["ready"] == 1, web)
+        })
+        .await;
+    }
+    // And what is known is in force.
     edge.all_ready().await;
     (engine, vec![origin], edge)
 }
@@ -78,7 +86,7 @@ async fn who_comes_to_a_full_host_waits_and_is_turned_away_and_nobody_else_is() 
     let (third, fourth, ()) = tokio::join!(third, fourth, meanwhile);
     let waited = began.elapsed();
     assert_eq!(third.unwrap().echo("in").await, "one: in");
-    let refused = fourth.expect_err("it is full");
+    let refused = fourth.err().expect("it is full");
     let turned_away = matches!(&refused, Error::Http(answer) if answer.status() == 503);
     assert!(turned_away, "{refused}");
     println!("the last one was turned away after {waited:?}, promised 18 s");
