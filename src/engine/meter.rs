@@ -184,9 +184,9 @@ impl Rounds {
 
     /// Who is late, and of those who is the latest for its rhythm.
     fn next(&self, now: Instant) -> Option<Runner> {
-        let late = self.known.iter().map(|(unit, seen)| (unit, seen));
+        let all = self.known.iter();
         let (unit, seen) =
-            late.max_by(|(_, one), (_, other)| one.lateness(now).total_cmp(&other.lateness(now)))?;
+            all.max_by(|(_, one), (_, other)| one.lateness(now).total_cmp(&other.lateness(now)))?;
         (seen.lateness(now) >= 1.0).then(|| Runner {
             unit: unit.clone(),
             handle: seen.handle.clone(),
