@@ -118,9 +118,16 @@ async fn compose_keeps_siblings_and_takes_them_down_with_the_stack() {
     replicas(&edge, "worker", 6).await;
     let before = project.running("web");
 
+    within(
+        Duration::from_secs(30),
+        "its part of the processors",
+        async || {
+            let shares = inspect(&before[0])["HostConfig"]["CpuShares"].clone();
+            check(shares == 341, shares)
+        },
+    )
+    .await;
     let said = project.compose(&["up", "-d", "--scale", "web=3", "--scale", "worker=6"]);
-    let shares = inspect(&before[0])["HostConfig"]["CpuShares"].clone();
-    assert_eq!(shares, 341, "and yet it has its part of the processors");
     for word in ["Recreating", "Creating", "Starting", "Stopping"] {
         assert!(!said.contains(word), "it is up to date: {said}");
     }
