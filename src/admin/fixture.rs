@@ -40,6 +40,7 @@ pub(super) fn status(instances: Vec<InstanceStatus>) -> Arc<Status> {
         instances: instances.into_iter().map(Arc::new).collect(),
         last_reload_succeeded: true,
         synced: true,
+        room: (None, None),
         decided: 0,
     })
 }
@@ -110,6 +111,7 @@ fn service(instance: &str, name: &str, role: &'static str) -> ServiceStatus {
             .map(|index| replica(&format!("{instance}_{name}_{index}")))
             .collect(),
         changes: BTreeMap::new(),
+        cost: None,
         killed_busy: (role == "ratio").then_some(0),
     }
 }

@@ -150,6 +150,7 @@ fn edge(page: &mut Page, status: &Status, report: &Report, orders: (u64, u64), p
             page.sample("swarm_node_ready", &[("node", &node.name)], ready);
         }
     }
+    scaling::room(page, status);
     page.single(
         "config_generation",
         "gauge",

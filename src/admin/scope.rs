@@ -47,6 +47,7 @@ impl Scope {
             instances: own.cloned().into_iter().collect(),
             last_reload_succeeded: status.last_reload_succeeded,
             synced: status.synced,
+            room: (None, None),
             decided: status.decided,
         };
         Arc::new(whole)

@@ -220,6 +220,14 @@ pub async fn start(
         going.clone(),
     );
     tasks.spawn("engine::act", acting);
+    let (metered_tx, metered_rx) = mpsc::channel(QUEUE);
+    let metering = engine::meter::run(
+        Arc::clone(&ports.engine),
+        listing_rx.clone(),
+        metered_tx,
+        going.clone(),
+    );
+    tasks.spawn("engine::meter", metering);
     let (target_tx, target_rx) = watch::channel(Arc::default());
     let (outcome_tx, outcome_rx) = mpsc::channel(QUEUE);
     tasks.spawn("prober", prober::run(target_rx, outcome_tx, going.clone()));
@@ -300,6 +308,7 @@ pub async fn start(
         host: host_rx,
         outcomes: outcome_rx,
         acted: acted_rx,
+        metered: metered_rx,
         commands: command_rx,
         plans: plan_tx,
         targets: target_tx,

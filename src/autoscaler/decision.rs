@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::resources::Scarce;
 use crate::config::format_span;
 use crate::config::model::Rental;
 
@@ -21,6 +22,8 @@ pub struct Decision {
     pub kept: Option<Kept>,
     /// What the ratio asks for, where more than that is wanted because workers are busy or slow.
     pub by_ratio: Option<u32>,
+    /// What the host has not enough of, where that is the limit.
+    pub scarce: Scarce,
     pub inputs: Inputs,
 }
 
@@ -196,26 +199,28 @@ impl Kept {
     }
 }
 
-/// The word of the statistics.
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Limit {
+    /// The word of the statistics.
+    fn word(self, scarce: Scarce) -> String {
+        let of_host = |step: &str| format!("{scarce} ({step})");
+        let word = match self {
+            Self::Boost(_) => return of_host("boost"),
+            Self::Density { .. } => return of_host("density"),
+            Self::Full { .. } => return of_host("full"),
+            Self::Host(_) => return scarce.to_string(),
+            Self::Ratio { .. } => return of_host("ratio"),
+            Self::Surplus(_) => return of_host("surplus"),
             Self::AtOnce(_) => "starts at a time",
-            Self::Boost(_) => "host memory (boost)",
             Self::Cap(_) => "operator",
-            Self::Density { .. } => "host memory (density)",
-            Self::Full { .. } => "host memory (full)",
             Self::Growth(_) => "growth per step",
-            Self::Host(_) => "host memory",
             Self::Max(_) => "max",
             Self::Min(_) => "min",
             Self::NoRoom => "engine room",
             Self::PerMinute(_) => "starts per minute",
             Self::Pressure(_) => "memory pressure",
-            Self::Ratio { .. } => "host memory (ratio)",
-            Self::Surplus(_) => "host memory (surplus)",
             Self::WakesPerMinute(_) => "wakes per minute",
-        })
+        };
+        word.to_owned()
     }
 }
 
@@ -299,6 +304,7 @@ impl fmt::Display for Term {
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.term)?;
+        let scarce = self.scarce;
         match self.limited_by {
             None => {}
             Some(Limit::AtOnce(count)) => {
@@ -310,19 +316,19 @@ impl fmt::Display for Decision {
             Some(Limit::Cap(count)) => write!(f, "; the operator allows {count}")?,
             Some(Limit::Density { replicas, hard }) => write!(
                 f,
-                "; host memory allows {replicas}, and each fills up to {hard} meanwhile"
+                "; {scarce} allows {replicas}, and each fills up to {hard} meanwhile"
             )?,
             Some(Limit::Full { replicas, hard }) => write!(
                 f,
-                "; host memory allows {replicas}, which hold {} at most: who comes beyond that waits, \
+                "; {scarce} allows {replicas}, which hold {} at most: who comes beyond that waits, \
                  and is turned away in the end",
                 replicas.saturating_mul(hard)
             )?,
             Some(Limit::Growth(count)) => write!(f, "; this step adds up to {count}")?,
             Some(Limit::Host(count)) if self.desired > count => {
-                write!(f, "; host memory allows {count} of {}", self.desired)?;
+                write!(f, "; {scarce} allows {count} of {}", self.desired)?;
             }
-            Some(Limit::Host(count)) => write!(f, "; host memory allows {count}")?,
+            Some(Limit::Host(count)) => write!(f, "; {scarce} allows {count}")?,
             Some(Limit::Max(count)) => write!(f, "; max allows {count}")?,
             Some(Limit::Min(count)) => write!(f, "; min keeps {count}")?,
             Some(Limit::NoRoom) => write!(
@@ -369,20 +375,29 @@ impl Default for Decision {
             limited_by: None,
             kept: None,
             by_ratio: None,
+            scarce: Scarce::default(),
             inputs: Inputs::default(),
         }
     }
 }
 
 impl Decision {
-    /// The same where the host has room for so many. Nobody leaves for want of room. `density`:
+    /// The word of the statistics for what stands in the way.
+    pub fn limit(&self) -> Option<String> {
+        Some(self.limited_by?.word(self.scarce))
+    }
+
+    /// The same where the host has room for so many. Nobody leaves for want of room, and who is about
+    /// to leave takes none by staying: its sessions are not to be closed for another stack. `density`:
     /// sessions that one replica is to hold and may hold, if it carries any.
-    pub fn within(mut self, granted: u32, density: Option<(u32, u32)>) -> Self {
-        let replicas = granted.max(self.inputs.present);
+    pub fn within(mut self, granted: u32, density: Option<(u32, u32)>, scarce: Scarce) -> Self {
+        let there = self.inputs.present.saturating_add(self.inputs.draining);
+        let replicas = granted.max(there);
         if self.desired > replicas {
             let demand = u64::from(self.inputs.demand);
             let hold = |each: u32| u64::from(replicas) * u64::from(each);
             self.desired = replicas;
+            self.scarce = scarce;
             self.limited_by = Some(match density {
                 Some((_, hard)) if demand > hold(hard) => Limit::Full { replicas, hard },
                 Some((soft, hard)) if demand > hold(soft) => Limit::Density { replicas, hard },

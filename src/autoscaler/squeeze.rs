@@ -13,6 +13,7 @@
 
 use super::decision::{Decision, Limit};
 use super::policy::{Kind, whole};
+use super::resources::{Resources, Scarce};
 use super::share::{Claim, Part, share};
 
 /// Shares of the ratio that are left to who holds too much, in hundredths.
@@ -35,8 +36,8 @@ pub struct Place {
     pub kind: Kind,
     /// So many are not taken, whatever the host.
     pub least: u32,
-    /// Memory of one replica.
-    pub cost: u64,
+    /// What one replica takes.
+    pub cost: Resources,
     /// An operator's number, or a mode that lets nobody leave.
     pub settled: bool,
     pub decision: Decision,
@@ -49,8 +50,9 @@ struct Goal {
     limit: Option<Limit>,
 }
 
-/// Fits what all want into `room`, the memory that is left beside everything that runs.
-pub fn squeeze(room: u64, guests: &mut [Guest]) {
+/// Fits what all want into `room`, what is left beside everything that runs. `scarce`: what there is
+/// not enough of.
+pub fn squeeze(room: Resources, scarce: Scarce, guests: &mut [Guest]) {
     let mut goals: Vec<Vec<Goal>> = guests
         .iter()
         .map(|guest| guest.places.iter().map(Goal::of).collect())
@@ -61,12 +63,12 @@ pub fn squeeze(room: u64, guests: &mut [Guest]) {
     for runs_too in [false, true] {
         drop_boosts(guests, &mut goals, runs_too);
         if fits(room, guests, &goals) {
-            return settle(guests, &goals);
+            return settle(guests, &goals, scarce);
         }
     }
     let present = price(guests, |place, _| place.decision.inputs.present, &goals);
     let claims: Vec<Claim> = guests.iter().zip(&goals).map(claim).collect();
-    let grants = share(present.saturating_add(room), &claims);
+    let grants = share(present.plus(room), &claims);
     for hundredths in LEFT_OF_RATIO {
         for ((guest, goals), grant) in guests.iter().zip(&mut goals).zip(&grants) {
             if holds_too_much(guest, goals, grant) {
@@ -74,7 +76,7 @@ pub fn squeeze(room: u64, guests: &mut [Guest]) {
             }
         }
         if fits(room, guests, &goals) {
-            return settle(guests, &goals);
+            return settle(guests, &goals, scarce);
         }
     }
     for ((guest, goals), grant) in guests.iter().zip(&mut goals).zip(&grants) {
@@ -82,12 +84,12 @@ pub fn squeeze(room: u64, guests: &mut [Guest]) {
             spare(guest, goals);
         }
     }
-    settle(guests, &goals);
+    settle(guests, &goals, scarce);
     for (guest, grant) in guests.iter_mut().zip(&grants) {
         let (soft, hard) = (guest.soft, guest.hard);
         for (place, granted) in guest.places.iter_mut().zip(grant) {
             let density = (place.kind == Kind::Sessions).then_some((soft, hard));
-            place.decision = place.decision.clone().within(*granted, density);
+            place.decision = place.decision.clone().within(*granted, density, scarce);
         }
     }
 }
@@ -110,16 +112,16 @@ impl Goal {
     }
 }
 
-fn price(guests: &[Guest], count: impl Fn(&Place, &Goal) -> u32, goals: &[Vec<Goal>]) -> u64 {
+fn price(guests: &[Guest], count: impl Fn(&Place, &Goal) -> u32, goals: &[Vec<Goal>]) -> Resources {
     let places = guests.iter().zip(goals).flat_map(|(guest, goals)| {
         let places = guest.places.iter().zip(goals);
-        places.map(|(place, goal)| place.cost.saturating_mul(u64::from(count(place, goal))))
+        places.map(|(place, goal)| place.cost.times(count(place, goal)))
     });
-    places.fold(0, u64::saturating_add)
+    places.fold(Resources::default(), Resources::plus)
 }
 
 /// Whether everything that is to start fits, once everything that is to leave has left.
-fn fits(room: u64, guests: &[Guest], goals: &[Vec<Goal>]) -> bool {
+fn fits(room: Resources, guests: &[Guest], goals: &[Vec<Goal>]) -> bool {
     let more = |place: &Place, goal: &Goal| {
         let present = place.decision.inputs.present;
         goal.count.saturating_sub(present)
@@ -128,7 +130,8 @@ fn fits(room: u64, guests: &[Guest], goals: &[Vec<Goal>]) -> bool {
         let present = place.decision.inputs.present;
         present.saturating_sub(goal.count)
     };
-    price(guests, more, goals) <= room.saturating_add(price(guests, fewer, goals))
+    room.plus(price(guests, fewer, goals))
+        .holds(price(guests, more, goals))
 }
 
 fn drop_boosts(guests: &[Guest], goals: &mut [Vec<Goal>], runs_too: bool) {
@@ -173,14 +176,14 @@ fn step(kind: Kind) -> u32 {
 /// Whether it holds more than its share by a whole bundle. By less than that two would take turns.
 fn holds_too_much(guest: &Guest, goals: &[Goal], grant: &[u32]) -> bool {
     let places = guest.places.iter().zip(goals).zip(grant);
-    let (mut held, mut share) = (0_u64, 0_u64);
+    let (mut held, mut share) = (Resources::default(), Resources::default());
     for ((place, goal), granted) in places {
         let holds = goal.count.min(place.decision.inputs.present);
-        held = held.saturating_add(place.cost.saturating_mul(holds.into()));
+        held = held.plus(place.cost.times(holds));
         let granted = granted.saturating_add(step(place.kind));
-        share = share.saturating_add(place.cost.saturating_mul(granted.into()));
+        share = share.plus(place.cost.times(granted));
     }
-    held > share
+    !share.holds(held)
 }
 
 /// Leaves so much of the ratio to those who follow.
@@ -211,7 +214,7 @@ fn spare(guest: &Guest, goals: &mut [Goal]) {
 }
 
 /// From goals to the next step: one leaves at a time.
-fn settle(guests: &mut [Guest], goals: &[Vec<Goal>]) {
+fn settle(guests: &mut [Guest], goals: &[Vec<Goal>], scarce: Scarce) {
     for (guest, goals) in guests.iter_mut().zip(goals) {
         for (place, goal) in guest.places.iter_mut().zip(goals) {
             let Some(limit) = goal.limit else { continue };
@@ -226,6 +229,7 @@ fn settle(guests: &mut [Guest], goals: &[Vec<Goal>]) {
             if decision.desired > most || goal.count < inputs.present {
                 decision.desired = decision.desired.min(most);
                 decision.limited_by = Some(limit);
+                decision.scarce = scarce;
                 decision.kept = None;
             }
         }

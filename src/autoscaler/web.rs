@@ -10,6 +10,7 @@ use super::demand::{Demand, Reading};
 use super::holds::Holds;
 use super::observation::{Load, Override, Seen};
 use super::policy::{Kind, Policy, ServicePolicy};
+use super::resources::Scarce;
 use crate::config::model::{Event, ScaleMode};
 
 /// Signs of too much are fresh for so many seconds.
@@ -138,6 +139,7 @@ impl Web {
             limited_by: None,
             kept: None,
             by_ratio: None,
+            scarce: Scarce::default(),
             inputs,
         };
         if !overrule(&mut decision, policy.mode, service, seen) {

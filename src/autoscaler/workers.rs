@@ -11,6 +11,7 @@ use super::holds::Holds;
 use super::observation::Seen;
 use super::policy::{Policy, ServicePolicy};
 use super::recent::Recent;
+use super::resources::Scarce;
 use super::web::{Led, clamp, most, overrule, passed};
 
 /// Handshakes that take longer are too slow.
@@ -136,6 +137,7 @@ impl Workers {
             limited_by: None,
             kept: braked.then_some(Kept::NotTheWorkers),
             by_ratio: None,
+            scarce: Scarce::default(),
             inputs: Inputs {
                 present: crew.present,
                 ready: crew.ready,

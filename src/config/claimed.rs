@@ -304,6 +304,8 @@ impl ClaimedService {
             }),
             addresses: None,
             command: None,
+            memory: None,
+            cpus: None,
         }
     }
 }

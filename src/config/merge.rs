@@ -184,6 +184,8 @@ impl RawService {
             placement,
             addresses,
             command,
+            memory,
+            cpus,
         } = self;
         Self {
             role: role.or_else(|| below.role.clone()),
@@ -199,6 +201,8 @@ impl RawService {
             placement: placement.or_else(|| below.placement.clone()),
             addresses: addresses.or_else(|| below.addresses.clone()),
             command: command.or_else(|| below.command.clone()),
+            memory: memory.or_else(|| below.memory.clone()),
+            cpus: cpus.or_else(|| below.cpus.clone()),
         }
     }
 }

@@ -548,8 +548,18 @@ pub struct Service {
     pub addresses: Vec<SocketAddr>,
     /// How the process engine starts a replica; `{port}` stands for its port.
     pub command: Vec<String>,
+    pub reserved: Reserved,
     /// Named in the instance's own entry, so that its absence is worth a word.
     pub expected: bool,
+}
+
+/// What one replica is to have of the host at least; `None`: what was seen.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Reserved {
+    /// In bytes.
+    pub memory: Option<u64>,
+    /// In thousandths of a processor.
+    pub processor: Option<u64>,
 }
 
 impl Service {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::issue::At;
 use super::lower::{Issues, parse_list, port, report, socket_address, value_or};
-use super::model::{Bounds, Probe, Role, Service};
+use super::model::{Bounds, Probe, Reserved, Role, Service};
 use super::raw::{RawPlacement, RawRole, RawService};
 use super::reader::Field;
+use super::units::Size;
 use super::upstream_tls::lower_tls;
 use crate::names::ServiceName;
 use crate::plan::Placement;
@@ -89,6 +90,8 @@ impl RawService {
             placement,
             addresses,
             command,
+            memory,
+            cpus,
         } = self;
         let Some(role) = role else {
             let key = at.below("role").key;
@@ -136,6 +139,16 @@ impl RawService {
                 bounds: bounds(64),
             },
         };
+        if matches!(role, Role::Fixed) {
+            let misplaced = memory
+                .iter()
+                .map(|field| &field.at)
+                .chain(cpus.iter().map(|field| &field.at));
+            for at in misplaced {
+                let text = "has a meaning only for a service that is scaled";
+                report(issues, at.error(text));
+            }
+        }
         if !matches!(role, Role::Ratio { .. }) {
             let misplaced = of
                 .map(|field| field.at)
@@ -166,6 +179,10 @@ impl RawService {
                 }
                 field.value
             }),
+            reserved: Reserved {
+                memory: memory.and_then(|field| lower_memory(&field, issues)),
+                processor: cpus.and_then(|field| lower_cpus(&field, issues)),
+            },
             expected,
         })
     }
@@ -197,6 +214,30 @@ fn lower_requests_each(each: Option<&Field<u32>>, issues: &Issues) -> u32 {
         report(issues, field.at.error("must be between 1 and 100000"));
     }
     field.value
+}
+
+fn lower_memory(field: &Field<Size>, issues: &Issues) -> Option<u64> {
+    if field.value.0.is_none_or(|bytes| bytes == 0) {
+        let text = "must be the memory that one replica needs, for example \"300MiB\"";
+        report(issues, field.at.error(text));
+        return None;
+    }
+    field.value.0
+}
+
+/// In thousandths.
+fn lower_cpus(field: &Field<f64>, issues: &Issues) -> Option<u64> {
+    if !(field.value.is_finite() && field.value > 0.0 && field.value <= 1_000.0) {
+        report(issues, field.at.error("must be above 0 and at most 1000"));
+        return None;
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a million at most, and above 0"
+    )]
+    let thousandths = (field.value * 1_000.0).ceil() as u64;
+    Some(thousandths)
 }
 
 fn lower_ratio(ratio: Option<&Field<f64>>, issues: &Issues) -> f64 {

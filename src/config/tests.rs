@@ -4,6 +4,7 @@ use super::model::{AlertTarget, FileSource, MinStatus, Probe, RouteTarget, Scale
 use super::*;
 use crate::plan::{Https, ProxyProtocol};
 
+mod reserved;
 mod routes;
 
 /// Files of one test, in a folder of their own.

@@ -5,8 +5,8 @@ use super::networks::{JOIN_SHOWS_WITHIN, NETWORK_BACKOFF};
 use super::service::ServiceState;
 use super::step::Controller;
 use crate::engine::Action;
-use crate::engine::act::Acted;
-use crate::names::{ServiceName, StackName};
+use crate::engine::act::{Acted, Failure};
+use crate::names::{ReplicaId, ServiceName, StackName};
 
 impl Controller {
     pub(super) fn acted(&mut self, now: Now, acted: Acted) {
@@ -42,6 +42,12 @@ impl Controller {
                     service.told = None;
                 }
             }
+            Action::Weigh {
+                stack,
+                service,
+                replica,
+                ..
+            } => self.weighed(stack, service, replica, result.as_ref().err()),
             Action::Remove {
                 stack,
                 service,
@@ -65,6 +71,27 @@ impl Controller {
                     }
                 }
             }
+        }
+    }
+
+    fn weighed(
+        &mut self,
+        stack: &StackName,
+        service: &ServiceName,
+        replica: &ReplicaId,
+        failure: Option<&Failure>,
+    ) {
+        let mut tenants = self.tenants.values_mut();
+        let Some(tenant) = tenants.find(|tenant| tenant.instance.stack == *stack) else {
+            return;
+        };
+        let Some(state) = tenant.services.get_mut(service) else {
+            return;
+        };
+        let make = state.replicas.get(replica).map(|one| &*one.unit.make);
+        let result = failure.map_or(Ok(()), Err);
+        if let (true, Some(failure)) = (state.weights.weighed(make, result), failure) {
+            tenant.say_left_alone(service.as_str(), &failure.text);
         }
     }
 

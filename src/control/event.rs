@@ -11,6 +11,7 @@ pub use crate::moment::Now;
 use crate::config::watch::Current;
 use crate::engine::Listing;
 use crate::engine::act::Acted;
+use crate::engine::meter::Metered;
 use crate::host::Host;
 use crate::names::{InstanceName, ServiceName};
 use crate::plan::{CertificateReport, Report};
@@ -30,6 +31,8 @@ pub enum Event {
     Files(Arc<BTreeMap<String, String>>),
     Host(Host),
     Listing(Listing),
+    /// What was seen of what runs on the host.
+    Metered(Metered),
     Probe(Outcome),
     Report(Arc<Report>),
     /// Why the state cannot be kept on disk, while it cannot.

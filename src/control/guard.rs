@@ -8,12 +8,12 @@ use tokio::time::Instant;
 
 use super::event::Now;
 use super::replica::State;
-use super::room;
+use super::room::Room;
 use super::service::ServiceState;
 use super::step::Controller;
 use super::tenant::Tenant;
 use super::touched::Touched;
-use crate::autoscaler::Limit;
+use crate::autoscaler::{Limit, Resources, Scarce};
 use crate::engine::Trouble;
 use crate::host::Host;
 use crate::names::StackName;
@@ -50,20 +50,21 @@ pub(super) enum For {
 
 /// What may be started at one moment.
 pub(super) struct Allowance {
-    room: Option<u64>,
+    room: Option<Room>,
     at_once: u32,
     starting: u32,
     in_minute: u32,
     wakes_in_minute: u32,
     /// Started of this allowance.
     new: Vec<For>,
+    spent: Resources,
     /// Hundredths, if it is too much.
     pressure: Option<u32>,
     full: bool,
 }
 
 impl Guard {
-    fn allow(&mut self, host: &Host, room: Option<u64>, starting: u32, now: Instant) -> Allowance {
+    fn allow(&mut self, host: &Host, room: Option<Room>, starting: u32, now: Instant) -> Allowance {
         let old = |(at, _): &(Instant, For)| now.duration_since(*at) >= MINUTE;
         while self.ordered.front().is_some_and(old) {
             self.ordered.pop_front();
@@ -81,6 +82,7 @@ impl Guard {
                     .count(),
             ),
             new: Vec::new(),
+            spent: Resources::default(),
             pressure: pressure.filter(|pressure| *pressure >= PRESSURE),
             full: self.is_full(now),
         }
@@ -108,13 +110,25 @@ impl Guard {
 }
 
 impl Allowance {
-    /// Why no further replica of a service may be started, if so. `present`: those it has.
-    pub(super) fn refuses(&self, present: u32, reason: For) -> Option<Limit> {
+    /// Why no further replica of a service may be started, if so, and what the host has not enough of
+    /// where that is why. `present`: those it has; `cost`: of one more.
+    pub(super) fn refuses(
+        &self,
+        present: u32,
+        cost: Resources,
+        reason: For,
+    ) -> Option<(Limit, Scarce)> {
+        let scarce = self.room.and_then(|room| room.scarce_for(cost));
+        let limit = self.limit(present, scarce.is_some(), reason)?;
+        Some((limit, scarce.unwrap_or_default()))
+    }
+
+    fn limit(&self, present: u32, short: bool, reason: For) -> Option<Limit> {
         if let Some(pressure) = self.pressure {
             Some(Limit::Pressure(pressure))
         } else if self.full {
             Some(Limit::NoRoom)
-        } else if !room::fits_one(self.room) {
+        } else if short {
             Some(Limit::Host(present))
         } else if self.in_minute >= PER_MINUTE {
             Some(Limit::PerMinute(PER_MINUTE))
@@ -126,8 +140,10 @@ impl Allowance {
     }
 
     /// So many more were ordered.
-    pub(super) fn spend(&mut self, starts: u32, reason: For) {
-        self.room = room::after(self.room, starts);
+    pub(super) fn spend(&mut self, starts: u32, cost: Resources, reason: For) {
+        let taken = cost.times(starts);
+        self.room = self.room.map(|room| room.minus(taken));
+        self.spent = self.spent.plus(taken);
         self.starting += starts;
         self.in_minute += starts;
         if reason == For::Waking {
@@ -147,6 +163,7 @@ impl Controller {
     /// Remembers what was started of an allowance.
     pub(super) fn settle_allowance(&mut self, left: &Allowance, now: Now) {
         self.room = left.room;
+        self.started = self.started.plus(left.spent);
         let new = left.new.iter().map(|reason| (now.at, *reason));
         self.guard.ordered.extend(new);
     }

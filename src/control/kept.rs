@@ -2,7 +2,7 @@
 //! what scaling saved, and which stack has which name. Nothing of it is needed to serve; who loses it
 //! loses no session.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,8 @@ struct KeptService {
     wish: Option<Wish>,
     /// The most sessions of each of the last days, that of `seen` first.
     peaks: Vec<u32>,
+    /// Shares of the processors that usher has given, by what the replicas were made of.
+    shares: BTreeMap<String, BTreeSet<u64>>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -133,6 +135,10 @@ impl Tenant {
             if let Some(over) = state.over {
                 services.entry(name.to_string()).or_default().wish = Some(over.into());
             }
+            if !state.weights.own.is_empty() {
+                let kept = services.entry(name.to_string()).or_default();
+                kept.shares = state.weights.own.clone();
+            }
         }
         for (name, peaks) in self.scaler.peaks() {
             services.entry(name.to_owned()).or_default().peaks = peaks;
@@ -159,13 +165,10 @@ impl Tenant {
         self.ledger.remember(savings, past_savings);
         let days_ago = seconds(now.wall).saturating_sub(seen) / DAY;
         for (name, service) in services {
-            if let Some(wish) = service.wish.and_then(|wish| wish.of(now)) {
-                let known = self.services.iter_mut();
-                if let Some((_, state)) =
-                    known.into_iter().find(|(known, _)| known.as_str() == name)
-                {
-                    state.over = Some(wish);
-                }
+            if let Some(state) = self.services.get_mut(&*name) {
+                state.weights.own.extend(service.shares);
+                let wish = service.wish.and_then(|wish| wish.of(now));
+                state.over = wish.or(state.over);
             }
             let days_ago = usize::try_from(days_ago).unwrap_or(usize::MAX);
             self.scaler.remember(&name, &service.peaks, days_ago, now);

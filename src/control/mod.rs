@@ -38,9 +38,11 @@ pub mod status;
 pub mod step;
 mod strangers;
 mod superseded;
+mod takes;
 mod tenant;
 mod touched;
 mod turns;
+mod weights;
 mod wishes;
 
 pub use self::event::{Command, Event, Now, Wish};
@@ -52,6 +54,7 @@ pub use self::step::{EngineFacts, QUIET};
 use self::step::Controller;
 use crate::config::watch::Current;
 use crate::engine::act::{Acted, Failure};
+use crate::engine::meter::Metered;
 use crate::engine::{Action, Listing, Trouble};
 use crate::host::Host;
 use crate::names::InstanceName;
@@ -76,6 +79,7 @@ pub struct Doors {
     pub host: watch::Receiver<Host>,
     pub outcomes: mpsc::Receiver<prober::Outcome>,
     pub acted: mpsc::Receiver<Acted>,
+    pub metered: mpsc::Receiver<Metered>,
     pub commands: mpsc::Receiver<Command>,
     pub plans: watch::Sender<Arc<Plan>>,
     pub targets: watch::Sender<Arc<prober::Targets>>,
@@ -194,6 +198,7 @@ impl Doors {
             Ok(()) = self.host.changed() => Some(self.host_event()),
             Some(outcome) = self.outcomes.recv() => Some(Event::Probe(outcome)),
             Some(acted) = self.acted.recv() => Some(Event::Acted(acted)),
+            Some(metered) = self.metered.recv() => Some(Event::Metered(metered)),
             Some(command) = self.commands.recv() => Some(Event::Command(command)),
             else => None,
         }
@@ -234,6 +239,9 @@ impl Doors {
         }
         if let Ok(acted) = self.acted.try_recv() {
             return Some(Event::Acted(acted));
+        }
+        if let Ok(metered) = self.metered.try_recv() {
+            return Some(Event::Metered(metered));
         }
         self.commands.try_recv().ok().map(Event::Command)
     }

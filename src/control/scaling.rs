@@ -5,7 +5,7 @@ use super::reach::is_probed;
 use super::replica::State;
 use super::service::{Change, ServiceState};
 use super::tenant::Tenant;
-use crate::autoscaler::{self, Decision, Direction, Kind, Limit, Observation, Policy};
+use crate::autoscaler::{self, Decision, Direction, Kind, Limit, Observation, Policy, Scarce};
 use crate::config::Instance;
 use crate::config::model::{ScaleMode, Service};
 use crate::engine::Action;
@@ -19,7 +19,7 @@ pub(super) struct Orders<'a> {
     pub(super) service: &'a Service,
     pub(super) may_start: bool,
     /// Why the host lets nothing start now.
-    pub(super) refused: Option<Limit>,
+    pub(super) refused: Option<(Limit, Scarce)>,
 }
 
 /// How one stack is scaled, and what is remembered for it.
@@ -241,8 +241,8 @@ impl ServiceState {
     }
 
     /// Notices since when too many others have been starting.
-    fn wait_for_a_turn(&mut self, wants: bool, refused: Option<Limit>, now: Now) {
-        let waits = wants && matches!(refused, Some(Limit::AtOnce(_)));
+    fn wait_for_a_turn(&mut self, wants: bool, refused: Option<(Limit, Scarce)>, now: Now) {
+        let waits = wants && matches!(refused, Some((Limit::AtOnce(_), _)));
         self.waits_since = match self.waits_since {
             since if waits => Some(since.unwrap_or(now.at)),
             _ => None,
@@ -251,8 +251,9 @@ impl ServiceState {
 
     /// Whether the host lets nothing start now; the decision then says so.
     fn is_refused(&mut self, orders: &Orders<'_>) -> bool {
-        if let (Some(_), Some(decision)) = (orders.refused, &mut self.decision) {
-            decision.limited_by = orders.refused;
+        if let (Some((limit, scarce)), Some(decision)) = (orders.refused, &mut self.decision) {
+            decision.limited_by = Some(limit);
+            decision.scarce = scarce;
         }
         orders.refused.is_some()
     }

@@ -14,6 +14,8 @@ use super::loops::Loops;
 use super::reach::is_probed;
 use super::replica::{Replica, START_WITHIN, State, Who};
 use super::starts::Starts;
+use super::takes::Takes;
+use super::weights::Weights;
 use crate::autoscaler::{Crew, Decision, Direction, Lead, Load, Override, Seen};
 use crate::config::model::Service;
 use crate::inventory::{Origin, Phase, Unit};
@@ -79,6 +81,9 @@ pub(super) struct ServiceState {
     pub(super) loops: Loops,
     answers: Answers,
     first_bytes: Answers,
+    /// What its replicas take of the host.
+    pub(super) takes: Takes,
+    pub(super) weights: Weights,
 }
 
 /// Signs of too much: the last totals, and what came since the last decision.

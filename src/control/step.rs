@@ -15,9 +15,11 @@ use super::guard::Guard;
 use super::kept::Kept;
 use super::loops;
 use super::rebuild::Fitted;
+use super::room::{Census, Room};
 use super::status::{InstanceStatus, Memory};
 use super::tenant::Tenant;
 use super::touched::{Stale, Touched};
+use crate::autoscaler::Resources;
 use crate::compat::Compat;
 use crate::config::watch::Current;
 use crate::engine::{Action, Listing};
@@ -68,9 +70,13 @@ pub struct Controller {
     pub(super) memory: Memory,
     /// Networks an action is about, and when it may be tried again.
     pub(super) networks: BTreeMap<String, Option<Instant>>,
-    /// Memory that replicas may still take, in bytes: of the last look at the host, less what was
-    /// started since. `None`: nobody knows.
-    pub(super) room: Option<u64>,
+    /// What replicas may still take. `None`: nobody knows.
+    pub(super) room: Option<Room>,
+    /// What was started since the last look at the host.
+    pub(super) started: Resources,
+    pub(super) census: Census,
+    /// When replicas were last given their share of the processors.
+    pub(super) weighed_at: Option<Instant>,
     pub(super) guard: Guard,
     /// Stacks that are this usher's to change.
     pub(super) leases: BTreeSet<StackName>,
@@ -131,6 +137,9 @@ impl Controller {
             memory: Memory::new(now),
             networks: BTreeMap::new(),
             room: None,
+            started: Resources::default(),
+            census: Census::default(),
+            weighed_at: None,
             guard: Guard::default(),
             leases: BTreeSet::new(),
             reported_at: None,
@@ -147,6 +156,8 @@ impl Controller {
         match &event {
             // These say themselves whom they are about.
             Event::Certificates(_) | Event::Listing(_) | Event::Probe(_) | Event::Report(_) => {}
+            // The next look at everybody is soon enough.
+            Event::Metered(_) => {}
             Event::Tick if self.is_recent(now) => {}
             _ => self.stale = Stale::everything(),
         }
@@ -170,9 +181,11 @@ impl Controller {
             Event::Files(unserved) => self.unserved = unserved,
             Event::Listing(listing) => self.list(now, listing),
             Event::Host(host) => {
-                self.room = host.memory.map(super::room::spare);
                 self.host = host;
+                self.started = Resources::default();
+                self.room = self.room_now(now);
             }
+            Event::Metered(metered) => self.meter(now, metered),
             Event::Probe(outcome) => {
                 let subject = &outcome.subject;
                 let service = self
@@ -296,6 +309,7 @@ impl Controller {
             self.rebuild(now, true);
         }
         let mut touched = self.stale.settle.take();
+        self.room = self.room_now(now);
         self.decide(&touched, now, fresh);
         if !touched.is_everybody() && self.is_full() {
             // What one gets of a full host is taken from others.
@@ -327,6 +341,7 @@ impl Controller {
             self.settle_allowance(&allowance, now);
             if touched.is_everybody() {
                 self.give_leases_back(&mut actions);
+                self.weigh(now, &mut actions);
             }
         }
         for (_, tenant) in touched.of(&mut self.tenants) {

@@ -316,7 +316,7 @@ impl Tenant {
         }
         self.obey_words(now, next, actions);
         let instance = Arc::clone(&self.instance);
-        let quiet = self.quiet_until.is_some_and(|until| until > now.at);
+        let quiet = self.is_quiet(now);
         let reason = if self.scaler.is_waking() {
             For::Waking
         } else {
@@ -333,12 +333,13 @@ impl Tenant {
                 continue;
             };
             let has_something = state.can_start(engine.starts_from_nothing);
+            let cost = state.cost(service);
             let orders = Orders {
                 instance: &instance,
                 name,
                 service,
                 may_start: !quiet && has_something,
-                refused: allowance.refuses(decision.inputs.present, reason),
+                refused: allowance.refuses(decision.inputs.present, cost, reason),
             };
             if !state.starts.is_under_way()
                 && instance.scale.mode != ScaleMode::Recommend
@@ -351,8 +352,13 @@ impl Tenant {
                 });
             }
             let started = state.approach(now, next, &decision, &orders, actions);
-            allowance.spend(started, reason);
+            allowance.spend(started, cost, reason);
         }
+    }
+
+    /// Whether somebody else has just changed the stack.
+    pub(super) fn is_quiet(&self, now: Now) -> bool {
+        self.quiet_until.is_some_and(|until| until > now.at)
     }
 }
 

@@ -41,7 +41,9 @@ pub async fn run(
             Some(action) = actions.recv() => {
                 match action {
                     // It may be asked for again and again.
-                    Action::Stop { when: StopWhen::Idle | StopWhen::IdleOrUnseen, .. } => debug!(%action, "engine action begins"),
+                    Action::Stop { when: StopWhen::Idle | StopWhen::IdleOrUnseen, .. }
+                    // One for each replica with every change of their number.
+                    | Action::Weigh { .. } => debug!(%action, "engine action begins"),
                     _ => info!(%action, "engine action begins"),
                 }
                 let engine = Arc::clone(&engine);
@@ -56,7 +58,8 @@ pub async fn run(
                     &ended,
                     Ok((_, Err(EngineError::Busy { .. }
                         | EngineError::Instead { .. }
-                        | EngineError::NotItsTurn { .. })))
+                        | EngineError::NotItsTurn { .. }
+                        | EngineError::Shared { .. })))
                 );
                 let (id, result) = match ended {
                     Ok((id, result)) => (id, result.map_err(|error| Failure {

@@ -23,10 +23,11 @@ use super::docker;
 use super::kinship::strangers;
 use super::lease::{self, Leases};
 use super::memory::{Known, Memory, Wanted};
+use super::meter::Usage;
 use super::session::{Asked, attend};
 use super::superseded::{add_tasks, superseded};
 use super::swarm::Swarm;
-use super::{Action, Engine, EngineError, Line, Printer, Span, here};
+use super::{Action, Engine, EngineError, Line, Printer, Runner, Span, here};
 use crate::inventory::{Inventory, Network};
 use crate::names::StackName;
 
@@ -358,6 +359,16 @@ impl Engine for Compose {
     }
 
     async fn act(&self, action: &Action) -> Result<(), EngineError> {
+        // No listing shows it.
+        if let Action::Weigh {
+            replica,
+            shares,
+            own,
+            ..
+        } = action
+        {
+            return self.weigh(replica, *shares, own).await;
+        }
         let result = self.carry_out(action).await;
         // Events may be lost; what was done here shows in a listing all the same.
         self.engine.touch_all();
@@ -384,9 +395,23 @@ impl Engine for Compose {
     ) -> Result<BoxStream<'static, Line>, EngineError> {
         self.engine.output(printer, span)
     }
+
+    async fn running(&self) -> Result<Vec<Runner>, EngineError> {
+        self.everything_running().await
+    }
+
+    async fn usage(&self, handle: &str) -> Result<Option<Usage>, EngineError> {
+        self.usage_of(handle).await
+    }
 }
 
 impl Compose {
+    /// What the maker of a container has set aside for it; `None` where nothing is known of it now.
+    pub(super) fn memory_reserved_for(&self, container: &str) -> Option<u64> {
+        let host = self.memory.container(container)?.host_config.clone()?;
+        Some(u64::try_from(host.memory_reservation.unwrap_or(0)).unwrap_or(0))
+    }
+
     async fn refreshed(&self) -> Result<Arc<Known>, EngineError> {
         let wanted = Wanted {
             claims: self.reads_claims,
@@ -443,6 +468,7 @@ impl Compose {
             Action::Stop {
                 proof, when, grace, ..
             } => self.stop(proof, *when, *grace).await,
+            Action::Weigh { .. } => Ok(()),
         }
     }
 }

@@ -222,14 +222,17 @@ impl Engine {
 
     /// When this engine can attach a container to its networks.
     pub(super) fn attach(&self) -> Result<Attach, EngineError> {
+        Ok(if self.version()? >= (1, 44) {
+            Attach::AtCreation
+        } else {
+            Attach::OneByOne
+        })
+    }
+
+    /// Of its API, the one that is spoken.
+    pub(super) fn version(&self) -> Result<(usize, usize), EngineError> {
         let version = self.connected()?.api.client_version();
-        Ok(
-            if (version.major_version, version.minor_version) >= (1, 44) {
-                Attach::AtCreation
-            } else {
-                Attach::OneByOne
-            },
-        )
+        Ok((version.major_version, version.minor_version))
     }
 
     /// Those of Compose projects that fit all of these, by key and value.

@@ -127,6 +127,12 @@ impl Memory {
         *lock(&self.known) = Arc::default();
     }
 
+    /// One, as it was known last.
+    pub(super) fn container(&self, id: &str) -> Option<Arc<ContainerInspectResponse>> {
+        let known = lock(&self.known);
+        Some(Arc::clone(&known.containers.get(id)?.container))
+    }
+
     /// Everything as it is now.
     pub(super) async fn refreshed(
         &self,

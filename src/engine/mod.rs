@@ -30,6 +30,7 @@ mod kinship;
 mod labels;
 mod lease;
 mod memory;
+pub mod meter;
 mod output;
 mod pools;
 mod processes;
@@ -38,7 +39,9 @@ pub mod setup;
 mod siblings;
 mod superseded;
 mod swarm;
+mod usage;
 pub mod watch;
+mod weigh;
 
 #[cfg(test)]
 pub(crate) use self::chatty::Chatty;
@@ -78,8 +81,28 @@ pub trait Engine: fmt::Debug + Send + Sync {
         span: Span,
     ) -> Result<BoxStream<'static, Line>, EngineError>;
 
+    /// What runs on its machine, of whatever stack or none, as far as it can be looked at.
+    async fn running(&self) -> Result<Vec<Runner>, EngineError> {
+        Ok(Vec::new())
+    }
+
+    /// What one of those has taken of the machine; `None`: it has gone. `handle`: of its [`Runner`].
+    async fn usage(&self, handle: &str) -> Result<Option<meter::Usage>, EngineError> {
+        let _ = handle;
+        Ok(None)
+    }
+
     /// usher ends. What cannot outlive it is ended too; containers keep running.
     async fn close(&self) {}
+}
+
+/// A container or process that can be looked at.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Runner {
+    /// As [`ReplicaId::unit`] calls it.
+    pub unit: String,
+    /// What its engine is asked for.
+    pub handle: String,
 }
 
 /// One thing to do. At most one at a time for each service.
@@ -134,6 +157,16 @@ pub enum Action {
         /// From the stop signal to the kill.
         grace: Duration,
     },
+    /// What one replica gets of the processors while there is too little for all, beside the others'.
+    Weigh {
+        stack: StackName,
+        service: ServiceName,
+        replica: ReplicaId,
+        /// As the engine counts them: 1024 where nobody has said anything.
+        shares: u64,
+        /// Values that are usher's. One that has another is its maker's, and is left alone.
+        own: Vec<u64>,
+    },
 }
 
 /// Whether a stop waits for a better moment.
@@ -170,6 +203,13 @@ impl fmt::Display for Action {
                 proof,
                 ..
             } => write!(f, "stop {stack}/{service} {}", proof.replica()),
+            Self::Weigh {
+                stack,
+                service,
+                replica,
+                shares,
+                ..
+            } => write!(f, "weigh {stack}/{service} {replica} as {shares}"),
         }
     }
 }
@@ -211,6 +251,8 @@ pub enum EngineError {
     /// The next one that the engine would end is in use.
     #[error("Swarm would end {next}, which is not drained")]
     NotItsTurn { next: String },
+    #[error("whoever made it has given it {shares} shares of the processors (`cpu_shares`)")]
+    Shared { shares: u64 },
     #[error("cannot start `{program}`")]
     Spawn {
         program: String,
@@ -260,7 +302,7 @@ impl EngineError {
             | Self::Claimed { .. }
             | Self::Spawn { .. }
             | Self::Unreachable { .. } => Trouble::Passing,
-            Self::Unclonable { .. } => Trouble::Stack,
+            Self::Shared { .. } | Self::Unclonable { .. } => Trouble::Stack,
         }
     }
 }

@@ -22,10 +22,13 @@ use tracing::warn;
 mod child;
 mod record;
 
-use self::child::{Output, accompany, end, ticks_of_group, ticks_per_second, wall};
+use self::child::{Output, accompany, end, ticks_per_second, use_of_group, wall};
 use self::record::{ORPHAN_GRACE, Recorded, boot_id, end_orphans, start_ticks, write_record};
+use super::meter::Usage;
 use super::output::Ring;
-use super::{Action, Engine, EngineError, LOOKED_AT_FOR, Line, Printer, Span, StopWhen, Stream};
+use super::{
+    Action, Engine, EngineError, LOOKED_AT_FOR, Line, Printer, Runner, Span, StopWhen, Stream,
+};
 use crate::drain::DrainProof;
 use crate::inventory::{Inventory, Origin, Phase, Reach, Unit};
 use crate::names::{ReplicaId, ServiceName, StackName};
@@ -202,9 +205,9 @@ impl Processes {
             .map(|child| (child.group, child.exit.clone()));
         if let Some((group, exit)) = found {
             if when != StopWhen::Now && exit.borrow().is_none() {
-                let before = ticks_of_group(group);
+                let before = use_of_group(group).ticks;
                 sleep(LOOKED_AT_FOR).await;
-                let used = ticks_of_group(group).saturating_sub(before);
+                let used = use_of_group(group).ticks.saturating_sub(before);
                 let used = used as f64 / ticks_per_second();
                 super::idle(replica, used / LOOKED_AT_FOR.as_secs_f64())?;
             }
@@ -330,7 +333,8 @@ impl Engine for Processes {
             Action::Claim { .. }
             | Action::Join { .. }
             | Action::Leave { .. }
-            | Action::Release { .. } => Ok(()),
+            | Action::Release { .. }
+            | Action::Weigh { .. } => Ok(()),
             Action::Remove { replica, .. } => {
                 self.forget(replica);
                 Ok(())
@@ -368,6 +372,37 @@ impl Engine for Processes {
         let kept = outputs.iter().find(|kept| kept.printer.id == printer);
         let ring = kept.map(|kept| Arc::clone(&kept.ring));
         Ok(ring.map_or_else(|| stream::empty().boxed(), |ring| ring.read(span)))
+    }
+
+    async fn running(&self) -> Result<Vec<Runner>, EngineError> {
+        let children = self.shared.lock();
+        let alive = children.values().flatten();
+        let alive = alive.filter(|replica| replica.exit.borrow().is_none());
+        let runners = alive.map(|replica| Runner {
+            unit: replica.unit.id.unit().to_owned(),
+            handle: replica.unit.id.unit().to_owned(),
+        });
+        Ok(runners.collect())
+    }
+
+    async fn usage(&self, handle: &str) -> Result<Option<Usage>, EngineError> {
+        let group = {
+            let children = self.shared.lock();
+            let mut all = children.values().flatten();
+            let child = all.find(|child| child.unit.id.unit() == handle);
+            child.map(|child| child.group)
+        };
+        Ok(group.map(|group| {
+            let used = use_of_group(group);
+            let page = u64::try_from(rustix::param::page_size()).unwrap_or(4096);
+            Usage {
+                memory: Some(used.pages * page),
+                processor: Some(Duration::from_secs_f64(
+                    used.ticks as f64 / ticks_per_second(),
+                )),
+                reserved: None,
+            }
+        }))
     }
 
     async fn close(&self) {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::Setup;
 use crate::harness::audience::{attendees, closed_by_usher, replicas};
@@ -65,6 +65,33 @@ async fn siblings_come_with_the_audience_and_leave_after_it() {
         );
     }
 
+    // Together they get of the processors what one would, and Compose has no say in it.
+    within(
+        Duration::from_secs(30),
+        "shares of the processors",
+        async || {
+            let shares = |service: &str| -> Vec<u64> {
+                let running = project.running(service);
+                let each = running.iter().map(|name| {
+                    inspect(name)["HostConfig"]["CpuShares"]
+                        .as_u64()
+                        .unwrap_or(0)
+                });
+                each.collect()
+            };
+            let all = (shares("web"), shares("worker"));
+            check(all == (vec![341; 3], vec![170; 6]), all)
+        },
+    )
+    .await;
+    for name in &running {
+        let labels = &inspect(name)["Config"]["Labels"];
+        let hash = |labels: &Value| labels["com.docker.compose.config-hash"].clone();
+        assert_eq!(
+            hash(labels),
+            hash(&inspect(&originals[0])["Config"]["Labels"])
+        );
+    }
     // Newcomers go to the new ones, and nobody who is there is moved.
     sockets.extend(attendees(&edge, 1).await);
     for socket in &mut sockets {
@@ -93,6 +120,15 @@ async fn compose_keeps_siblings_and_takes_them_down_with_the_stack() {
     replicas(&edge, "worker", 6).await;
     let before = project.running("web");
 
+    within(
+        Duration::from_secs(30),
+        "its part of the processors",
+        async || {
+            let shares = inspect(&before[0])["HostConfig"]["CpuShares"].clone();
+            check(shares == 341, shares)
+        },
+    )
+    .await;
     let said = project.compose(&["up", "-d", "--scale", "web=3", "--scale", "worker=6"]);
     for word in ["Recreating", "Creating", "Starting", "Stopping"] {
         assert!(!said.contains(word), "it is up to date: {said}");

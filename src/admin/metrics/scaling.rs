@@ -8,6 +8,31 @@ use crate::control::status::ServiceStatus;
 /// One number of a service, where it has one.
 type NumberOf = fn(&ServiceStatus) -> Option<u64>;
 
+/// One part of what a replica needs.
+type CostOf = fn((u64, u64)) -> String;
+
+/// What replicas may still take of the host.
+pub(super) fn room(page: &mut Page, status: &Status) {
+    let (memory, processor) = status.room;
+    if let Some(memory) = memory {
+        let help = "Memory of the host that replicas may still take.";
+        page.single("host_memory_room_bytes", "gauge", help, memory);
+    }
+    if let Some(thousandths) = processor {
+        let help = "Processors that are not set aside for replicas; there are twice as many as the host has.";
+        page.single(
+            "host_processors_room",
+            "gauge",
+            help,
+            processors(thousandths),
+        );
+    }
+}
+
+fn processors(thousandths: u64) -> String {
+    format!("{}.{:03}", thousandths / 1_000, thousandths % 1_000)
+}
+
 pub(super) fn scaling(page: &mut Page, status: &Status) {
     let of_services: [(&str, &str, &str, NumberOf); 3] = [
         (
@@ -53,6 +78,27 @@ pub(super) fn scaling(page: &mut Page, status: &Status) {
             page.sample("replicas_limited", &labels, 1);
         }
     });
+    let costs: [(&str, &str, CostOf); 2] = [
+        (
+            "replica_memory_bytes",
+            "Memory that one replica more is taken to need.",
+            |(memory, _)| memory.to_string(),
+        ),
+        (
+            "replica_processors",
+            "Processors that one replica more is taken to need.",
+            |(_, thousandths)| processors(thousandths),
+        ),
+    ];
+    for (name, help, value) in costs {
+        page.metric(name, "gauge", help);
+        each_service(status, |instance, service| {
+            if let Some(cost) = service.cost {
+                let labels = [("instance", instance), ("service", &service.name)];
+                page.sample(name, &labels, value(cost));
+            }
+        });
+    }
     page.metric(
         "scale_decisions_total",
         "counter",
@@ -90,13 +136,20 @@ mod tests {
         own.services[0].desired = Some(5);
         own.services[0].limited_by = Some("host memory".to_owned());
         own.services[1].killed_busy = Some(3);
+        own.services[0].cost = Some((157_286_400, 1_050));
         let mut page = Page(String::new());
-        scaling(&mut page, &status(vec![own]));
+        let mut whole = (*status(vec![own])).clone();
+        whole.room = (Some(1_048_576), None);
+        room(&mut page, &whole);
+        scaling(&mut page, &whole);
         let of_web = "instance=\"congress\",service=\"web\"";
         for line in [
             format!("usher_replicas_wanted{{{of_web}}} 6"),
             format!("usher_replicas_desired{{{of_web}}} 5"),
             format!("usher_replicas_limited{{{of_web},limited_by=\"host memory\"}} 1"),
+            format!("usher_replica_memory_bytes{{{of_web}}} 157286400"),
+            format!("usher_replica_processors{{{of_web}}} 1.050"),
+            "usher_host_memory_room_bytes 1048576".to_owned(),
             "usher_worker_kill_busy_total{instance=\"congress\",service=\"worker\"} 3".to_owned(),
         ] {
             assert!(

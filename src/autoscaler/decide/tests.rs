@@ -3,7 +3,7 @@ use std::time::SystemTime;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::*;
-use crate::autoscaler::{Crew, Kept, Limit, Load, Override, ServicePolicy, Spans, Term};
+use crate::autoscaler::{Crew, Kept, Limit, Load, Override, Scarce, ServicePolicy, Spans, Term};
 use crate::config::model::{Bounds, Event, ScaleMode};
 
 pub(super) const DOWN_AFTER: Duration = Duration::from_secs(600);
@@ -540,7 +540,7 @@ fn a_replica_above_max_leaves_whatever_the_demand() {
 fn a_host_that_is_full_is_named() {
     let mut stack = Stack::new(4, 16);
     let [web, _] = stack.sessions(790).second();
-    let web = web.within(5, Some((100, 250)));
+    let web = web.within(5, Some((100, 250)), Scarce::Memory);
     assert_eq!((web.wanted, web.desired), (8, 5));
     assert_eq!(
         web.to_string(),
@@ -548,10 +548,18 @@ fn a_host_that_is_full_is_named() {
     );
     let [web, _] = stack.second();
     assert_eq!(
-        web.within(1, None).desired,
+        web.within(1, None, Scarce::Memory).desired,
         8,
         "nobody leaves for want of room"
     );
+}
+
+#[test]
+fn one_that_was_leaving_comes_back_on_a_full_host() {
+    let mut stack = Stack::new(4, 16);
+    let [mut web, _] = stack.sessions(790).second();
+    (web.inputs.present, web.inputs.draining) = (4, 1);
+    assert_eq!(web.within(4, Some((100, 250)), Scarce::Memory).desired, 5);
 }
 
 #[test]

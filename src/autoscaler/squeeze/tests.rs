@@ -5,6 +5,18 @@ use crate::autoscaler::{Inputs, Term};
 
 const COST: u64 = 100;
 
+/// So much memory is left.
+fn squeezed(room: u64, guests: &mut [Guest]) {
+    squeeze(
+        Resources {
+            memory: room,
+            ..Resources::BOUNDLESS
+        },
+        Scarce::Memory,
+        guests,
+    );
+}
+
 fn decision(present: u32, wanted: u32, desired: u32) -> Decision {
     Decision {
         wanted,
@@ -17,6 +29,7 @@ fn decision(present: u32, wanted: u32, desired: u32) -> Decision {
         limited_by: None,
         kept: None,
         by_ratio: None,
+        scarce: Scarce::Memory,
         inputs: Inputs {
             present,
             ready: present,
@@ -30,7 +43,7 @@ fn place(kind: Kind, least: u32, decision: Decision) -> Place {
     Place {
         kind,
         least,
-        cost: COST,
+        cost: Resources::of_memory(COST),
         settled: false,
         decision,
     }
@@ -72,16 +85,16 @@ fn lived(mut room: u64, mut guests: Vec<Guest>) -> (u64, Vec<Guest>) {
                 }
             }
         }
-        squeeze(room, &mut guests);
+        squeezed(room, &mut guests);
         for place in guests.iter_mut().flat_map(|guest| &mut guest.places) {
             let decision = &mut place.decision;
             let present = &mut decision.inputs.present;
             if decision.desired < *present {
                 *present -= 1;
-                room += place.cost;
-            } else if decision.desired > *present && room >= place.cost {
+                room += place.cost.memory;
+            } else if decision.desired > *present && room >= place.cost.memory {
                 *present += 1;
-                room -= place.cost;
+                room -= place.cost.memory;
             }
         }
     }
@@ -103,7 +116,7 @@ fn limits(guest: &Guest) -> [Option<Limit>; 2] {
 #[test]
 fn where_there_is_room_nothing_gives_way() {
     let mut guests = vec![guest(8, 8), guest(1, 3)];
-    squeeze(10 * COST, &mut guests);
+    squeezed(10 * COST, &mut guests);
     assert!(guests.iter().all(|guest| limits(guest) == [None, None]));
 }
 
@@ -114,7 +127,7 @@ fn a_boost_goes_before_any_ratio_is_touched() {
     boosted.inputs.present = 24;
     boosted.desired = 24;
     boosted.by_ratio = Some(16);
-    squeeze(0, &mut guests);
+    squeezed(0, &mut guests);
     let worker = &guests[0].places[1].decision;
     assert_eq!(
         (worker.desired, worker.limited_by),
@@ -134,7 +147,7 @@ fn a_boost_goes_before_any_ratio_is_touched() {
 fn who_holds_more_than_its_share_gives_a_quarter_of_its_workers_and_then_half() {
     // Eight bundles of five and nothing left; two are wanted elsewhere, then four.
     let mut guests = vec![guest(8, 8), guest(1, 2)];
-    squeeze(0, &mut guests);
+    squeezed(0, &mut guests);
     let worker = &guests[0].places[1].decision;
     assert_eq!(worker.desired, 31, "one at a time");
     assert_eq!(
@@ -145,7 +158,7 @@ fn who_holds_more_than_its_share_gives_a_quarter_of_its_workers_and_then_half() 
     assert_eq!(limits(&guests[1]), [None, None]);
 
     let mut guests = vec![guest(8, 8), guest(1, 4)];
-    squeeze(0, &mut guests);
+    squeezed(0, &mut guests);
     let halved = Limit::Ratio {
         each: 2.0,
         count: 16,
@@ -164,7 +177,7 @@ fn a_web_to_spare_goes_only_when_workers_were_not_enough() {
     };
     // Needs four of its eight, and keeps the others for a while.
     let mut guests = for_an_event(guest(8, 4));
-    squeeze(0, &mut guests);
+    squeezed(0, &mut guests);
     let web = &guests[0].places[0].decision;
     assert_eq!((web.desired, web.limited_by), (7, Some(Limit::Surplus(4))));
     assert!(
@@ -174,25 +187,25 @@ fn a_web_to_spare_goes_only_when_workers_were_not_enough() {
     );
     // Who needs all it has keeps all it has.
     let mut guests = for_an_event(guest(8, 8));
-    squeeze(0, &mut guests);
+    squeezed(0, &mut guests);
     assert_eq!(guests[0].places[0].decision.desired, 8);
     // And so does who had too much a moment ago.
     let mut guests = for_an_event(guest(8, 4));
     guests[0].places[0].decision.inputs.panic = true;
-    squeeze(0, &mut guests);
+    squeezed(0, &mut guests);
     assert_eq!(guests[0].places[0].decision.desired, 8);
 }
 
 #[test]
 fn beyond_that_replicas_fill_up_and_then_people_wait_and_are_turned_away() {
     let mut guests = vec![guest(2, 4)];
-    squeeze(0, &mut guests);
+    squeezed(0, &mut guests);
     assert_eq!(
         guests[0].places[0].decision.to_string(),
         "400 sessions, 100 per replica: 4; host memory allows 2, and each fills up to 250 meanwhile"
     );
     let mut guests = vec![guest(2, 6)];
-    squeeze(0, &mut guests);
+    squeezed(0, &mut guests);
     assert_eq!(
         guests[0].places[0].decision.to_string(),
         "600 sessions, 100 per replica: 6; host memory allows 2, which hold 500 at most: who comes \
@@ -244,7 +257,7 @@ proptest! {
     #[test]
     fn nobody_loses_what_it_needs_and_one_leaves_at_a_time(before in guests(), room in 0_u64..3_000) {
         let mut after = before.clone();
-        squeeze(room, &mut after);
+        squeezed(room, &mut after);
         for (guest, was) in after.iter().zip(&before) {
             for (place, was) in guest.places.iter().zip(&was.places) {
                 let (decision, inputs) = (&place.decision, &place.decision.inputs);
@@ -268,7 +281,7 @@ proptest! {
     #[test]
     fn the_order_is_kept(before in guests(), room in 0_u64..3_000) {
         let mut after = before.clone();
-        squeeze(room, &mut after);
+        squeezed(room, &mut after);
         let is = |wanted: fn(&Limit) -> bool| {
             let places = after.iter().flat_map(|guest| &guest.places);
             places.filter_map(|place| place.decision.limited_by.as_ref()).any(wanted)
@@ -302,8 +315,8 @@ proptest! {
         if reversed {
             other.reverse();
         }
-        squeeze(room, &mut one);
-        squeeze(room, &mut other);
+        squeezed(room, &mut one);
+        squeezed(room, &mut other);
         if reversed {
             other.reverse();
         }

@@ -10,7 +10,7 @@ use super::super::error_page::ErrorPage;
 use super::super::issue::At;
 use super::super::model::Orders;
 use super::super::reader::{Datetime, Field, Reader};
-use super::super::units::Span;
+use super::super::units::{Size, Span};
 use super::super::upstream_tls::RawTls;
 use super::{Leaf, RawLimits, RawScale};
 use crate::names::HostPattern;
@@ -135,6 +135,8 @@ pub(in crate::config) struct RawService {
     pub(in crate::config) placement: Leaf<RawPlacement>,
     pub(in crate::config) addresses: Leaf<Vec<String>>,
     pub(in crate::config) command: Leaf<Vec<String>>,
+    pub(in crate::config) memory: Leaf<Size>,
+    pub(in crate::config) cpus: Leaf<f64>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -275,6 +277,8 @@ impl RawService {
             placement: table.leaf("placement"),
             addresses: table.leaf("addresses"),
             command: table.leaf("command"),
+            memory: table.leaf("memory"),
+            cpus: table.leaf("cpus"),
         }
     }
 }

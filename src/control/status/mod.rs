@@ -24,7 +24,7 @@ use super::replica::{Replica, State};
 use super::service::ServiceState;
 use super::step::Controller;
 use super::tenant::Tenant;
-use crate::autoscaler::{Direction, next_event};
+use crate::autoscaler::{self, Direction, next_event};
 use crate::config::model::{Role, Service};
 use crate::moment::Moment;
 use crate::names::ServiceName;
@@ -72,6 +72,10 @@ pub struct Status {
     /// Whether a listing has been applied, so that routes are what they should be.
     #[serde(skip)]
     pub synced: bool,
+    /// What replicas may still take of the host: bytes, and thousandths of a processor. Part of the
+    /// metrics.
+    #[serde(skip)]
+    pub room: (Option<u64>, Option<u64>),
     /// How many decisions have been taken since the start: the number of the newest.
     #[serde(skip)]
     pub decided: u64,
@@ -246,6 +250,10 @@ pub struct ServiceStatus {
     /// Decisions that changed something, by direction. Part of the metrics.
     #[serde(skip)]
     pub changes: BTreeMap<Direction, u64>,
+    /// What one more is taken to need of the host, where it is scaled: bytes, and thousandths of a
+    /// processor. Part of the metrics.
+    #[serde(skip)]
+    pub cost: Option<(u64, u64)>,
     /// Replicas that were killed at their work; `None` of a service that follows nobody. Part of the
     /// metrics.
     #[serde(skip)]
@@ -331,6 +339,7 @@ impl Controller {
             instances,
             last_reload_succeeded: self.current.last_reload.is_ok(),
             synced: self.listing.inventory.is_some(),
+            room: self.room.map_or((None, None), |room| room.known()),
             decided,
         }
     }
@@ -432,9 +441,7 @@ impl Controller {
             role: service.role.word(),
             wanted: decision.map(|decision| decision.wanted),
             desired: decision.map(|decision| decision.desired),
-            limited_by: decision
-                .and_then(|decision| decision.limited_by)
-                .map(|limit| limit.to_string()),
+            limited_by: decision.and_then(autoscaler::Decision::limit),
             ready: state.count(|state| state == State::Ready),
             min: bounds.map(|bounds| bounds.min),
             max: bounds.map(|bounds| bounds.max),
@@ -455,6 +462,10 @@ impl Controller {
                 .map(|replica| self.replica_status(tenant, service, replica))
                 .collect(),
             changes: state.changes.clone(),
+            cost: bounds.map(|_| {
+                let cost = state.cost(service);
+                (cost.memory, cost.processor)
+            }),
             killed_busy: matches!(service.role, Role::Ratio { .. }).then_some(state.killed_busy),
         }
     }

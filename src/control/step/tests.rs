@@ -22,6 +22,7 @@ mod draining;
 mod failures;
 mod fixed;
 mod following;
+mod full;
 mod guard;
 mod labels;
 mod operator;
@@ -35,6 +36,7 @@ mod starting;
 mod swarm;
 mod telling;
 mod touching;
+mod weighing;
 mod wishes;
 
 const CONFIG: &str = r#"
@@ -71,6 +73,9 @@ struct Edge {
     /// Requests that said that somebody is there.
     visits: u64,
     made: u32,
+    /// Orders that give shares of the processors; they are carried out at once, or fail like this.
+    weighed: Vec<Action>,
+    not_weighed: Option<Trouble>,
 }
 
 fn current(text: &str) -> Current {
@@ -126,6 +131,8 @@ impl Edge {
             requests: 0,
             visits: 0,
             made: 0,
+            weighed: Vec::new(),
+            not_weighed: None,
         }
     }
 
@@ -264,6 +271,16 @@ impl Edge {
     fn decide(&mut self) -> Vec<Action> {
         let actions = self.controller.settle(self.now);
         self.controller.plan();
+        let is_weighing = |action: &Action| matches!(action, Action::Weigh { .. });
+        let (weighing, actions) = actions.into_iter().partition::<Vec<_>, _>(is_weighing);
+        for action in weighing {
+            self.weighed.push(action.clone());
+            let result = self.not_weighed.map_or(Ok(()), |trouble| {
+                let text = "cpu_shares".to_owned();
+                Err(Failure { text, trouble })
+            });
+            self.take(Event::Acted(Acted { action, result }));
+        }
         actions
     }
 
@@ -321,7 +338,8 @@ impl Edge {
             | Action::Join { .. }
             | Action::Leave { .. }
             | Action::Release { .. }
-            | Action::Wake { .. } => {}
+            | Action::Wake { .. }
+            | Action::Weigh { .. } => {}
         }
         self.take(Event::Acted(Acted {
             action,
@@ -365,6 +383,9 @@ fn words(action: &Action) -> String {
         Action::Release { stack } => format!("release {stack}"),
         Action::Remove { replica, .. } => format!("remove {}", replica.unit()),
         Action::Stop { proof, .. } => format!("stop {}", proof.replica().unit()),
+        Action::Weigh {
+            replica, shares, ..
+        } => format!("weigh {} {shares}", replica.unit()),
     }
 }
 

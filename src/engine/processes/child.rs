@@ -113,23 +113,35 @@ pub(super) async fn accompany(mut child: Child, output: [Option<Output>; 2]) -> 
     }
 }
 
-/// Processor time of all processes of a group that live, in clock ticks.
-pub(super) fn ticks_of_group(group: Pid) -> u64 {
+/// What the living processes of a group take together.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct GroupUse {
+    /// Processor time in clock ticks.
+    pub(super) ticks: u64,
+    /// Memory in pages; what processes share counts for each.
+    pub(super) pages: u64,
+}
+
+pub(super) fn use_of_group(group: Pid) -> GroupUse {
     let group = group.as_raw_nonzero().to_string();
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     processes
         .filter_map(|process| fs::read_to_string(process.path().join("stat")).ok())
         .filter_map(|stat| {
             let (_, rest) = stat.rsplit_once(')')?;
-            // proc(5): after the name, field 5 is the group, 14 and 15 are user and system time.
+            // proc(5): after the name, field 5 is the group, 14 and 15 are user and system time, 24
+            // is the memory in use.
             let fields: Vec<&str> = rest.split_whitespace().collect();
             if *fields.get(2)? != group {
                 return None;
             }
-            let ticks = |at: usize| fields.get(at)?.parse::<u64>().ok();
-            Some(ticks(11)? + ticks(12)?)
+            let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+            Some((number(11)? + number(12)?, number(21)?))
         })
-        .sum()
+        .fold(GroupUse::default(), |sum, (ticks, pages)| GroupUse {
+            ticks: sum.ticks + ticks,
+            pages: sum.pages + pages,
+        })
 }
 
 pub(super) fn ticks_per_second() -> f64 {

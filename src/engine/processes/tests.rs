@@ -200,3 +200,27 @@ async fn a_process_id_that_means_another_process_now_is_left_alone() {
     other.kill().expect("killed");
     other.wait().expect("waited");
 }
+
+#[tokio::test]
+async fn what_a_child_takes_is_counted_with_all_of_its_group() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = Processes::open(folder.path()).expect("open");
+    // The shell waits; its child works.
+    let work = start("sh -c 'while :; do :; done' & wait");
+    engine.act(&work).await.expect("started");
+    let runners = engine.running().await.expect("known");
+    let unit = units(&engine).await.remove(0);
+    assert_eq!(runners.len(), 1);
+    assert_eq!(runners[0].unit, unit.id.unit());
+    for _ in 0..300 {
+        let usage = engine.usage(&runners[0].handle).await.expect("counted");
+        let usage = usage.expect("it runs");
+        assert!(usage.memory > Some(100 << 10), "{usage:?}");
+        if usage.processor > Some(Duration::from_millis(100)) {
+            engine.close().await;
+            return;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    panic!("it was never seen to work");
+}

@@ -197,6 +197,25 @@ impl DockerApi {
         start(&self.state, &id, None).await;
     }
 
+    /// As [`DockerApi::compose`], with this in its `HostConfig`.
+    pub async fn compose_within(&self, project: &str, service: &str, number: u32, host: Value) {
+        let name = format!("{project}_{service}_{number}");
+        let mut body = composed(project, service, number, &[]);
+        for (key, value) in host.as_object().expect("an object") {
+            body["HostConfig"][key] = value.clone();
+        }
+        let id = create(&self.state, &name, body).expect("created");
+        start(&self.state, &id, None).await;
+    }
+
+    /// Of all there are, by their names.
+    pub fn host_configs(&self) -> BTreeMap<String, Value> {
+        let containers = self.state.containers.lock().expect("lock");
+        let all = containers.values();
+        all.map(|one| (one.name.clone(), one.body["HostConfig"].clone()))
+            .collect()
+    }
+
     /// As `docker compose run` makes it. It runs.
     pub async fn one_off(&self, project: &str, service: &str, variables: &[&str]) {
         let mut body = composed(project, service, 1, variables);
@@ -619,7 +638,18 @@ async fn route(
             if container.busy {
                 container.used += 1_000_000_000;
             }
-            ok(&json!({ "cpu_stats": { "cpu_usage": { "total_usage": container.used } } }))
+            ok(&json!({
+                "cpu_stats": { "cpu_usage": { "total_usage": container.used } },
+                "memory_stats": { "usage": 430 << 20, "stats": { "inactive_file": 30 << 20 } },
+            }))
+        }
+        ("POST", ["containers", id, "update"]) => {
+            let mut containers = state.containers.lock().expect("lock");
+            let host = &mut containers.get_mut(*id).expect("known").body["HostConfig"];
+            for (key, value) in body.as_object().expect("an object") {
+                host[key] = value.clone();
+            }
+            ok(&json!({ "Warnings": null }))
         }
         ("POST", ["containers", id, "start"]) => {
             start(state, id, dies).await;
