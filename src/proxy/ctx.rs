@@ -103,7 +103,13 @@ impl Ctx {
         }
     }
 
-    /// The replica it is with has not taken it.
+    /// Whether the replica it is with has said nothing yet.
+    pub(super) fn is_unanswered(&self) -> bool {
+        let with = self.with.as_ref();
+        with.is_some_and(|with| !matches!(with.work, Work::Answered))
+    }
+
+    /// The replica it is with has not taken it, or has gone with it.
     pub(super) fn refused(&mut self) {
         if let Some(with) = self.with.take() {
             self.tried.push(with.endpoint.id.clone());

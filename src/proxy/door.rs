@@ -20,7 +20,7 @@ use super::decide::{Asked, Decision};
 use super::dial::{Dial, hangup_of};
 use super::exchange::Deadlines;
 use super::failure::Failure;
-use super::hold::{Patience, Way};
+use super::hold::{Patience, TRIES, Way};
 use super::local::Answer;
 use super::outgoing::to_replica;
 use super::pace::{LEAST_RATE, PATIENCE};
@@ -439,10 +439,18 @@ impl ProxyHttp for Door {
         if overdue.is_some() {
             ctx.failure = overdue;
             error.set_retry(false);
-        } else if repeatable {
-            // A connection from the pool may have died unseen; a fresh one failed for real, and what
-            // the replica made of the request nobody knows.
+        } else if repeatable && reused {
+            // A connection from the pool may have died unseen.
             error.retry.decide_reuse(reused);
+        } else if repeatable
+            && has_ended(&error)
+            && ctx.is_unanswered()
+            && ctx.tried.len() + 1 < TRIES
+        {
+            // The replica has gone, and took the request with it: another one is asked, or this one
+            // once it is back. What it made of it does not matter (RFC 9110 §9.2.2).
+            ctx.refused();
+            error.set_retry(true);
         } else {
             error.set_retry(false);
         }
@@ -537,6 +545,13 @@ fn is_awaiting(session: &mut Session) -> bool {
     let request = session.req_header();
     let expects = request.headers.contains_key(EXPECT);
     expects && request.version == Version::HTTP_11 && !session.is_body_empty()
+}
+
+/// Whether the connection to the replica has ended, for whatever reason of its own.
+fn has_ended(error: &Error) -> bool {
+    use ErrorType::{ConnectionClosed, ReadError, WriteError};
+    *error.esource() == ErrorSource::Upstream
+        && matches!(error.etype(), ConnectionClosed | ReadError | WriteError)
 }
 
 /// The status the client has been told. An interim answer is none (RFC 9110 §15.2).

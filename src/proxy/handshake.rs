@@ -14,7 +14,7 @@ use super::admit::Admitted;
 use super::decide::{Asked, Decision, Served};
 use super::dial::dial_as;
 use super::failure::Failure;
-use super::hold::{Patience, Way};
+use super::hold::{Patience, TRIES, Way};
 use super::pages::Reader;
 use super::pushback::in_handshake;
 use super::trace::Trace;
@@ -27,9 +27,6 @@ use crate::routing::{
     Counted, Endpoint, Inside, InstanceTable, Pending, Pool, SessionCounter, SessionPick, Turn,
 };
 use crate::sealed::Wire;
-
-/// How many replicas are tried when connections are refused.
-const TRIES: usize = 4;
 
 /// A handshake on its way.
 pub(super) struct Visit {

@@ -25,6 +25,9 @@ const OTHER_WAITS: Duration = Duration::from_secs(25);
 const NEWS_TAKES: Duration = Duration::from_secs(1);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(25);
 
+/// How many replicas are asked of which none answers.
+pub(super) const TRIES: usize = 4;
+
 /// Who waits, and until when.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {

@@ -1,5 +1,6 @@
 //! Replicas that fail: what a client sees, and who else is asked.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::Method;
@@ -25,6 +26,49 @@ async fn a_refused_connection_is_tried_on_another_replica_even_for_a_post() {
         assert_eq!(answer.status, 200, "{gone} is gone: {}", answer.text());
         assert_eq!(answer.json()["origin"], "two");
     }
+}
+
+#[tokio::test]
+async fn what_a_replica_takes_with_it_is_asked_of_another_unless_it_may_have_done_something() {
+    for (method, expected) in [(Method::GET, 200), (Method::POST, 502)] {
+        let mut origins = vec![Origin::start("one").await, Origin::start("two").await];
+        let addresses: Vec<_> = origins.iter().map(|origin| origin.address).collect();
+        let edge = Edge::start(&instance("congress", &addresses)).await;
+        let url = format!("{URL}/slow?ms=700");
+        let ask = edge.ask(&url).method(method.clone());
+        let with = |origin: &Origin| origin.seen.slow.load(Ordering::Relaxed) == 1;
+        let dies = async {
+            let place = eventually("somebody works on it", async || {
+                origins.iter().position(with).ok_or("nobody")
+            })
+            .await;
+            drop(origins.remove(place));
+        };
+        let (answer, ()) = tokio::join!(ask.send(), dies);
+
+        assert_eq!(answer.status, expected, "{method}: {}", answer.text());
+        let left = origins[0].seen.requests.lock().expect("lock").clone();
+        let again = left.iter().any(|line| line.ends_with("/slow"));
+        assert_eq!(again, method == Method::GET, "{left:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_no_replica_survives_is_not_asked_of_all_of_them() {
+    let mut origins = Vec::new();
+    for _ in 0..6 {
+        origins.push(Origin::start("frail").await);
+    }
+    let addresses: Vec<_> = origins.iter().map(|origin| origin.address).collect();
+    let edge = Edge::start(&instance("congress", &addresses)).await;
+    let answer = edge.get(&format!("{URL}/raw/nothing")).await;
+    assert_eq!(answer.status, 502, "{}", answer.text());
+    let each = origins.iter();
+    let asked: u32 = each
+        .map(|origin| origin.seen.raw.load(Ordering::Relaxed))
+        .sum();
+    // As many as a handshake is offered to.
+    assert_eq!(asked, 4);
 }
 
 #[tokio::test]

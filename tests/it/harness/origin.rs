@@ -40,6 +40,8 @@ pub struct Seen {
     /// Every request that came, as `METHOD path`.
     pub requests: Mutex<Vec<String>>,
     pub connections: AtomicU32,
+    /// Requests below `/raw`.
+    pub raw: AtomicU32,
     /// Handshakes under way on `/ws/late`, and the most there were at a time.
     pub handshakes: AtomicU32,
     pub most_handshakes: AtomicU32,
@@ -83,6 +85,7 @@ pub async fn serve(listener: TcpListener, name: String, seen: Arc<Seen>) {
 async fn connection(tcp: TcpStream, name: String, seen: Arc<Seen>) {
     // Some answers are none of HTTP, and need the socket itself.
     if let Some(raw) = raw_answer(&tcp).await {
+        seen.raw.fetch_add(1, Ordering::Relaxed);
         let mut tcp = tcp;
         let mut sink = [0; 4096];
         let _ = tokio::io::AsyncReadExt::read(&mut tcp, &mut sink).await;
