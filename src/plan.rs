@@ -9,17 +9,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod differences;
 mod edge;
 mod report;
 mod route;
 mod site;
 mod wanted;
 
+pub use self::differences::{Difference, differences};
 pub use self::edge::{Door, EdgePolicy, ProxyProtocol};
 pub use self::report::{
-    CertificateReport, CertificateSource, CertificateState, DURATION_BUCKETS, EdgeReport, Ending,
-    EndpointReport, FailureFacts, FailureList, Failures, Handshake, InstanceReport, Level, Report,
-    RequestTotals, SessionFacts, SessionList, SessionTotals, Signal,
+    CertificateReport, CertificateSource, CertificateState, Certificates, DURATION_BUCKETS,
+    EdgeReport, Ending, EndpointReport, FailureFacts, FailureList, Failures, Handshake,
+    InstanceReport, Level, Report, RequestTotals, SessionFacts, SessionList, SessionTotals, Signal,
 };
 pub use self::route::{
     BasicAuth, FileRoot, Listing, Route, Target, Upstream, UpstreamTls, Verified,
@@ -27,7 +29,7 @@ pub use self::route::{
 pub use self::site::{
     ClientAuthorities, ClientVerify, ExternalPorts, Https, Limits, NoRoute, NonGetRedirect, Site,
 };
-pub use self::wanted::{Declared, Export, KeyType, WantedCertificate};
+pub use self::wanted::{Declared, Export, KeyType, Wanted, WantedCertificate};
 
 use crate::names::{Generation, InstanceName, ReplicaId, ServiceName};
 

@@ -12,7 +12,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::names::{InstanceName, ReplicaId, ServiceName};
-use crate::plan::UpstreamTls;
+use crate::plan::{UpstreamTls, differences};
 use crate::sealed::{Sealer, Wire};
 use crate::shutdown::Shutdown;
 
@@ -74,30 +74,31 @@ pub async fn run(
     outcomes: mpsc::Sender<Outcome>,
     mut shutdown: Shutdown,
 ) {
-    let mut running: HashMap<Subject, (Target, AbortHandle)> = HashMap::new();
+    let mut running: HashMap<Subject, AbortHandle> = HashMap::new();
     let mut set = JoinSet::new();
     let sealer = Arc::new(Sealer::default());
+    let mut before = Arc::<Targets>::default();
     loop {
         let wanted = Arc::clone(&targets.borrow_and_update());
-        let all = || wanted.values().flat_map(|targets| targets.iter());
-        let by_subject: HashMap<&Subject, &Target> = all().map(|one| (&one.subject, one)).collect();
-        running.retain(|subject, (target, task)| {
-            let keep = by_subject.get(subject).is_some_and(|one| *one == target);
-            if !keep {
-                task.abort();
+        for found in differences(&before, &wanted) {
+            let [old, new] = [found.before, found.now].map(|one| one.map_or(&[][..], |all| all));
+            for target in old.iter().filter(|one| !new.contains(one)) {
+                if let Some(task) = running.remove(&target.subject) {
+                    task.abort();
+                }
             }
-            keep
-        });
-        for target in all() {
-            if !running.contains_key(&target.subject) {
+            for target in new.iter().filter(|one| !old.contains(one)) {
                 let task = set.spawn(probe_for_ever(
                     target.clone(),
                     Arc::clone(&sealer),
                     outcomes.clone(),
                 ));
-                running.insert(target.subject.clone(), (target.clone(), task));
+                if let Some(other) = running.insert(target.subject.clone(), task) {
+                    other.abort();
+                }
             }
         }
+        before = wanted;
         loop {
             tokio::select! {
                 biased;

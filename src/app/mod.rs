@@ -232,7 +232,7 @@ pub async fn start(
     let (outcome_tx, outcome_rx) = mpsc::channel(QUEUE);
     tasks.spawn("prober", prober::run(target_rx, outcome_tx, going.clone()));
     let (wanted_tx, wanted_rx) = watch::channel(wanted);
-    let (certificate_tx, certificate_rx) = watch::channel(Arc::from([]));
+    let (certificate_tx, certificate_rx) = watch::channel(Arc::default());
     let (export_tx, export_rx) = watch::channel(Arc::default());
     let certs_dir = config.certs.dir.clone();
     let exported = certs::export::follow(certs_dir, wanted_rx.clone(), export_tx, going.clone());

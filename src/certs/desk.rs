@@ -90,7 +90,7 @@ impl Manager {
     /// Every set of names that may be ordered, and what its declarations say.
     fn terms(&mut self, acme: &Acme) -> BTreeMap<Lineage, Terms> {
         let mut terms: BTreeMap<Lineage, Terms> = BTreeMap::new();
-        for wanted in self.wanted.iter() {
+        for wanted in self.wanted.all() {
             let Some(lineage) = orderable(wanted, acme) else {
                 continue;
             };

@@ -19,7 +19,7 @@ use super::lineage::Lineage;
 use super::look::{Owners, Reading};
 use crate::cause::chain;
 use crate::names::{Domain, InstanceName};
-use crate::plan::{Export, FileRoot, WantedCertificate};
+use crate::plan::{Export, FileRoot, Wanted, WantedCertificate};
 use crate::shutdown::Shutdown;
 
 /// The folder and the volumes are looked at this often.
@@ -63,7 +63,7 @@ pub fn take_out(dir: &Path, name: &Domain, now: SystemTime) -> Result<TakenOut, 
 /// Keeps the volumes of all instances that ask for it as the folder is, until shutdown.
 pub async fn follow(
     dir: PathBuf,
-    mut wanted: watch::Receiver<Arc<[WantedCertificate]>>,
+    mut wanted: watch::Receiver<Arc<Wanted>>,
     troubles: watch::Sender<Arc<ExportTroubles>>,
     mut shutdown: Shutdown,
 ) {
@@ -119,8 +119,8 @@ impl Exports {
         }
     }
 
-    fn begin(&mut self, all: &Arc<[WantedCertificate]>, now: SystemTime) {
-        let exporting = || all.iter().filter(|one| one.export.is_some());
+    fn begin(&mut self, all: &Arc<Wanted>, now: SystemTime) {
+        let exporting = || all.all().filter(|one| one.export.is_some());
         self.troubles
             .retain(|instance, _| exporting().any(|one| one.instance == *instance));
         for one in exporting() {
@@ -162,12 +162,7 @@ impl Exports {
 /// Writes the pairs of an instance into its volume, where they are not there already. Blocking.
 ///
 /// Returns how many were written.
-fn export(
-    disk: &Disk,
-    all: &[WantedCertificate],
-    of: &WantedCertificate,
-    now: SystemTime,
-) -> Exported {
+fn export(disk: &Disk, all: &Wanted, of: &WantedCertificate, now: SystemTime) -> Exported {
     let Some(Export { volume, place }) = &of.export else {
         return Ok(0);
     };
@@ -222,10 +217,10 @@ fn export(
 /// Whose name a pair would do for, of all other instances.
 fn neighbour_of<'w>(
     found: &Found,
-    all: &'w [WantedCertificate],
+    all: &'w Wanted,
     of: &WantedCertificate,
 ) -> Option<(&'w InstanceName, Domain)> {
-    let others = all.iter().filter(|other| other.instance != of.instance);
+    let others = all.all().filter(|other| other.instance != of.instance);
     let mut names =
         others.flat_map(|other| other.domains().map(move |name| (&other.instance, name)));
     names.find(|(_, name)| found.pair.covers(name))

@@ -19,8 +19,8 @@ use super::look::{DEFAULT, Look, Owners, Reading, Trouble};
 use super::store::Pairs;
 use crate::cause::chain;
 use crate::fingerprint::Fingerprint;
-use crate::names::{Domain, InstanceName};
-use crate::plan::WantedCertificate;
+use crate::names::Domain;
+use crate::plan::{Wanted, WantedCertificate, differences};
 
 /// The pairs in use.
 #[derive(Debug)]
@@ -129,13 +129,13 @@ impl Holdings {
     }
 
     /// Reads the folder for these names. Blocking: a few small files per name.
-    pub(super) fn read(&mut self, wanted: &[WantedCertificate], now: SystemTime) -> Pairs {
+    pub(super) fn read(&mut self, wanted: &Wanted, now: SystemTime) -> Pairs {
         self.owners = Owners::of(wanted);
         let mut reading = Reading::new(&self.disk, &self.owners, &self.looked_at, now);
         let mut pairs = Pairs::default();
         let mut held = BTreeMap::new();
         let mut troubles = BTreeMap::new();
-        for wanted in wanted {
+        for wanted in wanted.all() {
             for name in wanted.domains() {
                 let old = self.pairs.remove(&name);
                 let (found, trouble) = settle(&name, reading.look(wanted, &name), old);
@@ -149,7 +149,7 @@ impl Holdings {
             }
         }
         let mut shaped = BTreeMap::new();
-        for wanted in wanted.iter().filter(|wanted| !wanted.patterns.is_empty()) {
+        for wanted in wanted.all().filter(|wanted| !wanted.patterns.is_empty()) {
             let pinned = wanted.pinned.as_ref();
             let found = pinned.and_then(|name| {
                 let Look { found, trouble } = reading.read(name);
@@ -166,7 +166,7 @@ impl Holdings {
             shaped.extend(found);
         }
         self.shaped = shaped;
-        let on_staging = wanted.iter().filter(|wanted| wanted.staging);
+        let on_staging = wanted.all().filter(|wanted| wanted.staging);
         let bases = on_staging.flat_map(|wanted| {
             let lineages = wanted
                 .domains()
@@ -247,7 +247,7 @@ impl Holdings {
     /// is wrong: what is wrong with it would never be mended.
     fn default_for(
         &mut self,
-        wanted: &[WantedCertificate],
+        wanted: &Wanted,
         pairs: &mut Pairs,
         troubles: &BTreeMap<Domain, Trouble>,
     ) {
@@ -255,7 +255,7 @@ impl Holdings {
         let Some(default) = &self.default else {
             return;
         };
-        let trusting = wanted.iter().filter(|wanted| falls_back(wanted));
+        let trusting = wanted.all().filter(|wanted| falls_back(wanted));
         for name in trusting.flat_map(WantedCertificate::domains) {
             if !pairs.holds(&name) && !troubles.contains_key(&name) {
                 pairs.insert(name.clone(), Some(Arc::clone(&default.pair.key)));
@@ -268,13 +268,13 @@ impl Holdings {
     /// nothing for, not even something that is wrong.
     fn sign_locally(
         &mut self,
-        wanted: &[WantedCertificate],
+        wanted: &Wanted,
         pairs: &mut Pairs,
         troubles: &mut BTreeMap<Domain, Trouble>,
         now: SystemTime,
     ) {
         let needed: BTreeSet<Domain> = wanted
-            .iter()
+            .all()
             .flat_map(|wanted| &wanted.local)
             .filter(|name| !pairs.holds(name) && !troubles.contains_key(name))
             .cloned()
@@ -304,25 +304,15 @@ pub(super) struct News<'w> {
 }
 
 impl<'w> News<'w> {
-    /// By the instances, whose certificates come one after the other.
-    pub(super) fn between(before: &'w [WantedCertificate], now: &'w [WantedCertificate]) -> Self {
-        let by_instance = |all: &'w [WantedCertificate]| -> BTreeMap<&InstanceName, _> {
-            let chunks = all.chunk_by(|one, other| one.instance == other.instance);
-            chunks
-                .filter_map(|of| Some((&of.first()?.instance, of)))
-                .collect()
-        };
-        let (before, now) = (by_instance(before), by_instance(now));
-        let others = |these: &BTreeMap<_, &'w [_]>, those: &BTreeMap<_, &'w [_]>| {
-            let changed = these
-                .iter()
-                .filter(|(name, of)| those.get(*name) != Some(*of));
-            changed.flat_map(|(_, of)| of.iter()).collect()
-        };
-        Self {
-            gone: others(&before, &now),
-            new: others(&now, &before),
+    pub(super) fn between(before: &'w Wanted, now: &'w Wanted) -> Self {
+        let mut news = Self::default();
+        for found in differences(&before.0, &now.0).filter(|found| found.before != found.now) {
+            news.gone
+                .extend(found.before.into_iter().flat_map(|of| of.iter()));
+            news.new
+                .extend(found.now.into_iter().flat_map(|of| of.iter()));
         }
+        news
     }
 
     fn all(&self) -> impl Iterator<Item = &'w WantedCertificate> {

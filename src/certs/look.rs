@@ -9,7 +9,7 @@ use super::disk::{Disk, DiskError, Files, Found, Lying};
 use crate::cause::chain;
 use crate::fingerprint::Fingerprint;
 use crate::names::{Domain, Hostname, InstanceName};
-use crate::plan::WantedCertificate;
+use crate::plan::{Wanted, WantedCertificate};
 
 /// The pair for names without one.
 pub(super) const DEFAULT: &str = "default";
@@ -37,9 +37,9 @@ pub(super) struct Owners {
 }
 
 impl Owners {
-    pub(super) fn of(wanted: &[WantedCertificate]) -> Self {
+    pub(super) fn of(wanted: &Wanted) -> Self {
         let mut owners = Self::default();
-        wanted.iter().for_each(|wanted| owners.add(wanted));
+        wanted.all().for_each(|wanted| owners.add(wanted));
         owners
     }
 

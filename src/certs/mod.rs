@@ -53,7 +53,7 @@ use crate::cause::chain;
 use crate::config::model::{Acme, Certs};
 use crate::config::watch::Current;
 use crate::names::{Domain, Hostname, InstanceName};
-use crate::plan::{CertificateReport, WantedCertificate};
+use crate::plan::{Certificates, Wanted, WantedCertificate, differences};
 use crate::shutdown::Shutdown;
 
 /// Everything is looked at this often, whatever happens.
@@ -93,9 +93,9 @@ pub struct Manager {
     /// Whether a renewal keeps the key.
     reuse_key: bool,
     counters: Arc<OrderCounters>,
-    wanted: Arc<[WantedCertificate]>,
+    wanted: Arc<Wanted>,
     /// What was told last.
-    reported: BTreeMap<InstanceName, Vec<CertificateReport>>,
+    reported: Arc<Certificates>,
     /// Orders that an earlier process began.
     unfinished: BTreeSet<Lineage>,
     /// What is under way.
@@ -125,8 +125,8 @@ impl Manager {
             state_dir,
             reuse_key: certs.reuse_key,
             counters: Arc::default(),
-            wanted: Arc::from([]),
-            reported: BTreeMap::new(),
+            wanted: Arc::default(),
+            reported: Arc::default(),
             unfinished: BTreeSet::new(),
             errands: BTreeMap::new(),
             waits: BTreeMap::new(),
@@ -169,18 +169,14 @@ impl Manager {
 
     /// Reads the folder for these names and puts what is good into the store. Blocking: a few
     /// small files per name.
-    pub fn load(&mut self, wanted: Arc<[WantedCertificate]>, now: SystemTime) {
+    pub fn load(&mut self, wanted: Arc<Wanted>, now: SystemTime) {
         self.shelf.load(&wanted, now);
         self.wanted = wanted;
     }
 
     /// As [`Self::load`], for what is new alone where that is enough. Returns whose that is; `None`:
     /// everything was read.
-    fn follow(
-        &mut self,
-        wanted: Arc<[WantedCertificate]>,
-        now: SystemTime,
-    ) -> Option<BTreeSet<InstanceName>> {
+    fn follow(&mut self, wanted: Arc<Wanted>, now: SystemTime) -> Option<BTreeSet<InstanceName>> {
         let before = Arc::clone(&self.wanted);
         let news = News::between(&before, &wanted);
         if !self.shelf.follow(&news, now) {
@@ -196,9 +192,9 @@ impl Manager {
     /// Follows what is wanted until shutdown: looks at the folder, orders what is due, reports.
     pub async fn run(
         mut self,
-        mut wanted: watch::Receiver<Arc<[WantedCertificate]>>,
+        mut wanted: watch::Receiver<Arc<Wanted>>,
         config: watch::Receiver<Current>,
-        reports: watch::Sender<Arc<[CertificateReport]>>,
+        reports: watch::Sender<Arc<Certificates>>,
         mut shutdown: Shutdown,
     ) {
         let mut running: JoinSet<Outcome> = JoinSet::new();
@@ -234,7 +230,7 @@ impl Manager {
             }
             let report = self.report(changed, acme.as_ref(), wall());
             reports.send_if_modified(|known| {
-                let new = **known != *report;
+                let new = differences(known, &report).next().is_some();
                 *known = report;
                 new
             });

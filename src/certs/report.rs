@@ -1,6 +1,6 @@
 //! What the certificate room tells about each wanted certificate.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -9,7 +9,9 @@ use super::schedule::Now;
 use super::{Manager, orderable};
 use crate::config::model::Acme;
 use crate::names::{Domain, InstanceName};
-use crate::plan::{CertificateReport, CertificateSource, CertificateState, WantedCertificate};
+use crate::plan::{
+    CertificateReport, CertificateSource, CertificateState, Certificates, WantedCertificate,
+};
 
 impl Manager {
     /// Of these, or of everybody; of the others what was told before.
@@ -18,30 +20,31 @@ impl Manager {
         of: Option<BTreeSet<InstanceName>>,
         acme: Option<&Acme>,
         now: SystemTime,
-    ) -> Arc<[CertificateReport]> {
-        let mut before = match of {
-            Some(_) => std::mem::take(&mut self.reported),
-            None => BTreeMap::new(),
+    ) -> Arc<Certificates> {
+        let fresh = |name: &InstanceName, wanted: &[WantedCertificate]| {
+            let known = self.reported.get(name);
+            if let (Some(known), Some(of)) = (known, &of)
+                && !of.contains(name)
+            {
+                return Arc::clone(known);
+            }
+            let own = wanted.iter().flat_map(|one| self.report_of(one, acme, now));
+            let own: Vec<_> = own.collect();
+            match known.filter(|known| ***known == *own) {
+                Some(known) => Arc::clone(known),
+                None => own.into(),
+            }
         };
-        let mut reported = BTreeMap::new();
-        for wanted in self
+        let all = self
             .wanted
-            .chunk_by(|one, other| one.instance == other.instance)
-        {
-            let Some(first) = wanted.first() else {
-                continue;
-            };
-            let name = &first.instance;
-            let known = before.remove(name);
-            let known = known.filter(|_| of.as_ref().is_some_and(|of| !of.contains(name)));
-            let fresh = || {
-                let own = wanted.iter().flat_map(|one| self.report_of(one, acme, now));
-                own.collect::<Vec<_>>()
-            };
-            reported.insert(name.clone(), known.unwrap_or_else(fresh));
-        }
-        self.reported = reported;
-        self.reported.values().flatten().cloned().collect()
+            .0
+            .iter()
+            .filter(|(_, wanted)| !wanted.is_empty());
+        self.reported = Arc::new(
+            all.map(|(name, wanted)| (name.clone(), fresh(name, wanted)))
+                .collect(),
+        );
+        Arc::clone(&self.reported)
     }
 
     fn report_of(

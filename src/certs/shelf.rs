@@ -15,7 +15,7 @@ use super::orders::CertificateId;
 use super::schedule::Life;
 use super::store::Store;
 use crate::names::Domain;
-use crate::plan::WantedCertificate;
+use crate::plan::Wanted;
 
 /// The folder is looked at this often, for pairs that others put there.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -71,7 +71,7 @@ impl Shelf {
 
     /// Reads the folder for these names and puts what is good into the store. Blocking: a few
     /// small files per name.
-    pub(super) fn load(&mut self, wanted: &[WantedCertificate], now: SystemTime) {
+    pub(super) fn load(&mut self, wanted: &Wanted, now: SystemTime) {
         self.store.replace(self.holdings.read(wanted, now));
     }
 

@@ -24,7 +24,7 @@ impl Manager {
     pub(super) fn wish(&mut self, wish: Wish, acme: Option<&Acme>) {
         let Wish::Renew { name, answer } = wish;
         let lineage = acme.and_then(|acme| {
-            let all = self.wanted.iter();
+            let all = self.wanted.all();
             all.filter_map(|wanted| orderable(wanted, acme))
                 .find(|lineage| lineage.names().contains(&name))
         });

@@ -22,6 +22,7 @@ use crate::engine::{DockerHost, Engine, EngineError, Listing};
 use crate::host::Host;
 use crate::inventory::Inventory;
 use crate::names::Domain;
+use crate::plan::WantedCertificate;
 
 const ENGINE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -183,15 +184,15 @@ fn check_certificates(config: &Arc<Config>, findings: &mut Findings) {
     let wanted = Controller::new(current(config), NOBODY, now).certificates();
     let mut manager = certs::Manager::new(&config.certs, config.state_dir.clone());
     // What this machine's own authority would sign is not made by a look.
-    let mut on_disk = wanted.to_vec();
-    for wanted in &mut on_disk {
-        wanted.local.clear();
-    }
-    manager.load(on_disk.into(), now.wall);
+    let on_disk = wanted.all().cloned().map(|wanted| WantedCertificate {
+        local: Vec::new(),
+        ..wanted
+    });
+    manager.load(Arc::new(on_disk.collect()), now.wall);
     for (host, why) in manager.troubles() {
         findings.add(Level::Warning, format!("certificate of {host}: {why}"));
     }
-    for wanted in wanted.iter() {
+    for wanted in wanted.all() {
         for host in &wanted.names {
             let served = manager.store().covers(host);
             let name = Domain::Exact(host.clone());

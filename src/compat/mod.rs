@@ -40,6 +40,7 @@ use crate::config::model::NamesFromContainers;
 use crate::config::{Config, Instance};
 use crate::inventory::{Inventory, Stack};
 use crate::names::{InstanceName, ServiceName, StackName};
+use crate::plan::differences;
 
 /// Patterns of all stacks together, of hosts and of paths. Each of the former is tried for a host that
 /// nobody names, and each of both takes memory.
@@ -51,6 +52,7 @@ const MOST_PATTERNS: usize = 256;
 #[derive(Debug, Default)]
 pub struct Compat {
     config: Option<Arc<Config>>,
+    listed: BTreeMap<StackName, Arc<Stack>>,
     declared: Declared,
     stacks: BTreeMap<StackName, Known>,
     owners: Owners,
@@ -129,31 +131,39 @@ impl Compat {
         anew: bool,
         fresh: &mut Vec<(StackName, Option<Arc<Outcome>>)>,
     ) -> BTreeSet<StackName> {
-        let gone = |stack: &&StackName| !inventory.stacks.contains_key(*stack);
-        let gone: Vec<StackName> = self.stacks.keys().filter(gone).cloned().collect();
-        for stack in gone {
-            self.owners
-                .claim(now, &stack, &BTreeMap::new(), |_, _| false);
-            if let Some(reading) = self.stacks.remove(&stack).and_then(|known| known.reading) {
-                self.unlist(&stack, &reading);
-            }
-            fresh.push((stack, None));
-        }
+        let before = std::mem::replace(&mut self.listed, inventory.stacks.clone());
         let mut changed = BTreeSet::new();
-        for (stack, content) in &inventory.stacks {
-            let known = self.stacks.get_mut(stack);
-            let same = known.is_some_and(|known| {
-                let same = Arc::ptr_eq(&known.content, content) || known.content == *content;
-                if same {
-                    known.content = Arc::clone(content);
-                }
-                same
-            });
-            if !same || anew {
-                self.read_one(now, stack, content, names);
+        for found in differences(&before, &inventory.stacks) {
+            let stack = found.name;
+            if found.now.is_some() {
                 changed.insert(stack.clone());
+                continue;
             }
+            self.owners
+                .claim(now, stack, &BTreeMap::new(), |_, _| false);
+            if let Some(reading) = self.stacks.remove(stack).and_then(|known| known.reading) {
+                self.unlist(stack, &reading);
+            }
+            fresh.push((stack.clone(), None));
         }
+        if anew {
+            changed.extend(inventory.stacks.keys().cloned());
+        }
+        changed.retain(|stack| {
+            let Some(content) = inventory.stacks.get(stack) else {
+                return false;
+            };
+            let known = self.stacks.get_mut(stack);
+            let known = known.filter(|known| known.content == *content && !anew);
+            match known {
+                Some(known) => known.content = Arc::clone(content),
+                None => {
+                    self.read_one(now, stack, content, names);
+                    return true;
+                }
+            }
+            false
+        });
         changed
     }
 

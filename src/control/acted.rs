@@ -4,6 +4,7 @@ use super::event::Now;
 use super::networks::{JOIN_SHOWS_WITHIN, NETWORK_BACKOFF};
 use super::service::ServiceState;
 use super::step::Controller;
+use super::touched::Stale;
 use crate::engine::Action;
 use crate::engine::act::{Acted, Failure};
 use crate::names::{ReplicaId, ServiceName, StackName};
@@ -11,6 +12,16 @@ use crate::names::{ReplicaId, ServiceName, StackName};
 impl Controller {
     pub(super) fn acted(&mut self, now: Now, acted: Acted) {
         let Acted { action, result } = acted;
+        match (&result, action.stack()) {
+            (Ok(()), Some(stack)) => {
+                let tenants = self.tenants.iter();
+                for (name, _) in tenants.filter(|(_, tenant)| tenant.instance.stack == *stack) {
+                    self.stale.touch(name);
+                }
+            }
+            // What the engine refuses one may be about others.
+            _ => self.stale = Stale::everything(),
+        }
         match &action {
             Action::Claim { stack } => self.answered_claim(now, stack, result),
             // Nothing comes of it here.

@@ -14,7 +14,7 @@ use crate::engine::act::Acted;
 use crate::engine::meter::Metered;
 use crate::host::Host;
 use crate::names::{InstanceName, ServiceName};
-use crate::plan::{CertificateReport, Report};
+use crate::plan::{Certificates, Report};
 use crate::prober::Outcome;
 
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub enum Event {
     Acted(Acted),
     /// Receivers of alerts that cannot be told, and why.
     Alerts(Arc<BTreeMap<String, String>>),
-    Certificates(Arc<[CertificateReport]>),
+    Certificates(Arc<Certificates>),
     Command(Command),
     Config(Current),
     /// Certificates that could not be exported, and why.

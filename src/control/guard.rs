@@ -11,12 +11,11 @@ use super::replica::State;
 use super::room::Room;
 use super::service::ServiceState;
 use super::step::Controller;
-use super::tenant::Tenant;
 use super::touched::Touched;
 use crate::autoscaler::{Limit, Resources, Scarce};
 use crate::engine::Trouble;
 use crate::host::Host;
-use crate::names::StackName;
+use crate::names::{InstanceName, StackName};
 
 /// So many may start at a time on the smallest of hosts.
 const LEAST_AT_ONCE: u32 = 2;
@@ -170,14 +169,13 @@ impl Controller {
 
     /// These, in the order in which they may start something: who holds the least for its
     /// weight comes first, and among equals whose last start is the longest ago.
-    pub(super) fn by_turn(&mut self, touched: &Touched, wall: SystemTime) -> Vec<&mut Tenant> {
-        let tenants = touched.of(&mut self.tenants);
-        let mut tenants: Vec<&mut Tenant> = tenants.map(|(_, tenant)| tenant).collect();
-        tenants.sort_by_cached_key(|tenant| {
+    pub(super) fn by_turn(&self, touched: &Touched, wall: SystemTime) -> Vec<InstanceName> {
+        let mut tenants: Vec<_> = touched.of(&self.tenants).collect();
+        tenants.sort_by_cached_key(|(_, tenant)| {
             let started = tenant.services.values().filter_map(|state| state.last_up);
             (tenant.held_by_weight(wall), started.max())
         });
-        tenants
+        tenants.into_iter().map(|(name, _)| name.clone()).collect()
     }
 }
 

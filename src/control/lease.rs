@@ -46,13 +46,16 @@ impl Claim {
 }
 
 impl Tenant {
-    /// Whether usher changes anything of it. Who only recommends leaves the stack to another.
-    fn wants_lease(&self) -> bool {
+    /// Whether anything of it is started and stopped, or would be by whoever only recommends.
+    pub(super) fn is_changed_here(&self) -> bool {
         let mut services = self.scaler.policy.services.iter();
         let scales = services.any(|service| service.kind != Kind::Fixed);
-        self.is_scaled()
-            && self.instance.scale.mode != ScaleMode::Recommend
-            && (scales || self.was_told())
+        self.is_scaled() && (scales || self.was_told())
+    }
+
+    /// Whether usher changes anything of it. Who only recommends leaves the stack to another.
+    fn wants_lease(&self) -> bool {
+        self.instance.scale.mode != ScaleMode::Recommend && self.is_changed_here()
     }
 
     pub(super) fn is_held(&self) -> bool {

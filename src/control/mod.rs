@@ -58,7 +58,7 @@ use crate::engine::meter::Metered;
 use crate::engine::{Action, Listing, Trouble};
 use crate::host::Host;
 use crate::names::InstanceName;
-use crate::plan::{CertificateReport, Plan, Report, WantedCertificate};
+use crate::plan::{Certificates, Plan, Report, Wanted};
 use crate::prober;
 use crate::shutdown::Shutdown;
 
@@ -68,7 +68,7 @@ pub struct Doors {
     pub config: watch::Receiver<Current>,
     pub listings: watch::Receiver<Listing>,
     pub reports: watch::Receiver<Arc<Report>>,
-    pub certificates: watch::Receiver<Arc<[CertificateReport]>>,
+    pub certificates: watch::Receiver<Arc<Certificates>>,
     /// Receivers of alerts that cannot be told, and why.
     pub undelivered: watch::Receiver<Arc<BTreeMap<String, String>>>,
     pub exports: watch::Receiver<Arc<BTreeMap<InstanceName, String>>>,
@@ -83,7 +83,7 @@ pub struct Doors {
     pub commands: mpsc::Receiver<Command>,
     pub plans: watch::Sender<Arc<Plan>>,
     pub targets: watch::Sender<Arc<prober::Targets>>,
-    pub wanted: watch::Sender<Arc<[WantedCertificate]>>,
+    pub wanted: watch::Sender<Arc<Wanted>>,
     pub status: watch::Sender<Arc<Status>>,
     pub actions: mpsc::Sender<Action>,
     /// What a restart should find again.
@@ -156,8 +156,8 @@ pub async fn run(mut doors: Doors, engine: EngineFacts, kept: Kept, mut shutdown
             keep_again = now.at + KEEP_EVERY;
             send_if_new(&doors.kept, Arc::new(controller.kept(now)));
         }
-        send_if_new(&doors.targets, controller.targets());
-        send_if_new(&doors.wanted, controller.certificates());
+        send_if_other(&doors.targets, controller.targets());
+        send_if_other(&doors.wanted, controller.certificates());
         doors.status.send_replace(Arc::new(controller.status(now)));
     }
 }
@@ -173,7 +173,16 @@ fn now() -> Now {
     }
 }
 
-fn send_if_new<T: PartialEq + ?Sized>(sender: &watch::Sender<Arc<T>>, value: Arc<T>) {
+/// What says the same as before is the same value.
+fn send_if_other<T>(sender: &watch::Sender<Arc<T>>, value: Arc<T>) {
+    sender.send_if_modified(|known| {
+        let other = !Arc::ptr_eq(known, &value);
+        *known = value;
+        other
+    });
+}
+
+fn send_if_new<T: PartialEq>(sender: &watch::Sender<Arc<T>>, value: Arc<T>) {
     sender.send_if_modified(|known| {
         let new = !Arc::ptr_eq(known, &value) && *known != value;
         if new {

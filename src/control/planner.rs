@@ -1,6 +1,5 @@
 //! From what is known to what should be: the plan, the probes, the certificates.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use crate::inventory::{Phase, Stack, Volume};
 use crate::names::{Domain, HostPattern, InstanceName, ServiceName};
 use crate::plan::{
     Condition, EdgePolicy, EndpointPlan, Export, FileRoot, Https, InstancePlan, LeavingPlan, Plan,
-    Route, ServicePlan, Target, Usage, WantedCertificate,
+    Route, ServicePlan, Target, Usage, Wanted, WantedCertificate,
 };
 use crate::prober::{self};
 
@@ -35,32 +34,25 @@ impl Controller {
         };
         let inventory = self.listing.inventory.as_deref();
         let before = &self.plan.instances;
-        let fresh = |name: &InstanceName, tenant: &Tenant| {
-            let known = before.get(name);
-            if let Some(known) = known.filter(|_| !touched.has(name)) {
-                return Arc::clone(known);
-            }
-            let stack = inventory.and_then(|all| all.stacks.get(&tenant.instance.stack));
-            let fresh = tenant.plan(stack.map(Arc::as_ref));
-            // An unchanged instance keeps its allocation: nothing of it is rebuilt.
-            match known.filter(|known| ***known == fresh) {
-                Some(known) => Arc::clone(known),
-                None => Arc::new(fresh),
-            }
-        };
-        let tenants = self.tenants.iter();
-        let instances: BTreeMap<_, _> = tenants
-            .map(|(name, tenant)| (name.clone(), fresh(name, tenant)))
+        let gone = touched.gone(before, &self.tenants);
+        let fresh: Vec<(InstanceName, Arc<InstancePlan>)> = touched
+            .of(&self.tenants)
+            .filter_map(|(name, tenant)| {
+                let stack = inventory.and_then(|all| all.stacks.get(&tenant.instance.stack));
+                let fresh = tenant.plan(stack.map(Arc::as_ref));
+                // An unchanged instance keeps its allocation: nothing of it is rebuilt.
+                let known = before.get(name);
+                let same = known.is_some_and(|known| **known == fresh);
+                (!same).then(|| (name.clone(), Arc::new(fresh)))
+            })
             .collect();
-        let same = Arc::ptr_eq(&edge, &self.plan.edge)
-            && instances.len() == before.len()
-            && instances.iter().zip(before).all(|(one, known)| {
-                // Both are in the order of their names.
-                Arc::ptr_eq(one.1, known.1)
-            });
+        let same = Arc::ptr_eq(&edge, &self.plan.edge) && gone.is_empty() && fresh.is_empty();
         if same && self.plan.generation.0 > 0 {
             return None;
         }
+        let mut instances = before.clone();
+        gone.iter().for_each(|name| drop(instances.remove(name)));
+        instances.extend(fresh);
         self.plan = Arc::new(Plan {
             generation: self.plan.generation.next(),
             edge,
@@ -90,11 +82,10 @@ impl Controller {
     /// Every replica that has to be asked whether it is ready.
     pub fn targets(&mut self) -> Arc<prober::Targets> {
         let touched = self.stale.targets.take();
-        if !touched.is_nobody() {
-            touched.prune(Arc::make_mut(&mut self.targets), &self.tenants);
+        for name in touched.gone(&self.targets, &self.tenants) {
+            Arc::make_mut(&mut self.targets).remove(&name);
         }
-        let tenants = self.tenants.iter();
-        for (name, tenant) in tenants.filter(|(name, _)| touched.has(name)) {
+        for (name, tenant) in touched.of(&self.tenants) {
             let fresh = tenant.targets();
             if self.targets.get(name).map_or(&[][..], |known| known) == fresh {
                 continue;
@@ -109,19 +100,24 @@ impl Controller {
     }
 
     /// Every certificate that should be there.
-    pub fn certificates(&mut self) -> Arc<[WantedCertificate]> {
+    pub fn certificates(&mut self) -> Arc<Wanted> {
         let touched = self.stale.certificates.take();
-        let mut new = touched.prune(&mut self.wanted_by, &self.tenants);
-        let tenants = self.tenants.iter();
-        let fresh: Vec<_> = tenants
-            .filter(|(name, _)| touched.has(name))
+        for name in touched.gone(&self.wanted.0, &self.tenants) {
+            Arc::make_mut(&mut self.wanted).0.remove(&name);
+        }
+        let fresh: Vec<_> = touched
+            .of(&self.tenants)
             .map(|(name, tenant)| (name.clone(), self.certificates_of(tenant)))
-            .filter(|(name, fresh)| self.wanted_by.get(name) != Some(fresh))
+            .filter(|(name, fresh)| {
+                self.wanted
+                    .0
+                    .get(name)
+                    .is_none_or(|known| **known != **fresh)
+            })
+            .map(|(name, fresh)| (name, fresh.into()))
             .collect();
-        new |= !fresh.is_empty();
-        self.wanted_by.extend(fresh);
-        if new {
-            self.wanted = self.wanted_by.values().flatten().cloned().collect();
+        if !fresh.is_empty() {
+            Arc::make_mut(&mut self.wanted).0.extend(fresh);
         }
         Arc::clone(&self.wanted)
     }

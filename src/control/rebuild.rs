@@ -17,6 +17,7 @@ use crate::config::model::NamesFromContainers;
 use crate::config::{Config, Instance, Issue};
 use crate::inventory::{Inventory, Stack};
 use crate::names::{Domain, InstanceName, StackName};
+use crate::plan::differences;
 
 /// What the entries for many make of one stack.
 #[derive(Debug)]
@@ -45,6 +46,40 @@ impl Fitted {
         let same = || self.stack.services.keys().eq(stack.services.keys());
         Arc::ptr_eq(&self.config, config) && (Arc::ptr_eq(&self.stack, stack) || same())
     }
+}
+
+/// What tenants were last brought in line with.
+#[derive(Debug, Default)]
+pub(super) struct Built {
+    config: Option<Arc<Config>>,
+    inventory: Arc<Inventory>,
+    declared: Instances,
+    /// Of the entries for many.
+    misfits: Misfits,
+    ruling: Arc<Ruling>,
+}
+
+type Instances = BTreeMap<InstanceName, Arc<Instance>>;
+/// Stacks that become no instance, and why.
+type Misfits = BTreeMap<StackName, String>;
+
+impl Built {
+    fn names(&self) -> impl Iterator<Item = &InstanceName> {
+        self.declared.keys().chain(self.ruling.instances.keys())
+    }
+
+    fn instance(&self, name: &InstanceName) -> Option<&Arc<Instance>> {
+        let ruled = self.ruling.instances.get(name);
+        ruled.or_else(|| self.declared.get(name))
+    }
+}
+
+/// The names under which there is another value than before.
+fn named<'m, K: Clone + Ord, V: ?Sized>(
+    before: &'m BTreeMap<K, Arc<V>>,
+    now: &'m BTreeMap<K, Arc<V>>,
+) -> impl Iterator<Item = K> + use<'m, K, V> {
+    differences(before, now).map(|found| found.name.clone())
 }
 
 impl Controller {
@@ -81,48 +116,70 @@ impl Controller {
     /// those that have another instance, another stack or other claims than before.
     pub(super) fn rebuild(&mut self, now: Now, all: bool) {
         let inventory = self.listing.inventory.clone().unwrap_or_default();
-        let mut wanted = self.wanted(&inventory);
+        let (declared, misfits) = self.declared(&inventory);
         let mut ruling = self
             .compat
-            .settle(now.at, &self.current.config, &inventory, &wanted);
-        for (name, instance) in &ruling.instances {
-            // An equal instance keeps its allocation, and with it its plan and table.
-            let known = self.tenants.get(name).map(|tenant| &tenant.instance);
-            let known = known.filter(|known| Arc::ptr_eq(known, instance) || *known == instance);
-            wanted.insert(name.clone(), Arc::clone(known.unwrap_or(instance)));
-        }
+            .settle(now.at, &self.current.config, &inventory, &declared);
         let follows = self.current.config.names_from_containers != NamesFromContainers::Off;
         let whose = Whose {
-            wanted: &wanted,
+            declared: &declared,
             follows,
         };
         whose.tell(&inventory, &mut ruling);
-        self.tell(&ruling);
         self.tell_superseded();
         let refused = ruling.refused.iter();
-        self.misfits
-            .extend(refused.map(|(stack, why)| (stack.clone(), together(why))));
-        let is_gone = |name: &&InstanceName| !wanted.contains_key(*name);
-        let gone: Vec<InstanceName> = self.tenants.keys().filter(is_gone).cloned().collect();
-        for name in gone {
-            self.tenants.remove(&name);
-            self.stale.touch(&name);
+        let refused = refused.map(|(stack, why)| (stack.clone(), together(why)));
+        self.misfits = misfits.clone().into_iter().chain(refused).collect();
+        let newest = Built {
+            config: Some(Arc::clone(&self.current.config)),
+            inventory,
+            declared,
+            misfits,
+            ruling,
+        };
+        let before = std::mem::replace(&mut self.built, newest);
+        if differences(&before.ruling.notes, &self.built.ruling.notes)
+            .next()
+            .is_some()
+            || differences(&before.ruling.refused, &self.built.ruling.refused)
+                .next()
+                .is_some()
+        {
+            self.tell();
         }
-        if all {
-            self.stale = Stale::everything();
-        }
+        let concerned = match all {
+            true => {
+                self.stale = Stale::everything();
+                let there = self.built.names().chain(self.tenants.keys());
+                there.cloned().collect()
+            }
+            false => self.concerned(&before),
+        };
         let next = self.plan.generation.next();
         let own = OwnPorts {
             listened: self.current.config.ports(),
-            published: inventory.published.clone(),
+            published: self.built.inventory.published.clone(),
         };
-        for (name, instance) in wanted {
+        for name in concerned {
+            let Built {
+                inventory, ruling, ..
+            } = &self.built;
+            let known = self.tenants.get(&name);
+            let Some(instance) = self.built.instance(&name) else {
+                if self.tenants.remove(&name).is_some() {
+                    self.stale.touch(&name);
+                }
+                continue;
+            };
+            // An equal instance keeps its allocation, and with it its plan and table.
+            let equal = known.map(|known| &known.instance);
+            let equal = equal.filter(|known| Arc::ptr_eq(known, instance) || *known == instance);
+            let instance = Arc::clone(equal.unwrap_or(instance));
             let stack = ruling
                 .views
                 .get(&name)
                 .or_else(|| inventory.stacks.get(&instance.stack));
             let claims = ruling.notes.get(&name).cloned().unwrap_or_default();
-            let known = self.tenants.get(&name);
             if !all && known.is_some_and(|known| known.is_as(&instance, stack, &claims)) {
                 continue;
             }
@@ -141,8 +198,27 @@ impl Controller {
         }
     }
 
+    /// Instances about which something may be new.
+    fn concerned(&self, before: &Built) -> BTreeSet<InstanceName> {
+        let now = &self.built;
+        let mut concerned: BTreeSet<InstanceName> = BTreeSet::new();
+        concerned.extend(named(&before.declared, &now.declared));
+        concerned.extend(named(&before.ruling.instances, &now.ruling.instances));
+        concerned.extend(named(&before.ruling.views, &now.ruling.views));
+        concerned.extend(named(&before.ruling.notes, &now.ruling.notes));
+        let (old, new) = (&before.inventory.stacks, &now.inventory.stacks);
+        let stacks: BTreeSet<StackName> = named(old, new).collect();
+        if !stacks.is_empty() {
+            let tenants = self.tenants.iter();
+            let of = tenants.filter(|(_, tenant)| stacks.contains(&tenant.instance.stack));
+            concerned.extend(of.map(|(name, _)| name.clone()));
+        }
+        concerned
+    }
+
     /// One line for everything that is new about the claims of containers.
-    fn tell(&mut self, ruling: &Ruling) {
+    fn tell(&mut self) {
+        let ruling = Arc::clone(&self.built.ruling);
         let noted = ruling.notes.iter();
         let noted = noted.map(|(name, told)| (name.as_str(), told));
         let refused = ruling.refused.iter();
@@ -160,16 +236,20 @@ impl Controller {
         self.told = told;
     }
 
-    /// The declared instances, and those that stacks become by an entry for many.
-    fn wanted(&mut self, inventory: &Inventory) -> BTreeMap<InstanceName, Arc<Instance>> {
+    /// The declared instances, and those that stacks become by an entry for many; and why others become
+    /// none.
+    fn declared(&mut self, inventory: &Inventory) -> (Instances, Misfits) {
         let config = Arc::clone(&self.current.config);
-        let mut wanted = config.instances.clone();
-        let mut taken: BTreeSet<Domain> = config.served_names();
-        self.misfits.clear();
         if config.patterns.is_empty() {
             self.fitted.clear();
-            return wanted;
+            return (config.instances.clone(), Misfits::new());
         }
+        if self.fits_as_before(inventory) {
+            return (self.built.declared.clone(), self.built.misfits.clone());
+        }
+        let mut declared = config.instances.clone();
+        let mut misfits = Misfits::new();
+        let mut taken: BTreeSet<Domain> = config.served_names();
         let mut before = std::mem::take(&mut self.fitted);
         for (stack, content) in &inventory.stacks {
             let known = before.remove(stack);
@@ -181,13 +261,13 @@ impl Controller {
                 None => continue,
                 Some(Ok(instance)) => instance,
                 Some(Err(why)) => {
-                    self.misfits.insert(stack.clone(), why);
+                    misfits.insert(stack.clone(), why);
                     continue;
                 }
             };
-            if wanted.contains_key(&instance.name) {
+            if declared.contains_key(&instance.name) {
                 let text = format!("an instance `{}` with another stack exists", instance.name);
-                self.misfits.insert(stack.clone(), text);
+                misfits.insert(stack.clone(), text);
                 continue;
             }
             let claimed = instance
@@ -197,19 +277,31 @@ impl Controller {
                 .find(|domain| taken.contains(domain));
             if let Some(domain) = claimed {
                 let text = format!("`{domain}` belongs to another instance");
-                self.misfits.insert(stack.clone(), text);
+                misfits.insert(stack.clone(), text);
                 continue;
             }
             taken.extend(instance.site.domains.iter().cloned());
-            // An equal instance keeps its allocation, and with it its plan and table.
-            let known = self
-                .tenants
-                .get(&instance.name)
-                .filter(|tenant| tenant.instance == instance)
-                .map(|tenant| Arc::clone(&tenant.instance));
-            let instance = known.unwrap_or(instance);
-            wanted.insert(instance.name.clone(), instance);
+            declared.insert(instance.name.clone(), instance);
         }
-        wanted
+        (declared, misfits)
+    }
+
+    /// Whether the entries for many make of every stack what they made of it before.
+    fn fits_as_before(&mut self, inventory: &Inventory) -> bool {
+        let config = &self.current.config;
+        let known = self.built.config.as_ref();
+        if known.is_none_or(|known| !Arc::ptr_eq(known, config)) {
+            return false;
+        }
+        for found in differences(&self.built.inventory.stacks, &inventory.stacks) {
+            let fitted = self.fitted.get_mut(found.name);
+            match fitted.zip(found.now) {
+                Some((fitted, stack)) if fitted.is_of(config, stack) => {
+                    fitted.stack = Arc::clone(stack);
+                }
+                _ => return false,
+            }
+        }
+        true
     }
 }

@@ -14,9 +14,9 @@ use super::event::{Command, Event, Now, Wish};
 use super::guard::Guard;
 use super::kept::Kept;
 use super::loops;
-use super::rebuild::Fitted;
+use super::rebuild::{Built, Fitted};
 use super::room::{Census, Room};
-use super::status::{InstanceStatus, Memory};
+use super::status::{Memory, Shown, Totals};
 use super::tenant::Tenant;
 use super::touched::{Stale, Touched};
 use crate::autoscaler::Resources;
@@ -26,13 +26,16 @@ use crate::engine::{Action, Listing};
 use crate::host::Host;
 use crate::moment;
 use crate::names::{InstanceName, StackName};
-use crate::plan::{CertificateReport, Plan, Report, WantedCertificate};
+use crate::plan::{Certificates, Plan, Report, Wanted, differences};
 use crate::prober::Targets;
 
 /// A report older than this says nothing about now.
 const REPORT_GOOD_FOR: Duration = Duration::from_secs(4);
 /// Everybody is looked at as often, whatever happens.
 const EVERYBODY_EVERY: Duration = Duration::from_millis(900);
+/// Everybody is brought in line with the listing as often: a little less than the engine is listed
+/// of itself. Listings after events come many times a second and are about those they differ in.
+const RELISTED_EVERY: Duration = Duration::from_secs(25);
 
 /// Everything the control plane knows.
 #[derive(Debug)]
@@ -42,10 +45,10 @@ pub struct Controller {
     pub(super) listing: Listing,
     pub(super) tenants: BTreeMap<InstanceName, Tenant>,
     pub(super) targets: Arc<Targets>,
-    pub(super) wanted_by: BTreeMap<InstanceName, Vec<WantedCertificate>>,
-    /// All of them.
-    pub(super) wanted: Arc<[WantedCertificate]>,
-    pub(super) shown: BTreeMap<InstanceName, Arc<InstanceStatus>>,
+    pub(super) wanted: Arc<Wanted>,
+    pub(super) shown: Shown,
+    /// What tenants were last brought in line with.
+    pub(super) built: Built,
     /// What the entries for many make of stacks.
     pub(super) fitted: BTreeMap<StackName, Fitted>,
     /// Stacks that an entry for many fits and that cannot become instances, with the reason.
@@ -56,7 +59,9 @@ pub struct Controller {
     /// As `told`, about proxies that run beside usher.
     pub(super) told_beside: Vec<String>,
     pub(super) report: Arc<Report>,
-    pub(super) certificates: BTreeMap<InstanceName, Vec<CertificateReport>>,
+    /// Of all instances in it.
+    pub(super) totals: Totals,
+    pub(super) certificates: Arc<Certificates>,
     /// Certificates that could not be exported, and why.
     pub(super) exports: Arc<BTreeMap<InstanceName, String>>,
     /// Files that cannot be served, and why.
@@ -85,6 +90,8 @@ pub struct Controller {
     pub(super) stale: Stale,
     /// When everybody was looked at last.
     all_settled_at: Option<Instant>,
+    /// When everybody was brought in line with a listing.
+    all_listed_at: Option<Instant>,
     /// What an earlier process kept of instances that are not there yet.
     pub(super) kept: Kept,
 }
@@ -118,16 +125,17 @@ impl Controller {
             },
             tenants: BTreeMap::new(),
             targets: Arc::default(),
-            wanted_by: BTreeMap::new(),
-            wanted: Arc::from([]),
-            shown: BTreeMap::new(),
+            wanted: Arc::default(),
+            shown: Shown::default(),
+            built: Built::default(),
             fitted: BTreeMap::new(),
             misfits: BTreeMap::new(),
             compat: Compat::default(),
             told: BTreeSet::new(),
             told_beside: Vec::new(),
             report: Arc::default(),
-            certificates: BTreeMap::new(),
+            totals: Totals::default(),
+            certificates: Arc::default(),
             exports: Arc::default(),
             unserved: Arc::default(),
             undelivered: Arc::default(),
@@ -145,6 +153,7 @@ impl Controller {
             reported_at: None,
             stale: Stale::everything(),
             all_settled_at: None,
+            all_listed_at: None,
             kept: Kept::default(),
         };
         controller.rebuild(now, true);
@@ -155,7 +164,11 @@ impl Controller {
     pub fn take(&mut self, now: Now, event: Event) {
         match &event {
             // These say themselves whom they are about.
-            Event::Certificates(_) | Event::Listing(_) | Event::Probe(_) | Event::Report(_) => {}
+            Event::Acted(_)
+            | Event::Certificates(_)
+            | Event::Listing(_)
+            | Event::Probe(_)
+            | Event::Report(_) => {}
             // The next look at everybody is soon enough.
             Event::Metered(_) => {}
             Event::Tick if self.is_recent(now) => {}
@@ -164,7 +177,7 @@ impl Controller {
         match event {
             Event::Acted(acted) => self.acted(now, acted),
             Event::Alerts(undelivered) => self.undelivered = undelivered,
-            Event::Certificates(certificates) => self.heed_certificates(&certificates),
+            Event::Certificates(certificates) => self.heed_certificates(certificates),
             Event::Command(Command { wish, reply }) => {
                 // Whoever asked may have gone.
                 let _ = reply.send(self.obey(now, &wish));
@@ -216,40 +229,37 @@ impl Controller {
     }
 
     fn list(&mut self, now: Now, listing: Listing) {
-        // Whether the engine answers and who orders certificates beside usher concerns everybody; and so
-        // does a look that has found no change, which comes every half minute.
-        let all = self.listing.error != listing.error
-            || match (&self.listing.inventory, &listing.inventory) {
+        let (known, new) = (&self.listing.inventory, &listing.inventory);
+        let is_same = match (known, new) {
+            (Some(known), Some(new)) => Arc::ptr_eq(known, new),
+            _ => false,
+        };
+        let passed = self.all_listed_at.map(|at| now.at.duration_since(at));
+        // Whether the engine answers and who orders certificates beside usher concerns everybody.
+        let all = passed.is_none_or(|passed| passed >= RELISTED_EVERY)
+            || self.listing.error != listing.error
+            || match (known, new) {
                 (Some(known), Some(new)) => {
-                    Arc::ptr_eq(known, new) || known.superseded != new.superseded
+                    known.superseded != new.superseded || known.published != new.published
                 }
                 _ => true,
             };
         self.listing = listing;
+        if !all && is_same {
+            return;
+        }
+        if all {
+            self.all_listed_at = Some(now.at);
+        }
         self.rebuild(now, all);
         self.heed_lost_leases(now);
         self.stale.doors = true;
     }
 
-    fn heed_certificates(&mut self, certificates: &[CertificateReport]) {
-        // Those of one instance come one after the other.
-        for of in certificates.chunk_by(|one, other| one.instance == other.instance) {
-            let Some(first) = of.first() else {
-                continue;
-            };
-            let known = self.certificates.get(&first.instance);
-            if known.is_none_or(|known| known != of) {
-                self.certificates
-                    .insert(first.instance.clone(), of.to_vec());
-                self.stale.touch(&first.instance);
-            }
-        }
-        let there: BTreeSet<&InstanceName> = certificates.iter().map(|one| &one.instance).collect();
-        let gone = self
-            .certificates
-            .extract_if(.., |name, _| !there.contains(name));
-        for (name, _) in gone {
-            self.stale.touch(&name);
+    fn heed_certificates(&mut self, certificates: Arc<Certificates>) {
+        let before = std::mem::replace(&mut self.certificates, certificates);
+        for found in differences(&before, &self.certificates) {
+            self.stale.touch(found.name);
         }
     }
 
@@ -259,21 +269,20 @@ impl Controller {
         let before = std::mem::replace(&mut self.report, report);
         self.reported_at = Some(now.at);
         let empty = Arc::default();
-        let mut all = true;
-        for (name, tenant) in &mut self.tenants {
-            let report = self.report.instances.get(name);
-            let known = before.instances.get(name);
-            let is_known = match (report, known) {
-                (Some(report), Some(known)) => Arc::ptr_eq(report, known),
-                (None, None) => true,
-                _ => false,
-            };
-            if is_known {
-                all = false;
+        let mut counted = 0;
+        for found in differences(&before.instances, &self.report.instances) {
+            let name = found.name;
+            found
+                .before
+                .iter()
+                .for_each(|old| self.totals.subtract(old));
+            found.now.iter().for_each(|new| self.totals.add(new));
+            let Some(tenant) = self.tenants.get_mut(name) else {
                 continue;
-            }
+            };
+            counted += 1;
             self.stale.touch(name);
-            let report = report.unwrap_or(&empty);
+            let report = found.now.unwrap_or(&empty);
             tenant.visits.count(report);
             for (service, state) in &mut tenant.services {
                 state.load(report);
@@ -284,7 +293,7 @@ impl Controller {
                 }
             }
         }
-        if all {
+        if counted == self.tenants.len() {
             self.stale = Stale::everything();
         }
     }
@@ -309,9 +318,16 @@ impl Controller {
             self.rebuild(now, true);
         }
         let mut touched = self.stale.settle.take();
-        self.room = self.room_now(now);
+        // Of whom nothing is scaled takes nothing of the host, and gets nothing.
+        let scales = touched.is_everybody()
+            || touched
+                .of(&self.tenants)
+                .any(|(_, tenant)| tenant.is_changed_here());
+        if scales {
+            self.room = self.room_now(now);
+        }
         self.decide(&touched, now, fresh);
-        if !touched.is_everybody() && self.is_full() {
+        if scales && !touched.is_everybody() && self.is_full() {
             // What one gets of a full host is taken from others.
             let others = touched.others(self.tenants.keys());
             self.decide(&others, now, fresh);
@@ -321,37 +337,43 @@ impl Controller {
         if touched.is_everybody() {
             self.all_settled_at = Some(now.at);
         }
-        self.share_host(now.wall);
+        if scales {
+            self.share_host(now.wall);
+        }
         let today = moment::text(now.wall);
         // RFC 3339: the year and the month.
         let month = today.get(..7).unwrap_or_default();
-        let scaled = touched.of(&mut self.tenants);
-        for (_, tenant) in scaled.filter(|(_, tenant)| tenant.is_scaled()) {
-            let running = tenant.replicas_running();
-            tenant.ledger.count(running, month, now);
-        }
+        touched.each(&mut self.tenants, |_, tenant| {
+            if tenant.is_scaled() {
+                let running = tenant.replicas_running();
+                tenant.ledger.count(running, month, now);
+            }
+        });
         // Without the engine nothing can be started, and acting on a stale listing would be acting
         // blindly.
-        if !frozen {
+        if scales && !frozen {
             let engine = self.engine;
             let mut allowance = self.allowance(now);
-            for tenant in self.by_turn(&touched, now.wall) {
-                tenant.scale(now, next, engine, &mut allowance, &mut actions);
+            for name in self.by_turn(&touched, now.wall) {
+                if let Some(tenant) = self.tenants.get_mut(&name) {
+                    tenant.scale(now, next, engine, &mut allowance, &mut actions);
+                }
             }
             self.settle_allowance(&allowance, now);
-            if touched.is_everybody() {
-                self.give_leases_back(&mut actions);
-                self.weigh(now, &mut actions);
-            }
         }
-        for (_, tenant) in touched.of(&mut self.tenants) {
+        if !frozen && touched.is_everybody() {
+            self.give_leases_back(&mut actions);
+            self.weigh(now, &mut actions);
+        }
+        let (report, engine) = (&self.report, self.engine);
+        touched.each(&mut self.tenants, |_, tenant| {
             // What is another's to change is not stopped here.
-            let barred = frozen || (self.engine.shared && !tenant.is_held());
-            tenant.advance_drains(now, next, &self.report, barred, &mut actions);
-            tenant.foresee(now, unknown, self.engine);
-        }
+            let barred = frozen || (engine.shared && !tenant.is_held());
+            tenant.advance_drains(now, next, report, barred, &mut actions);
+            tenant.foresee(now, unknown, engine);
+        });
         if !frozen && !touched.is_nobody() {
-            self.settle_networks(now, &mut actions);
+            self.settle_networks(&touched, now, &mut actions);
         }
         actions
     }
@@ -359,12 +381,12 @@ impl Controller {
     fn decide(&mut self, touched: &Touched, now: Now, fresh: bool) {
         // The history that decisions need is kept whether or not they can be carried out.
         let decides = self.listing.inventory.is_some();
-        for (_, tenant) in touched.of(&mut self.tenants) {
+        touched.each(&mut self.tenants, |_, tenant| {
             tenant.watch(now);
             if decides {
                 tenant.decide(now, fresh);
             }
-        }
+        });
     }
 
     fn obey(&mut self, now: Now, wish: &Wish) -> Result<String, String> {

@@ -10,7 +10,7 @@ use crate::names::InstanceName;
 
 /// Whose stacks there are.
 pub(super) struct Whose<'w> {
-    pub(super) wanted: &'w BTreeMap<InstanceName, Arc<Instance>>,
+    pub(super) declared: &'w BTreeMap<InstanceName, Arc<Instance>>,
     /// Whether containers may ask for names, so that any of them may matter.
     pub(super) follows: bool,
 }
@@ -21,12 +21,14 @@ impl Whose<'_> {
     pub(super) fn tell(&self, inventory: &Inventory, ruling: &mut Arc<Ruling>) {
         let stacks = inventory.stacks.iter();
         for (stack, content) in stacks.filter(|(_, content)| !content.left_out.is_empty()) {
-            let mut instances = self.wanted.values();
+            let made = ruling.instances.values();
+            let mut instances = self.declared.values().chain(made);
             let instance = instances.find(|instance| instance.stack == *stack);
+            let instance = instance.map(|instance| instance.name.clone());
             // Whoever says nothing of strangers shares the ruling.
             let ruling = Arc::make_mut(ruling);
             let told = match instance {
-                Some(instance) => ruling.notes.entry(instance.name.clone()).or_default(),
+                Some(instance) => ruling.notes.entry(instance).or_default(),
                 None if self.follows => ruling.refused.entry(stack.clone()).or_default(),
                 None => continue,
             };

@@ -51,20 +51,20 @@ impl Touched {
         self.everybody || self.some.contains(name)
     }
 
-    /// Forgets those of these who are not there any more. Returns whether there were any.
-    pub(super) fn prune<T, U>(
+    /// Those of these who are not there any more.
+    pub(super) fn gone<T, U>(
         &self,
-        known: &mut BTreeMap<InstanceName, T>,
+        known: &BTreeMap<InstanceName, T>,
         there: &BTreeMap<InstanceName, U>,
-    ) -> bool {
-        let before = known.len();
-        if self.everybody {
-            known.retain(|name, _| there.contains_key(name));
+    ) -> Vec<InstanceName> {
+        let is_gone = |name: &&InstanceName| !there.contains_key(*name);
+        match self.everybody {
+            true => known.keys().filter(is_gone).cloned().collect(),
+            false => {
+                let some = self.some.iter().filter(|name| known.contains_key(*name));
+                some.filter(is_gone).cloned().collect()
+            }
         }
-        for name in self.some.iter().filter(|name| !there.contains_key(*name)) {
-            known.remove(name);
-        }
-        known.len() < before
     }
 
     /// All but these.
@@ -77,10 +77,31 @@ impl Touched {
 
     /// These of all there are.
     pub(super) fn of<'t, T>(
+        &'t self,
+        all: &'t BTreeMap<InstanceName, T>,
+    ) -> Box<dyn Iterator<Item = (&'t InstanceName, &'t T)> + 't> {
+        match self.everybody {
+            true => Box::new(all.iter()),
+            false => Box::new(self.some.iter().filter_map(|name| all.get_key_value(name))),
+        }
+    }
+
+    /// As [`Self::of`], to change them.
+    pub(super) fn each<T>(
         &self,
-        all: &'t mut BTreeMap<InstanceName, T>,
-    ) -> impl Iterator<Item = (&'t InstanceName, &'t mut T)> {
-        all.iter_mut().filter(|(name, _)| self.has(name))
+        all: &mut BTreeMap<InstanceName, T>,
+        mut change: impl FnMut(&InstanceName, &mut T),
+    ) {
+        match self.everybody {
+            true => all.iter_mut().for_each(|(name, one)| change(name, one)),
+            false => {
+                for name in &self.some {
+                    if let Some(one) = all.get_mut(name) {
+                        change(name, one);
+                    }
+                }
+            }
+        }
     }
 
     fn add(&mut self, name: &InstanceName) {

@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use tracing::info;
 
 use super::event::Now;
+use super::lease::Claim;
 use super::replica::{Replica, State};
 use super::step::Controller;
-use super::tenant::{Claim, Tenant};
+use super::tenant::Tenant;
 use crate::config::model::ScaleMode;
 use crate::engine::act::Failure;
 use crate::engine::{Action, Trouble};

@@ -4,18 +4,24 @@
 //! the very same value as in the listing before, and whoever reads listings tells so by looking at its
 //! address: of a thousand stacks, one that changes costs what one costs.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bollard::models::{self, ContainerInspectResponse};
 use tracing::warn;
 
-use super::containers::{Family, Paths, another_name, said, unit, visible};
-use super::docker::PROJECT;
+mod members;
+mod networks;
+mod volumes;
+
+use self::members::Members;
+use self::networks::Networks;
+use self::volumes::Volumes;
+use super::containers::{Family, Paths, another_name, said, unit};
+use super::kinship::strangers;
 use super::labels::note_unknown;
-use super::memory::{Inspected, Known, Place};
-use super::swarm::NAMESPACE;
+use super::memory::Known;
 use crate::inventory::{Claims, Reach, Stack, Volume};
 use crate::names::{ServiceName, StackName};
 
@@ -28,6 +34,8 @@ pub(super) struct Standpoint {
     /// What is mounted into it; `None` on the host.
     pub(super) mounts: Option<Vec<(PathBuf, PathBuf)>>,
     pub(super) family: Family,
+    /// Names of networks on which labels are believed.
+    pub(super) trusted: Vec<String>,
 }
 
 /// What was put together last, and of what.
@@ -36,7 +44,11 @@ pub(super) struct Assembly {
     standpoint: Option<Standpoint>,
     listed_volumes: Arc<Vec<models::Volume>>,
     volumes: Volumes,
-    made: BTreeMap<StackName, Made>,
+    networks: Networks,
+    members: Members,
+    projects: BTreeMap<StackName, Made>,
+    /// Of containers that are of no project.
+    alone: BTreeMap<StackName, Made>,
     /// Those of a Swarm, which are put together elsewhere.
     deployed: BTreeMap<StackName, Arc<Stack>>,
 }
@@ -64,53 +76,108 @@ struct Part {
     leaving: bool,
 }
 
-/// Where volumes are, by the names that stacks use.
-#[derive(Debug, Default)]
-struct Volumes {
-    of_stacks: BTreeMap<StackName, BTreeMap<String, Volume>>,
-    /// External ones: whoever names one in the configuration may mean it.
-    of_all: BTreeMap<String, Volume>,
-}
-
 impl Assembly {
-    /// The stacks of what was seen. `strangers`: who only says he is of one, by his id, and why he is
-    /// not. `is_leaving`: whether this life of a container was told to end.
+    /// The stacks of what was seen. `is_leaving`: whether this life of a container was told to end.
     pub(super) fn assemble(
         &mut self,
         seen: &Known,
         standpoint: &Standpoint,
-        strangers: &HashMap<&str, String>,
         is_leaving: impl Fn(&ContainerInspectResponse) -> bool,
     ) -> BTreeMap<StackName, Arc<Stack>> {
+        let mut changed = self.members.follow(seen, is_leaving);
         let moved = self.standpoint.as_ref() != Some(standpoint);
-        if moved || !Arc::ptr_eq(&self.listed_volumes, &seen.volumes) {
+        let moved = moved || !Arc::ptr_eq(&self.listed_volumes, &seen.volumes);
+        if moved {
             self.volumes = Volumes::new(&seen.volumes, standpoint.mounts.as_deref());
             self.listed_volumes = Arc::clone(&seen.volumes);
             self.standpoint = Some(standpoint.clone());
-            self.made.clear();
+            self.projects.clear();
+            self.alone.clear();
         }
-        let mut before = std::mem::take(&mut self.made);
-        for (name, group) in grouped(seen, strangers, is_leaving) {
-            let known = before.remove(&name);
-            let known = known.filter(|known| known.is_of(&group));
-            let made = known.unwrap_or_else(|| {
-                let volumes = self.volumes.of(&name);
-                let stack = Arc::new(stack(&group, standpoint, volumes));
-                Made { group, stack }
-            });
-            self.made.insert(name, made);
+        // Who is of a project hangs on its networks.
+        if self.networks.follow(&seen.networks) || moved {
+            changed.extend(self.members.projects().cloned());
         }
-        let stacks = self.made.iter();
-        stacks
-            .map(|(name, made)| (name.clone(), Arc::clone(&made.stack)))
+        for name in changed {
+            let known = self.projects.remove(&name);
+            if let Some(group) = self.project(&name, &standpoint.trusted) {
+                let made = self.made(&name, group, known, standpoint);
+                self.projects.insert(name, made);
+            }
+        }
+        let mut before = std::mem::take(&mut self.alone);
+        for (name, group) in self.groups_alone() {
+            let made = self.made(&name, group, before.remove(&name), standpoint);
+            self.alone.insert(name, made);
+        }
+        let made = self.projects.iter().chain(&self.alone);
+        made.map(|(name, made)| (name.clone(), Arc::clone(&made.stack)))
             .collect()
+    }
+
+    /// Containers of which events or a listing say that they are one of those in whose place usher is.
+    pub(super) fn superseded(&self) -> impl Iterator<Item = &ContainerInspectResponse> {
+        self.members.superseded()
+    }
+
+    fn made(
+        &self,
+        name: &StackName,
+        group: Group,
+        known: Option<Made>,
+        standpoint: &Standpoint,
+    ) -> Made {
+        known
+            .filter(|known| known.is_of(&group))
+            .unwrap_or_else(|| {
+                let stack = Arc::new(stack(&group, standpoint, self.volumes.of(name)));
+                Made { group, stack }
+            })
+    }
+
+    /// The containers of a project, in the order of their ids. `None`: there is none.
+    fn project(&self, name: &StackName, trusted: &[String]) -> Option<Group> {
+        let members = self.members.of(name)?;
+        let containers = members.clone().map(|(_, placed)| &*placed.container);
+        let networks = self.networks.about(name, containers.clone(), trusted);
+        let strangers = strangers(containers, networks.iter().copied(), trusted);
+        let mut group = Group::default();
+        for (id, placed) in members {
+            match strangers.get(id) {
+                Some(why) => group.left_out.push(why.clone()),
+                None => group.parts.extend(placed.part()),
+            }
+        }
+        group.left_out.sort_unstable();
+        Some(group)
+    }
+
+    /// Who is of no project is served if he asks for it.
+    fn groups_alone(&self) -> BTreeMap<StackName, Group> {
+        let mut groups: BTreeMap<StackName, Group> = BTreeMap::new();
+        for (stack, part) in self.members.alone() {
+            // A project has its name for itself, whatever others are called.
+            let names = [Some(stack.clone()), another_name(&stack)];
+            let mut names = names.into_iter().flatten();
+            let is_free = |name: &StackName| !self.members.has(name) && !groups.contains_key(name);
+            match names.find(is_free) {
+                Some(name) => groups.entry(name).or_default().parts.push(part),
+                None => {
+                    let container = part.container.name.as_deref().unwrap_or_default();
+                    warn!(%container, "not served: rename it, a stack is called like that");
+                }
+            }
+        }
+        groups
     }
 
     /// Completes the stacks that a Swarm has added to those that were assembled.
     pub(super) fn complete(&mut self, stacks: &mut BTreeMap<StackName, Arc<Stack>>) {
         let before = std::mem::take(&mut self.deployed);
         let added = stacks.iter_mut();
-        for (name, stack) in added.filter(|(name, _)| !self.made.contains_key(*name)) {
+        let is_own =
+            |name: &StackName| self.projects.contains_key(name) || self.alone.contains_key(name);
+        for (name, stack) in added.filter(|(name, _)| !is_own(name)) {
             Arc::make_mut(stack).volumes = self.volumes.of(name);
             if let Some(known) = before.get(name).filter(|known| *known == stack) {
                 *stack = Arc::clone(known);
@@ -131,60 +198,6 @@ impl Made {
         let all = known.len() == parts.len() && known.iter().zip(parts).all(same);
         all && self.group.left_out == group.left_out
     }
-}
-
-/// Containers by the stacks they are of, those of each in the order of their ids.
-fn grouped(
-    seen: &Known,
-    strangers: &HashMap<&str, String>,
-    is_leaving: impl Fn(&ContainerInspectResponse) -> bool,
-) -> BTreeMap<StackName, Group> {
-    let mut stacks: BTreeMap<StackName, Group> = BTreeMap::new();
-    let mut alone = Vec::new();
-    let part = |inspected: &Inspected, service: &ServiceName| Part {
-        service: service.clone(),
-        container: Arc::clone(&inspected.container),
-        claims: inspected.claims.clone().unwrap_or_default(),
-        leaving: is_leaving(&inspected.container),
-    };
-    for inspected in seen.containers.values() {
-        match &inspected.place {
-            Place::Project(stack, service) => {
-                let group = stacks.entry(stack.clone()).or_default();
-                let id = inspected.container.id.as_deref().unwrap_or_default();
-                match strangers.get(id) {
-                    Some(why) => group.left_out.push(why.clone()),
-                    None => group.parts.push(part(inspected, service)),
-                }
-            }
-            // Who is of no project is served if he asks for it.
-            Place::Alone(stack, service) => {
-                let part = part(inspected, service);
-                if !part.claims.is_empty() {
-                    alone.push((stack, part));
-                }
-            }
-            Place::Nowhere => {}
-        }
-    }
-    // A project has its name for itself, whatever others are called.
-    alone.sort_by(|(_, one), (_, other)| one.container.name.cmp(&other.container.name));
-    for (stack, part) in alone {
-        let names = [Some(stack.clone()), another_name(stack)];
-        let mut names = names.into_iter().flatten();
-        match names.find(|name| !stacks.contains_key(name)) {
-            Some(name) => stacks.entry(name).or_default().parts.push(part),
-            None => {
-                let container = part.container.name.as_deref().unwrap_or_default();
-                warn!(%container, "not served: rename it, a stack is called like that");
-            }
-        }
-    }
-    for Group { parts, left_out } in stacks.values_mut() {
-        left_out.sort_unstable();
-        parts.sort_by(|one, other| one.container.id.cmp(&other.container.id));
-    }
-    stacks
 }
 
 fn stack(group: &Group, standpoint: &Standpoint, volumes: BTreeMap<String, Volume>) -> Stack {
@@ -218,44 +231,6 @@ fn stack(group: &Group, standpoint: &Standpoint, volumes: BTreeMap<String, Volum
         units.sort_by_key(|unit| (unit.origin, unit.id.clone()));
     }
     stack
-}
-
-impl Volumes {
-    fn new(listed: &[models::Volume], mounts: Option<&[(PathBuf, PathBuf)]>) -> Self {
-        let mut volumes = Self::default();
-        for volume in listed {
-            let place = visible(Path::new(&volume.mountpoint), mounts);
-            match owner(volume) {
-                Some((stack, key)) => {
-                    let own = volumes.of_stacks.entry(stack).or_default();
-                    own.insert(key, place);
-                }
-                None => drop(volumes.of_all.insert(volume.name.clone(), place)),
-            }
-        }
-        volumes
-    }
-
-    fn of(&self, stack: &StackName) -> BTreeMap<String, Volume> {
-        let mut volumes = self.of_all.clone();
-        volumes.extend(self.of_stacks.get(stack).cloned().unwrap_or_default());
-        volumes
-    }
-}
-
-/// The stack a volume was made for, and what it calls it.
-fn owner(volume: &models::Volume) -> Option<(StackName, String)> {
-    let deployed = || {
-        let stack = volume.labels.get(NAMESPACE)?;
-        let key = volume.name.strip_prefix(stack.as_str())?;
-        Some((stack.parse().ok()?, key.strip_prefix('_')?.to_owned()))
-    };
-    let composed = || {
-        let project = volume.labels.get(PROJECT)?.parse().ok()?;
-        let key = volume.labels.get("com.docker.compose.volume")?;
-        Some((project, key.clone()))
-    };
-    deployed().or_else(composed)
 }
 
 #[cfg(test)]

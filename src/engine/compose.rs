@@ -20,7 +20,6 @@ use super::containers::{
     Family, Paths, endpoints, own_mounts, printers, published, runs_usher, started_at,
 };
 use super::docker;
-use super::kinship::strangers;
 use super::lease::{self, Leases};
 use super::memory::{Known, Memory, Wanted};
 use super::meter::Usage;
@@ -318,31 +317,34 @@ impl Engine for Compose {
             paths: self.paths(own.as_ref(), &seen.networks),
             mounts: own_mounts(own.as_ref()),
             family: self.family,
+            trusted: self.trusted.clone(),
         };
-        let all = || seen.containers.values().map(|one| &*one.container);
-        let strangers = strangers(all(), &seen.networks, &self.trusted);
         let is_leaving = |container: &ContainerInspectResponse| {
             let id = container.id.as_deref();
             id.is_some_and(|id| self.engine.is_leaving(id, || started_at(container)))
         };
         let mut inventory = Inventory {
-            stacks: self
-                .assembly()
-                .assemble(&seen, &standpoint, &strangers, is_leaving),
+            stacks: self.assembly().assemble(&seen, &standpoint, is_leaving),
             ..Inventory::default()
         };
         self.swarm.look(&self.engine).await?;
         let Standpoint { paths, mounts, .. } = &standpoint;
         self.swarm
             .add_to(&mut inventory, paths, mounts.as_deref(), self.reads_claims);
-        self.assembly().complete(&mut inventory.stacks);
-        let others = all().filter(|container| container.id != standpoint.own);
+        let mut assembly = self.assembly();
+        assembly.complete(&mut inventory.stacks);
+        let others = assembly
+            .superseded()
+            .filter(|container| container.id != standpoint.own);
         let old = others.filter_map(|container| superseded(container, mounts.as_deref()));
         inventory.superseded = old.collect();
+        drop(assembly);
+        let networks = Arc::clone(&seen.networks);
+        self.memory.heeded(seen);
         add_tasks(&mut inventory);
         inventory.published = published(own.as_ref());
         inventory.lost = self.leases.lost();
-        inventory.attached = attached::attached(own.as_ref(), &seen.networks);
+        inventory.attached = attached::attached(own.as_ref(), &networks);
         let joined = inventory.attached.iter().filter(|one| one.joined);
         inventory.joined = joined.map(|one| one.network.clone()).collect();
         if !inventory.joined.is_empty()

@@ -23,11 +23,11 @@ const BRIDGE: &str = "bridge";
 /// networks on which an operator believes what labels say.
 pub(super) fn strangers<'c>(
     containers: impl Iterator<Item = &'c ContainerInspectResponse> + Clone,
-    networks: &'c [Network],
+    networks: impl Iterator<Item = &'c Network> + Clone,
     trusted: &[String],
 ) -> HashMap<&'c str, String> {
     let own: HashMap<&str, &str> = networks
-        .iter()
+        .clone()
         .filter_map(|network| Some((network.id.as_deref()?, project_of(network)?)))
         .collect();
     let is_at_home = |container: &ContainerInspectResponse, project: &str| {
@@ -108,7 +108,7 @@ pub(super) fn as_inspected(listed: &ContainerSummary) -> ContainerInspectRespons
     }
 }
 
-fn attached(
+pub(super) fn attached(
     container: &ContainerInspectResponse,
 ) -> impl Iterator<Item = (&String, &EndpointSettings)> {
     let settings = container.network_settings.as_ref();
@@ -116,7 +116,7 @@ fn attached(
     networks.into_iter().flatten()
 }
 
-fn project_of(network: &Network) -> Option<&str> {
+pub(super) fn project_of(network: &Network) -> Option<&str> {
     network.labels.as_ref()?.get(PROJECT).map(String::as_str)
 }
 

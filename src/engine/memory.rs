@@ -51,8 +51,18 @@ pub(super) struct Known {
     pub(super) containers: HashMap<String, Inspected>,
     pub(super) networks: Arc<Vec<Network>>,
     pub(super) volumes: Arc<Vec<Volume>>,
+    /// Since what was made of it last.
+    pub(super) changes: Changes,
     /// When everything was listed.
     listed_at: Option<Instant>,
+}
+
+/// Which containers may not be what they were.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Changes {
+    pub(super) all: bool,
+    /// By their ids; some may have gone.
+    pub(super) some: HashSet<String>,
 }
 
 /// One container.
@@ -153,12 +163,27 @@ impl Memory {
             retouched(engine, known, &touched, wanted, now).await?;
         } else {
             relisted(engine, known, &touched, wanted, now).await?;
+            let containers = known.containers.values();
+            let used = containers.filter_map(|one| one.container.image.as_ref());
+            let used: HashSet<&String> = used.collect();
+            lock(&self.images).retain(|image, _| used.contains(image));
         }
         if wanted.claims {
             self.find_claims(engine, known).await;
         }
         *lock(&self.known) = Arc::clone(&shared);
         Ok(shared)
+    }
+
+    /// Of these something has been made. What is said from now on is what has changed.
+    pub(super) fn heeded(&self, seen: Arc<Known>) {
+        let mut known = lock(&self.known);
+        let same = Arc::ptr_eq(&known, &seen);
+        drop(seen);
+        // Whoever has asked meanwhile knows more than was heeded.
+        if let (true, Some(known)) = (same, Arc::get_mut(&mut known)) {
+            known.changes = Changes::default();
+        }
     }
 
     async fn find_claims(&self, engine: &Engine, known: &mut Known) {
@@ -187,11 +212,6 @@ impl Memory {
                 _ => Some(Arc::default()),
             };
         }
-        let containers = known.containers.values();
-        let used: HashSet<&String> = containers
-            .filter_map(|one| one.container.image.as_ref())
-            .collect();
-        lock(&self.images).retain(|image, _| used.contains(image));
     }
 
     async fn image(
@@ -227,6 +247,10 @@ async fn retouched(
         .buffer_unordered(AT_ONCE)
         .try_collect()
         .await?;
+    known
+        .changes
+        .some
+        .extend(touched.containers.iter().cloned());
     for (id, container) in found {
         let container =
             container.filter(|one| (wanted.claims || is_composed(one)) && !ran_once(one));
@@ -297,6 +321,7 @@ async fn relisted(
         })
         .try_collect()
         .await?;
+    known.changes.all = true;
     known.listed_at = Some(now);
     Ok(())
 }

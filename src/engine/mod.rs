@@ -169,6 +169,22 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// The stack it is about, unless it is about a network.
+    pub fn stack(&self) -> Option<&StackName> {
+        match self {
+            Self::Claim { stack }
+            | Self::Release { stack }
+            | Self::Remove { stack, .. }
+            | Self::Wake { stack, .. }
+            | Self::Start { stack, .. }
+            | Self::Stop { stack, .. }
+            | Self::Weigh { stack, .. } => Some(stack),
+            Self::Join { .. } | Self::Leave { .. } => None,
+        }
+    }
+}
+
 /// Whether a stop waits for a better moment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum StopWhen {

@@ -5,8 +5,10 @@
 //!
 //! [`Action::Remove`]: super::Action::Remove
 
+use std::collections::HashSet;
 use std::time::Duration;
 
+use bollard::models::ContainerSummary;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use tracing::warn;
@@ -30,22 +32,28 @@ use crate::names::{ReplicaId, ServiceName, StackName};
 const NAME_TRIES: u32 = 3;
 
 impl Compose {
+    /// The containers that say they are of a stack, as they are now, and the ids of those that only say
+    /// so.
+    async fn project(
+        &self,
+        stack: &StackName,
+    ) -> Result<(Vec<ContainerSummary>, HashSet<String>), EngineError> {
+        let mut project = self.engine.containers(&[]).await?;
+        project.retain(|container| summary_label(container, PROJECT) == Some(stack.as_str()));
+        let networks = self.engine.networks().await?;
+        let inspected: Vec<_> = project.iter().map(as_inspected).collect();
+        let strangers = strangers(inspected.iter(), networks.iter(), &self.trusted);
+        let strangers = strangers.into_keys().map(ToOwned::to_owned).collect();
+        Ok((project, strangers))
+    }
+
     /// Starts the declared containers that rest, one after the other.
     pub(super) async fn wake(
         &self,
         stack: &StackName,
         service: &ServiceName,
     ) -> Result<(), EngineError> {
-        let project: Vec<_> = self
-            .engine
-            .containers(&[])
-            .await?
-            .into_iter()
-            .filter(|container| summary_label(container, PROJECT) == Some(stack.as_str()))
-            .collect();
-        let networks = self.engine.networks().await?;
-        let inspected: Vec<_> = project.iter().map(as_inspected).collect();
-        let strangers = strangers(inspected.iter(), &networks);
+        let (project, strangers) = self.project(stack).await?;
         let mut resting: Vec<_> = project
             .iter()
             .filter(|container| belongs(container, stack, service))
@@ -56,7 +64,7 @@ impl Compose {
             .into_iter()
             .filter_map(|container| container.id.as_deref())
         {
-            if !strangers.contains_key(id) {
+            if !strangers.contains(id) {
                 self.engine.start(id).await?;
             }
         }
@@ -72,16 +80,7 @@ impl Compose {
         let mut last_number = 0;
         for _ in 0..NAME_TRIES {
             // Listed anew each time: whoever took the name is in there.
-            let project: Vec<_> = self
-                .engine
-                .containers(&[])
-                .await?
-                .into_iter()
-                .filter(|container| summary_label(container, PROJECT) == Some(stack.as_str()))
-                .collect();
-            let networks = self.engine.networks().await?;
-            let inspected: Vec<_> = project.iter().map(as_inspected).collect();
-            let strangers = strangers(inspected.iter(), &networks, &self.trusted);
+            let (project, strangers) = self.project(stack).await?;
             let siblings: Vec<_> = project
                 .iter()
                 .filter(|container| belongs(container, stack, service))
@@ -91,7 +90,7 @@ impl Compose {
                 let all = siblings.iter().copied();
                 all.filter(|container| {
                     let id = container.id.as_deref();
-                    id.is_some_and(|id| !strangers.contains_key(id))
+                    id.is_some_and(|id| !strangers.contains(id))
                 })
             };
             // A declared sibling that rests is started before another one is made.

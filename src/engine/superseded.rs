@@ -17,15 +17,24 @@ const LABELS: [&str; 4] = [
     "com.github.nginx-proxy.nginx",
 ];
 
-/// A container of such a kind that runs. `own`: folders of the host, and where usher sees them.
+/// Whether a container is of such a kind, and runs.
+pub(super) fn is_one(container: &ContainerInspectResponse) -> bool {
+    let config = container.config.as_ref();
+    let Some(image) = config.and_then(|config| config.image.as_deref()) else {
+        return false;
+    };
+    // Others may have the label of the one they stand in for.
+    let labelled = program(image) != "usher" && LABELS.iter().any(|key| is_meant(container, key));
+    is_alive(container) && (labelled || is_superseded(image))
+}
+
+/// What is told of one that is. `own`: folders of the host, and where usher sees them.
 pub(super) fn superseded(
     container: &ContainerInspectResponse,
     own: Option<&[(PathBuf, PathBuf)]>,
 ) -> Option<Superseded> {
     let image = container.config.as_ref()?.image.clone()?;
-    // Others may have the label of the one they stand in for.
-    let labelled = program(&image) != "usher" && LABELS.iter().any(|key| is_meant(container, key));
-    if !is_alive(container) || !(labelled || is_superseded(&image)) {
+    if !is_one(container) {
         return None;
     }
     let mounts = container.mounts.as_deref().unwrap_or_default().iter();

@@ -226,6 +226,10 @@ impl EndpointReport {
     }
 }
 
+/// What the certificate room says about those of each instance; the very same value as before while
+/// nothing of them has changed.
+pub type Certificates = BTreeMap<InstanceName, Arc<[CertificateReport]>>;
+
 /// What the certificate room says about one wanted certificate.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CertificateReport {

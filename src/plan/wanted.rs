@@ -1,9 +1,33 @@
 //! Certificates that should be there.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::route::FileRoot;
 use crate::names::{Domain, HostPattern, Hostname, InstanceName};
+
+/// Every certificate that should be there, by instance. Those of an instance of which nothing has changed
+/// are the very same value as before.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Wanted(pub BTreeMap<InstanceName, Arc<[WantedCertificate]>>);
+
+impl Wanted {
+    pub fn all(&self) -> impl Iterator<Item = &WantedCertificate> {
+        self.0.values().flat_map(|of| of.iter())
+    }
+}
+
+impl FromIterator<WantedCertificate> for Wanted {
+    fn from_iter<I: IntoIterator<Item = WantedCertificate>>(all: I) -> Self {
+        let mut of: BTreeMap<InstanceName, Vec<WantedCertificate>> = BTreeMap::new();
+        for one in all {
+            of.entry(one.instance.clone()).or_default().push(one);
+        }
+        let of = of.into_iter();
+        Self(of.map(|(name, all)| (name, all.into())).collect())
+    }
+}
 
 /// Names that one certificate should cover.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -11,9 +11,9 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::debug;
 
-use super::table::Table;
-use crate::names::ReplicaId;
-use crate::plan::{EdgeReport, Plan, Report, Usage};
+use super::table::{InstanceTable, Table};
+use crate::names::{InstanceName, ReplicaId};
+use crate::plan::{EdgeReport, Plan, Report, Usage, differences};
 use crate::shutdown::Shutdown;
 
 /// A report at least this often.
@@ -28,7 +28,7 @@ pub trait Farewell: Send + Sync {
     fn cut(&self, replica: &ReplicaId, keep: u32, over: Duration);
 
     /// End the sessions of an instance that is served no more.
-    fn gone(&self, instance: &crate::names::InstanceName);
+    fn gone(&self, instance: &InstanceName);
 }
 
 /// The table in force, shared by everyone who routes.
@@ -56,35 +56,12 @@ impl Routes {
         let new = Arc::new(Table::build(plan, &old));
         self.table.store(Arc::clone(&new));
         let now = now();
-        for instance in new.instances.values() {
-            for endpoint in instance.pools.values().flat_map(|pool| &pool.endpoints) {
-                match endpoint.usage {
-                    Usage::Serve => endpoint.load().reopen(),
-                    Usage::Drain => endpoint.load().close(),
-                    Usage::Cut { keep, over } => {
-                        endpoint.load().cut(now, keep, over);
-                        farewell.cut(&endpoint.id, keep, over);
-                    }
-                }
-            }
-            for leaving in &instance.plan().leaving {
-                let key = (leaving.service.clone(), leaving.id.clone());
-                let Some(load) = instance.loads.get(&key) else {
-                    continue;
-                };
-                load.close();
-                if let Usage::Cut { keep, over } = leaving.usage {
-                    load.cut(now, keep, over);
-                    farewell.cut(&leaving.id, keep, over);
-                }
+        for found in differences(&old.instances, &new.instances) {
+            match found.now {
+                Some(instance) => put_in_force(instance, farewell, now),
+                None => farewell.gone(found.name),
             }
         }
-        for name in old.instances.keys() {
-            if !new.instances.contains_key(name) {
-                farewell.gone(name);
-            }
-        }
-        new.tell();
         debug!(generation = %plan.generation, "table in force");
     }
 
@@ -107,24 +84,58 @@ impl Routes {
     pub(super) fn report(&self, edge: EdgeReport, before: &Reported, counted: Counted) -> Reported {
         let table = self.table.load_full();
         let now = now();
-        let instances = table.instances.iter().map(|(name, instance)| {
-            let is_known = before.table.instances.get(name).is_some_and(|known| {
-                let asleep = counted == Counted::Asleep && instance.is_asleep();
-                Arc::ptr_eq(known, instance) && !asleep
-            });
-            let known = before.report.instances.get(name);
-            let known = known.filter(|_| is_known && counted != Counted::All);
-            let report = known.cloned();
-            let report = report.unwrap_or_else(|| Arc::new(instance.report(now)));
-            (name.clone(), report)
-        });
+        let fresh = |(name, instance): (&InstanceName, &Arc<InstanceTable>)| {
+            (name.clone(), Arc::new(instance.report(now)))
+        };
+        let mut instances = match counted {
+            Counted::All => table.instances.iter().map(fresh).collect(),
+            Counted::Asleep | Counted::Nobody => before.report.instances.clone(),
+        };
+        if counted == Counted::Asleep {
+            let asleep = table.instances.iter().filter(|(_, one)| one.is_asleep());
+            instances.extend(asleep.map(fresh));
+        }
+        if counted != Counted::All {
+            for found in differences(&before.table.instances, &table.instances) {
+                match found.now {
+                    Some(instance) => instances.extend([fresh((found.name, instance))]),
+                    None => drop(instances.remove(found.name)),
+                }
+            }
+        }
         let report = Arc::new(Report {
             applied: table.generation,
             edge,
-            instances: instances.collect(),
+            instances,
         });
         Reported { table, report }
     }
+}
+
+/// Opens and closes the endpoints of an instance that is new or has changed.
+fn put_in_force(instance: &InstanceTable, farewell: &dyn Farewell, now: Instant) {
+    for endpoint in instance.pools.values().flat_map(|pool| &pool.endpoints) {
+        match endpoint.usage {
+            Usage::Serve => endpoint.load().reopen(),
+            Usage::Drain => endpoint.load().close(),
+            Usage::Cut { keep, over } => {
+                endpoint.load().cut(now, keep, over);
+                farewell.cut(&endpoint.id, keep, over);
+            }
+        }
+    }
+    for leaving in &instance.plan().leaving {
+        let key = (leaving.service.clone(), leaving.id.clone());
+        let Some(load) = instance.loads.get(&key) else {
+            continue;
+        };
+        load.close();
+        if let Usage::Cut { keep, over } = leaving.usage {
+            load.cut(now, keep, over);
+            farewell.cut(&leaving.id, keep, over);
+        }
+    }
+    instance.tell();
 }
 
 /// The last report, and the table it is of.
@@ -159,6 +170,8 @@ pub async fn run(
     let mut tick = interval(REPORT_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut reported = now();
+    // Until when time has passed for the table.
+    let mut passed = reported;
     let mut before = Reported::default();
     loop {
         let counted = tokio::select! {
@@ -179,10 +192,12 @@ pub async fn run(
             } => Counted::Asleep,
             _ = tick.tick() => Counted::All,
         };
-        let passed = now().duration_since(reported);
-        reported += passed;
-        // A word that was lost costs those who wait a second, and no more.
-        routes.load().pass(passed);
+        reported = now();
+        if counted == Counted::All {
+            // A word that was lost costs those who wait a second, and no more.
+            routes.load().pass(reported.duration_since(passed));
+            passed = reported;
+        }
         before = routes.report(edge(), &before, counted);
         reports.send_replace(Arc::clone(&before.report));
     }

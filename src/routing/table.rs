@@ -16,7 +16,9 @@ use super::matcher::RouteList;
 use crate::names::{
     Domain, Generation, HostPattern, Hostname, InstanceName, ReplicaId, ServiceName,
 };
-use crate::plan::{Condition, EdgePolicy, InstancePlan, InstanceReport, Plan, Route, Usage};
+use crate::plan::{
+    Condition, EdgePolicy, InstancePlan, InstanceReport, Plan, Route, Usage, differences,
+};
 
 /// As many requests go on at a time when a pause ends.
 const AT_ONCE_AFTER_A_PAUSE: usize = 32;
@@ -32,6 +34,8 @@ pub struct Table {
     /// In the order they are asked.
     patterns: Vec<(HostPattern, Host)>,
     pub(super) instances: BTreeMap<InstanceName, Arc<InstanceTable>>,
+    /// What those were built of.
+    plans: BTreeMap<InstanceName, Arc<InstancePlan>>,
 }
 
 /// What a host leads to.
@@ -90,36 +94,43 @@ impl Table {
             edge: Arc::clone(&plan.edge),
             hosts: old.hosts.clone(),
             below: old.below.clone(),
-            ..Self::default()
+            patterns: old.patterns.clone(),
+            instances: old.instances.clone(),
+            plans: plan.instances.clone(),
         };
-        let stays = |known: &InstanceTable| {
-            let plan = plan.instances.get(known.name());
-            plan.is_some_and(|plan| Arc::ptr_eq(&known.plan, plan))
-        };
+        let changed = || differences(&old.plans, &plan.instances);
         // All names that may change hands are free before anybody takes one.
-        let changed = old.instances.values().filter(|known| !stays(known));
-        changed.for_each(|known| table.free(known));
-        for (name, instance) in &plan.instances {
-            let known = old.instances.get(name);
-            let built = match known.filter(|known| stays(known)) {
-                Some(known) => Arc::clone(known),
-                None => {
-                    let built = Arc::new(InstanceTable::build(instance, known));
-                    table.claim(&built);
-                    built
-                }
-            };
-            let host = Host::of(&built);
-            let patterns = instance.site.patterns.iter().cloned();
-            table
-                .patterns
-                .extend(patterns.map(|pattern| (pattern, host.clone())));
-            table.instances.insert(name.clone(), built);
+        for found in changed() {
+            if let Some(known) = table.instances.remove(found.name) {
+                table.free(&known);
+            }
         }
+        for found in changed() {
+            if let Some(plan) = found.now {
+                let known = old.instances.get(found.name);
+                let built = Arc::new(InstanceTable::build(plan, known));
+                table.claim(&built);
+                table.instances.insert(found.name.clone(), built);
+            }
+        }
+        let mut plans = changed().flat_map(|found| found.before.into_iter().chain(found.now));
+        if plans.any(|plan| !plan.site.patterns.is_empty()) {
+            table.order_patterns();
+        }
+        table
+    }
+
+    fn order_patterns(&mut self) {
+        let instances = self.instances.values();
+        self.patterns = instances
+            .flat_map(|instance| {
+                let patterns = instance.plan.site.patterns.iter().cloned();
+                patterns.map(|pattern| (pattern, Host::of(instance)))
+            })
+            .collect();
         // Stable: among expressions the order of the instances decides.
         let precedence = |(pattern, _): &(HostPattern, Host)| Reverse(pattern.precedence());
-        table.patterns.sort_by_key(precedence);
-        table
+        self.patterns.sort_by_key(precedence);
     }
 
     fn claim(&mut self, instance: &Arc<InstanceTable>) {
@@ -188,14 +199,9 @@ impl Table {
         self.tell();
     }
 
-    /// Tells those who wait that it may be worth trying.
-    pub(super) fn tell(&self) {
-        for instance in self.instances.values() {
-            instance.pools.values().for_each(|pool| pool.tell());
-            if instance.plan.condition != Condition::Paused {
-                instance.counters.paused().tell(AT_ONCE_AFTER_A_PAUSE);
-            }
-        }
+    fn tell(&self) {
+        let instances = self.instances.values();
+        instances.for_each(|instance| instance.tell());
     }
 
     pub fn instance(&self, name: &InstanceName) -> Option<&Arc<InstanceTable>> {
@@ -278,6 +284,14 @@ impl InstanceTable {
             .filter(|(key, load)| !loads.contains_key(key) && load.strong_count() > 0)
             .map(|(key, load)| (key.clone(), load))
             .collect()
+    }
+
+    /// Tells those who wait that it may be worth trying.
+    pub(super) fn tell(&self) {
+        self.pools.values().for_each(|pool| pool.tell());
+        if self.plan.condition != Condition::Paused {
+            self.counters.paused().tell(AT_ONCE_AFTER_A_PAUSE);
+        }
     }
 
     /// What it serves at this moment.

@@ -65,7 +65,12 @@ impl Room {
     }
 
     fn export(&self) -> Exported {
-        export(&self.disk(), &self.wanted, &self.wanted[0], month(6))
+        export(
+            &self.disk(),
+            &self.wanted.iter().cloned().collect(),
+            &self.wanted[0],
+            month(6),
+        )
     }
 
     /// The names of what is in the volume.

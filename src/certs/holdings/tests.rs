@@ -78,12 +78,16 @@ impl Room {
         self.folder.path().join(name)
     }
 
+    fn all(&self) -> Wanted {
+        self.wanted.iter().cloned().collect()
+    }
+
     fn read(&mut self) -> Pairs {
         self.read_at(month(6))
     }
 
     fn read_at(&mut self, now: SystemTime) -> Pairs {
-        self.holdings.read(&self.wanted, now)
+        self.holdings.read(&self.all(), now)
     }
 
     fn served_from(&self, name: &str) -> Option<String> {
@@ -276,10 +280,11 @@ fn a_name_that_is_new_is_read_alone_and_what_others_hang_on_with_all() {
     room.put("a.example.org", &["a.example.org"]);
     room.put("c.example.com", &["c.example.com"]);
     room.read();
-    let before = room.wanted.clone();
+    let before = room.all();
     // Neither is anybody's parent, and the folder is as it was.
     room.wanted[1].names = vec!["c.example.com".parse().expect("a name")];
-    let news = News::between(&before, &room.wanted);
+    let now = room.all();
+    let news = News::between(&before, &now);
     let change = room.holdings.follow(&news, month(6)).expect("enough");
     assert_eq!(change.gone, [domain("b.example.net")]);
     let [(name, Some(_))] = &change.new[..] else {
@@ -294,7 +299,8 @@ fn a_name_that_is_new_is_read_alone_and_what_others_hang_on_with_all() {
     let mut follows = |change: &dyn Fn(&mut WantedCertificate)| {
         let mut wanted = room.wanted.clone();
         change(&mut wanted[1]);
-        let news = News::between(&room.wanted, &wanted);
+        let (before, now) = (room.all(), wanted.into_iter().collect());
+        let news = News::between(&before, &now);
         room.holdings.follow(&news, month(6)).is_some()
     };
     let parent = |one: &mut WantedCertificate| {

@@ -12,12 +12,14 @@ mod certificates;
 mod decisions;
 mod judge;
 mod memory;
+mod shown;
 mod swarm;
 mod together;
 mod whole;
 
 pub use self::decisions::{Decision, Decisions};
 pub(super) use self::memory::Memory;
+pub(super) use self::shown::Shown;
 
 use super::event::Now;
 use super::replica::{Replica, State};
@@ -28,7 +30,7 @@ use crate::autoscaler::{self, Direction, next_event};
 use crate::config::model::{Role, Service};
 use crate::moment::Moment;
 use crate::names::ServiceName;
-use crate::plan::CertificateReport;
+use crate::plan::{CertificateReport, InstanceReport};
 
 /// How good something is.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -79,6 +81,25 @@ pub struct Status {
     /// How many decisions have been taken since the start: the number of the newest.
     #[serde(skip)]
     pub decided: u64,
+}
+
+impl Totals {
+    pub(super) fn add(&mut self, report: &InstanceReport) {
+        self.websockets += u64::from(report.websockets);
+        self.streams += u64::from(report.streams);
+        self.requests_in_flight += u64::from(report.in_flight);
+        self.held += u64::from(report.held);
+        self.requests_total += report.requests.total();
+    }
+
+    /// What [`Self::add`] added.
+    pub(super) fn subtract(&mut self, report: &InstanceReport) {
+        self.websockets -= u64::from(report.websockets);
+        self.streams -= u64::from(report.streams);
+        self.requests_in_flight -= u64::from(report.in_flight);
+        self.held -= u64::from(report.held);
+        self.requests_total -= report.requests.total();
+    }
 }
 
 impl Status {
@@ -302,22 +323,27 @@ impl Controller {
         let mut memory = std::mem::replace(&mut self.memory, Memory::new(now));
         let touched = self.stale.status.take();
         let mut shown = std::mem::take(&mut self.shown);
-        touched.prune(&mut shown, &self.tenants);
-        let tenants = self.tenants.iter();
-        for (name, tenant) in tenants.filter(|(name, _)| touched.has(name)) {
+        for name in touched.gone(shown.all(), &self.tenants) {
+            shown.remove(&name);
+        }
+        for (name, tenant) in touched.of(&self.tenants) {
             let status = self.instance_status(tenant, &mut memory, now);
-            shown.insert(name.clone(), Arc::new(status));
+            shown.insert(name, Arc::new(status));
         }
         let node = self.node_status();
         let (status, reasons) = self.judge_whole(&shown, &touched, &node, &mut memory, now);
-        let totals = self.totals();
+        let totals = Totals {
+            connections: self.report.edge.connections,
+            requests_total: self.totals.requests_total + self.report.edge.unrouted_total,
+            ..self.totals.clone()
+        };
         let started = Moment(memory.started);
         if touched.is_everybody() {
             let there = |name: &str| self.tenants.contains_key(name);
             memory.decisions.keep_only(there);
             memory.forget_unseen(now);
         }
-        let instances = shown.values().cloned().collect();
+        let instances = shown.all().values().cloned().collect();
         self.shown = shown;
         let decided = memory.decisions.taken();
         self.memory = memory;
@@ -342,22 +368,6 @@ impl Controller {
             room: self.room.map_or((None, None), |room| room.known()),
             decided,
         }
-    }
-
-    fn totals(&self) -> Totals {
-        let mut totals = Totals {
-            connections: self.report.edge.connections,
-            requests_total: self.report.edge.unrouted_total,
-            ..Totals::default()
-        };
-        for report in self.report.instances.values() {
-            totals.websockets += u64::from(report.websockets);
-            totals.streams += u64::from(report.streams);
-            totals.requests_in_flight += u64::from(report.in_flight);
-            totals.held += u64::from(report.held);
-            totals.requests_total += report.requests.total();
-        }
-        totals
     }
 
     fn instance_status(&self, tenant: &Tenant, memory: &mut Memory, now: Now) -> InstanceStatus {

@@ -1,13 +1,12 @@
 //! The whole: what all instances share, and how they are together.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use super::super::event::Now;
 use super::super::step::Controller;
 use super::super::touched::Touched;
 use super::judge::Finding;
-use super::{InstanceStatus, Level, Memory, NodeStatus, Reason};
+use super::{Level, Memory, NodeStatus, Reason, Shown};
 use crate::config::model::Service;
 use crate::names::InstanceName;
 use crate::plan;
@@ -18,7 +17,7 @@ const MISFITS_SHOWN: usize = 20;
 impl Controller {
     pub(super) fn judge_whole(
         &self,
-        instances: &BTreeMap<InstanceName, Arc<InstanceStatus>>,
+        shown: &Shown,
         touched: &Touched,
         node: &NodeStatus,
         memory: &mut Memory,
@@ -82,14 +81,9 @@ impl Controller {
         let shared_critical = reasons
             .iter()
             .any(|reason| reason.status == Level::Critical);
-        let counting = || instances.values().filter(|own| own.rests().is_none());
-        let critical = counting()
-            .filter(|instance| instance.status == Level::Critical)
-            .count();
-        for (name, instance) in instances {
-            if !touched.has(name) && instance.reasons.is_empty() {
-                continue;
-            }
+        let looked_at = touched.of(shown.all()).map(|(name, _)| name);
+        let all: BTreeSet<&InstanceName> = looked_at.chain(shown.troubled()).collect();
+        for instance in all.into_iter().filter_map(|name| shown.all().get(name)) {
             let part = format!("instance:{}", instance.name);
             let since = memory.since(&part, instance.status, now);
             if let Some(first) = instance.reasons.first() {
@@ -108,7 +102,7 @@ impl Controller {
             }
         }
         reasons.sort_by_key(|reason| std::cmp::Reverse(reason.status));
-        let level = if shared_critical || (critical > 0 && critical * 2 >= counting().count()) {
+        let level = if shared_critical || shown.is_critical() {
             Level::Critical
         } else if reasons.is_empty() {
             Level::Healthy

@@ -1,7 +1,11 @@
 use serde_json::json;
 use tokio::time::Instant;
 
+use super::super::docker::PROJECT;
+use super::super::memory::{Inspected, Place};
+use super::super::swarm::NAMESPACE;
 use super::*;
+use crate::inventory::Volume;
 
 fn container(id: &str, name: &str, labels: &[(&str, &str)]) -> ContainerInspectResponse {
     let labels: BTreeMap<&str, &str> = labels.iter().copied().collect();
@@ -35,14 +39,17 @@ struct Room {
 
 impl Room {
     fn new() -> Self {
+        let mut seen = Known::default();
+        seen.changes.all = true;
         Self {
-            seen: Known::default(),
+            seen,
             assembly: Assembly::default(),
             standpoint: Standpoint {
                 own: None,
                 paths: Paths::Host,
                 mounts: None,
                 family: Family::V4,
+                trusted: Vec::new(),
             },
             leaving: Vec::new(),
         }
@@ -68,14 +75,13 @@ impl Room {
         let is_leaving = |container: &ContainerInspectResponse| {
             leaving.iter().any(|id| container.id.as_deref() == Some(id))
         };
-        let strangers = HashMap::new();
         let Self {
             assembly,
             seen,
             standpoint,
             ..
         } = self;
-        assembly.assemble(seen, standpoint, &strangers, is_leaving)
+        assembly.assemble(seen, standpoint, is_leaving)
     }
 }
 

@@ -54,7 +54,7 @@ fn found_trusting(containers: &[Value], networks: &[Network], trusted: &[&str]) 
         .iter()
         .map(|value| serde_json::from_value(value.clone()).expect("an inspection"))
         .collect();
-    let strangers = strangers(containers.iter(), networks, &trusted);
+    let strangers = strangers(containers.iter(), networks.iter(), &trusted);
     let mut names: Vec<String> = strangers
         .keys()
         .map(|id| id.trim_start_matches("id-").to_owned())
@@ -88,10 +88,10 @@ fn the_sentence_names_the_container_the_network_and_the_remedy() {
     let web: ContainerInspectResponse =
         serde_json::from_value(on("web", 2, &["back"])).expect("an inspection");
     let networks = own();
-    let deserted = strangers(std::iter::once(&liar), &networks, &[]);
+    let deserted = strangers(std::iter::once(&liar), networks.iter(), &[]);
     let text = &deserted["id-liar"];
     assert!(text.contains("docker network rm back"), "{text}");
-    let told = strangers([&web, &liar].into_iter(), &networks, &[]);
+    let told = strangers([&web, &liar].into_iter(), networks.iter(), &[]);
     let text = &told["id-liar"];
     for part in [
         "container liar",

@@ -1,6 +1,7 @@
 //! What containers claim.
 
 use super::*;
+use crate::plan::WantedCertificate;
 
 fn claiming(name: &str, values: &[(&str, &str)]) -> Unit {
     let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
@@ -64,7 +65,7 @@ async fn a_container_with_three_hundred_hostile_values_leaves_a_neighbour_the_ve
     assert!(told.contains("the stack shop has it"), "{told}");
     let wanted = edge.controller.certificates();
     let hostile = wanted
-        .iter()
+        .all()
         .filter(|one| one.instance.as_str() == "hostile");
     for one in hostile {
         assert!(
@@ -89,7 +90,7 @@ async fn only_what_a_container_asks_for_is_ordered() {
             let names: Vec<_> = one.names.iter().map(ToString::to_string).collect();
             (names.join(" "), one.may_order)
         };
-        wanted.iter().map(names).collect::<Vec<_>>()
+        wanted.all().map(names).collect::<Vec<_>>()
     };
     let expected = [
         ("a.example.org b.example.org", true),

@@ -1,6 +1,7 @@
 //! What would be done is told, and nothing is done.
 
 use super::*;
+use crate::control::status::InstanceStatus;
 
 #[tokio::test]
 async fn a_recommendation_is_told_with_its_reason_as_not_done_and_again_when_it_changes() {

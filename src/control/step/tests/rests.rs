@@ -239,7 +239,7 @@ async fn outside_its_rental_a_stack_runs_nothing_asks_nobody_and_comes_back_when
     assert_eq!(stack.condition(), Condition::Unrented);
     assert!(stack.0.targets().is_empty());
     let certificates = stack.0.controller.certificates();
-    assert!(certificates.iter().all(|wanted| !wanted.may_order));
+    assert!(certificates.all().all(|wanted| !wanted.may_order));
     let status = stack.status();
     assert_eq!(status.instances[0].rests(), Some("rented-out"));
     assert!(status.instances[0].reasons.is_empty());
@@ -256,7 +256,7 @@ async fn outside_its_rental_a_stack_runs_nothing_asks_nobody_and_comes_back_when
     assert_eq!(stack.condition(), Condition::Serving);
     assert_eq!(stack.0.usage("web_1"), Some(Usage::Serve));
     let certificates = stack.0.controller.certificates();
-    assert!(certificates.iter().all(|wanted| wanted.may_order));
+    assert!(certificates.all().all(|wanted| wanted.may_order));
 }
 
 #[tokio::test]

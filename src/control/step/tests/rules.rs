@@ -115,21 +115,21 @@ fn host(edge: &mut Edge, load: f64, memory: f64, disk: f64) {
 }
 
 fn certificate(edge: &mut Edge, state: CertificateState) {
-    edge.take(Event::Certificates(
-        [CertificateReport {
-            instance: "congress".parse().expect("a name"),
-            names: vec!["congress.example.org".parse().expect("a name")],
-            state,
-            source: CertificateSource::Acme,
-            not_before: None,
-            not_after: None,
-            next_attempt: None,
-            failures: 1,
-            last_error: Some("the authority is down".to_owned()),
-            warning: None,
-        }]
-        .into(),
-    ));
+    let instance: InstanceName = "congress".parse().expect("a name");
+    let report = CertificateReport {
+        instance: instance.clone(),
+        names: vec!["congress.example.org".parse().expect("a name")],
+        state,
+        source: CertificateSource::Acme,
+        not_before: None,
+        not_after: None,
+        next_attempt: None,
+        failures: 1,
+        last_error: Some("the authority is down".to_owned()),
+        warning: None,
+    };
+    let all = BTreeMap::from([(instance, Arc::from([report]))]);
+    edge.take(Event::Certificates(Arc::new(all)));
 }
 
 fn full(edge: &mut Edge, level: Fullness) {

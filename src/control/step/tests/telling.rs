@@ -20,7 +20,7 @@ async fn only_what_the_operator_wrote_gets_a_certificate_of_this_machine() {
         edge.list();
         let wanted = edge.controller.certificates();
         wanted
-            .iter()
+            .all()
             .map(|wanted| {
                 let names: Vec<String> = wanted.local.iter().map(ToString::to_string).collect();
                 (wanted.instance.to_string(), names.join(" "))

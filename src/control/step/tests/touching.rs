@@ -243,9 +243,9 @@ fn who_is_gone_is_forgotten_and_costs_the_others_nothing() {
             .iter()
             .all(|one| one.subject.instance.as_str() == "wiki")
     );
-    assert!(wanted.iter().all(|one| one.instance.as_str() == "wiki"));
+    assert!(wanted.all().all(|one| one.instance.as_str() == "wiki"));
     assert_eq!(
-        (targets.len(), wanted.len(), plan.instances.len()),
+        (targets.len(), wanted.0.len(), plan.instances.len()),
         (1, 1, 1)
     );
 }
