@@ -15,15 +15,15 @@ mod members;
 mod networks;
 mod volumes;
 
-use self::members::Members;
+use self::members::{Members, Part};
 use self::networks::Networks;
 use self::volumes::Volumes;
 use super::containers::{Family, Paths, another_name, said, unit};
 use super::kinship::strangers;
 use super::labels::note_unknown;
 use super::memory::Known;
-use crate::inventory::{Claims, Reach, Stack, Volume};
-use crate::names::{ServiceName, StackName};
+use crate::inventory::{Reach, Stack, Volume};
+use crate::names::StackName;
 
 /// From where containers and volumes are seen.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -65,15 +65,6 @@ struct Group {
     parts: Vec<Part>,
     /// Those who only say they are of it: a sentence each.
     left_out: Vec<String>,
-}
-
-/// One container of a stack.
-#[derive(Debug)]
-struct Part {
-    service: ServiceName,
-    container: Arc<ContainerInspectResponse>,
-    claims: Arc<Claims>,
-    leaving: bool,
 }
 
 impl Assembly {

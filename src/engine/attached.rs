@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use bollard::models::{ContainerInspectResponse, EndpointSettings, Network};
 use ipnet::IpNet;
 
+use super::clone::PROJECT;
 use super::containers::{endpoints, ip};
-use super::docker::PROJECT;
 use super::swarm::NAMESPACE;
 use crate::inventory::{self, Attached};
 

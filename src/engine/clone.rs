@@ -6,8 +6,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::docker::PROJECT;
-
+/// The label by which Compose marks everything of a project.
+pub(super) const PROJECT: &str = "com.docker.compose.project";
 pub(super) const SERVICE: &str = "com.docker.compose.service";
 pub(super) const CONFIG_HASH: &str = "com.docker.compose.config-hash";
 /// Set by Compose on a container that is about to take another one's place.

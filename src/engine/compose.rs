@@ -321,7 +321,7 @@ impl Engine for Compose {
         };
         let is_leaving = |container: &ContainerInspectResponse| {
             let id = container.id.as_deref();
-            id.is_some_and(|id| self.engine.is_leaving(id, || started_at(container)))
+            id.is_some_and(|id| self.engine.heard.is_leaving(id, || started_at(container)))
         };
         let mut inventory = Inventory {
             stacks: self.assembly().assemble(&seen, &standpoint, is_leaving),
@@ -373,7 +373,7 @@ impl Engine for Compose {
         }
         let result = self.carry_out(action).await;
         // Events may be lost; what was done here shows in a listing all the same.
-        self.engine.touch_all();
+        self.engine.heard.touch_all();
         self.acted.notify_one();
         result
     }

@@ -14,8 +14,7 @@ use bollard::models::{
 
 use super::Printer;
 use super::claims::Said;
-use super::clone::{CLONE_OF, CONFIG_HASH, NUMBER, SERVICE};
-use super::docker::PROJECT;
+use super::clone::{CLONE_OF, CONFIG_HASH, NUMBER, PROJECT, SERVICE};
 use crate::inventory::{Network, Origin, Phase, Reach, Unit, Volume};
 use crate::names::{ReplicaId, ServiceName, StackName};
 

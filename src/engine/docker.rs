@@ -3,19 +3,17 @@
 //! bollard's typed models drop fields they do not know. Where JSON has to survive a round trip (a
 //! container that is cloned, a service of a Swarm) a small client of our own speaks to the same endpoint.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::models::{
-    ContainerInspectResponse, ContainerSummary, EndpointSettings, EventMessage,
-    EventMessageTypeEnum, ImageInspect, Network, NetworkConnectRequest, NetworkDisconnectRequest,
-    Volume,
+    ContainerInspectResponse, ContainerSummary, EndpointSettings, ImageInspect, Network,
+    NetworkConnectRequest, NetworkDisconnectRequest, Volume,
 };
 use bollard::query_parameters::{
     EventsOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptions, ListVolumesOptions,
@@ -31,8 +29,9 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::clone::Attach;
+use super::clone::{Attach, PROJECT};
 use super::dial::{DialError as RawError, Road};
+use super::heard::Heard;
 use super::session::{self, Asked};
 use super::{EngineError, Line, Span, Stream};
 
@@ -40,8 +39,6 @@ use super::{EngineError, Line, Span, Stream};
 const CALL_WITHIN: Duration = Duration::from_secs(60);
 /// No answer of the engine that we read whole is larger.
 const LARGEST_ANSWER: usize = 16 << 20;
-/// The label by which Compose marks everything of a project.
-pub(super) const PROJECT: &str = "com.docker.compose.project";
 /// Before the id of one that is no container but a task of a Swarm.
 pub(super) const TASK: &str = "task/";
 
@@ -53,43 +50,7 @@ pub(super) struct Engine {
     /// Of `ca.pem`, `cert.pem` and `key.pem`, for those over TCP.
     certificates: Option<PathBuf>,
     connected: ArcSwapOption<Connected>,
-    heard: Arc<Mutex<Heard>>,
-}
-
-/// What events have said about containers, by their ids.
-#[derive(Debug, Default)]
-struct Heard {
-    /// Told to stop. No listing shows that.
-    leaving: HashMap<String, Told>,
-    /// What is remembered of it is stale.
-    touched: Touched,
-}
-
-/// How a container was told to stop.
-#[derive(Clone, Copy, Debug)]
-struct Told {
-    /// In nanoseconds since 1970.
-    at: u64,
-    /// With a signal that can be followed. A death after that is nobody's failure, and so it is known
-    /// until the next life begins.
-    politely: bool,
-}
-
-/// What events have spoken of since the last listing.
-#[derive(Debug, Default)]
-pub(super) struct Touched {
-    /// By their ids.
-    pub(super) containers: HashSet<String>,
-    pub(super) networks: bool,
-    pub(super) volumes: bool,
-    /// Nodes and services of a Swarm, or what nobody knows.
-    pub(super) others: bool,
-}
-
-impl Touched {
-    pub(super) fn is_something(&self) -> bool {
-        !self.containers.is_empty() || self.networks || self.volumes || self.others
-    }
+    pub(super) heard: Arc<Heard>,
 }
 
 /// What to do about a container that runs.
@@ -129,7 +90,7 @@ impl Engine {
             match connect_to(endpoint, self.certificates.as_deref()).await {
                 Ok((road, api)) => {
                     // What happened while nobody listened is in the next listing.
-                    *lock(&self.heard) = Heard::default();
+                    self.heard.forget();
                     self.connected.store(Some(Arc::new(Connected {
                         endpoint: endpoint.clone(),
                         road,
@@ -168,27 +129,10 @@ impl Engine {
         let hints = events
             .take_while(|event| std::future::ready(event.is_ok()))
             .filter_map(move |event| {
-                let hint = event.is_ok_and(|event| note(&heard, &event));
+                let hint = event.is_ok_and(|event| heard.note(&event));
                 std::future::ready(hint.then_some(()))
             });
         Ok(hints.boxed())
-    }
-
-    /// Whether the life of a container that began at `started` was told to stop. A restart may
-    /// show the next life before the end of the last one is heard of.
-    pub(super) fn is_leaving(&self, container: &str, started: impl FnOnce() -> u64) -> bool {
-        let told = lock(&self.heard).leaving.get(container).map(|told| told.at);
-        told.is_some_and(|at| at >= started())
-    }
-
-    /// What events have spoken of since this was last asked.
-    pub(super) fn take_touched(&self) -> Touched {
-        std::mem::take(&mut lock(&self.heard).touched)
-    }
-
-    /// Something was changed that events may not speak of.
-    pub(super) fn touch_all(&self) {
-        lock(&self.heard).touched.others = true;
     }
 
     /// What tells this engine from every other.
@@ -596,119 +540,9 @@ fn status_of(error: &bollard::errors::Error) -> Option<u16> {
     }
 }
 
-fn lock(heard: &Mutex<Heard>) -> std::sync::MutexGuard<'_, Heard> {
-    // Sets of ids are whole after every operation, whoever panicked in between.
-    heard
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-/// Takes one event in; whether it may have changed anything.
-fn note(heard: &Mutex<Heard>, event: &EventMessage) -> bool {
-    let action = event.action.as_deref().unwrap_or_default();
-    let actor = event.actor.as_ref();
-    if event.typ != Some(EventMessageTypeEnum::CONTAINER) {
-        let changed = matches!(
-            action,
-            "connect" | "disconnect" | "create" | "destroy" | "mount" | "remove" | "update"
-        );
-        if changed {
-            let touched = &mut lock(heard).touched;
-            let attributes = actor.and_then(|actor| actor.attributes.as_ref());
-            let container = attributes.and_then(|attributes| attributes.get("container"));
-            match (event.typ, action, container) {
-                (Some(EventMessageTypeEnum::NETWORK), "connect" | "disconnect", Some(id)) => {
-                    touched.containers.insert(id.clone());
-                }
-                (Some(EventMessageTypeEnum::NETWORK), "create" | "destroy" | "remove", _) => {
-                    touched.networks = true;
-                }
-                (Some(EventMessageTypeEnum::VOLUME), _, _) => touched.volumes = true,
-                _ => touched.others = true,
-            }
-        }
-        return changed;
-    }
-    let Some(id) = actor.and_then(|actor| actor.id.clone()) else {
-        return false;
-    };
-    let mut heard = lock(heard);
-    let changed = match action {
-        "kill" => {
-            let signal = actor
-                .and_then(|actor| actor.attributes.as_ref())
-                .and_then(|attributes| attributes.get("signal"))
-                .map_or("15", String::as_str);
-            // INT, QUIT, KILL and TERM are farewells; a HUP or USR1 is not.
-            let farewell = matches!(signal, "2" | "3" | "9" | "15");
-            let told = event.time_nano.and_then(|time| u64::try_from(time).ok());
-            let before = heard.leaving.get(&id).copied();
-            if farewell {
-                let told = Told {
-                    at: told.unwrap_or(u64::MAX),
-                    politely: signal != "9" || before.is_some_and(|before| before.politely),
-                };
-                heard.leaving.insert(id.clone(), told);
-            }
-            farewell && before.is_none()
-        }
-        "die" => {
-            if heard.leaving.get(&id).is_some_and(|told| !told.politely) {
-                heard.leaving.remove(&id);
-            }
-            true
-        }
-        "start" | "destroy" => {
-            heard.leaving.remove(&id);
-            true
-        }
-        // Executions, attachments and the like happen inside and change nothing here.
-        _ => {
-            matches!(
-                action,
-                "create" | "pause" | "unpause" | "rename" | "restart"
-            ) || action.starts_with("health_status")
-        }
-    };
-    if changed {
-        heard.touched.containers.insert(id);
-    }
-    changed
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn event(action: &str, time_nano: i64) -> EventMessage {
-        let told = serde_json::json!({
-            "Type": "container",
-            "Action": action,
-            "Actor": { "ID": "c1", "Attributes": { "signal": "15" } },
-            "timeNano": time_nano,
-        });
-        serde_json::from_value(told).expect("an event")
-    }
-
-    #[test]
-    fn a_restart_is_no_farewell_of_the_life_that_follows() {
-        let engine = Engine::new(Vec::new());
-        assert!(note(&engine.heard, &event("kill", 200)));
-        assert!(engine.is_leaving("c1", || 100), "the life that was told");
-        assert!(
-            !engine.is_leaving("c1", || 300),
-            "listed before its start was heard of"
-        );
-        assert!(!engine.is_leaving("c2", || 100));
-        assert!(note(&engine.heard, &event("die", 250)));
-        assert!(
-            engine.is_leaving("c1", || 100),
-            "it ended because it was told"
-        );
-        assert!(note(&engine.heard, &event("start", 300)));
-        assert!(!engine.is_leaving("c1", || 100));
-        assert!(note(&engine.heard, &event("kill", 400)), "the next life");
-    }
 
     #[test]
     fn a_piece_of_output_is_its_moment_and_its_text() {

@@ -12,9 +12,8 @@ use bollard::models::{
     Network, NetworkSettings,
 };
 
-use super::clone::CONFIG_HASH;
+use super::clone::{CONFIG_HASH, PROJECT};
 use super::containers::label;
-use super::docker::PROJECT;
 
 /// The engine's own bridge: everybody is on it who asks for nothing else.
 const BRIDGE: &str = "bridge";

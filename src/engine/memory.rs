@@ -18,7 +18,8 @@ use tokio::time::Instant;
 use super::containers::{
     is_composed, is_one_off, place, place_alone, ran_once, said, said_by_image,
 };
-use super::docker::{Engine, Touched};
+use super::docker::Engine;
+use super::heard::Touched;
 use super::{EngineError, claims};
 use crate::inventory::Claims;
 use crate::names::{ServiceName, StackName};
@@ -150,7 +151,7 @@ impl Memory {
         wanted: &Wanted<'_>,
         now: Instant,
     ) -> Result<Arc<Known>, EngineError> {
-        let touched = engine.take_touched();
+        let touched = engine.heard.take_touched();
         // Where this fails, or nobody waits for its end, everything is listed the next time.
         let mut shared = std::mem::take(&mut *lock(&self.known));
         let known = Arc::make_mut(&mut shared);

@@ -25,6 +25,7 @@ mod compose;
 mod containers;
 mod dial;
 mod docker;
+mod heard;
 mod here;
 mod kinship;
 mod labels;

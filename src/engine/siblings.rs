@@ -14,14 +14,14 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::clone::{
-    CLONE_OF, Clone, NoSibling, refuse_control_groups, shows_control_groups, sibling,
+    CLONE_OF, Clone, NoSibling, PROJECT, refuse_control_groups, shows_control_groups, sibling,
 };
 use super::compose::Compose;
 use super::containers::{
     belongs, is_alive, is_clone, is_resting, is_running, is_unhealthy, label, number, started_at,
     summary_label,
 };
-use super::docker::{Engine, PROJECT, Remove};
+use super::docker::{Engine, Remove};
 use super::kinship::{as_inspected, strangers};
 use super::{EngineError, LOOKED_AT_FOR, StopWhen};
 use crate::cause::chain;

@@ -143,6 +143,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "engine/compose.rs",
             "engine/containers.rs",
             "engine/containers/tests.rs",
+            "engine/heard.rs",
             "engine/kinship.rs",
             "engine/kinship/tests.rs",
             "engine/memory.rs",

@@ -7,9 +7,8 @@ use bollard::models::ContainerInspectResponse;
 
 use super::super::memory::{Inspected, Known, Place};
 use super::super::superseded::is_one;
-use super::Part;
 use crate::inventory::Claims;
-use crate::names::StackName;
+use crate::names::{ServiceName, StackName};
 
 #[derive(Debug, Default)]
 pub(super) struct Members {
@@ -27,6 +26,15 @@ pub(super) struct Placed {
     claims: Arc<Claims>,
     leaving: bool,
     place: Place,
+}
+
+/// One container of a stack.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) service: ServiceName,
+    pub(super) container: Arc<ContainerInspectResponse>,
+    pub(super) claims: Arc<Claims>,
+    pub(super) leaving: bool,
 }
 
 impl Placed {

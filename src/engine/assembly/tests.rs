@@ -1,11 +1,11 @@
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::super::docker::PROJECT;
+use super::super::clone::PROJECT;
 use super::super::memory::{Inspected, Place};
 use super::super::swarm::NAMESPACE;
 use super::*;
-use crate::inventory::Volume;
+use crate::inventory::{Claims, Volume};
 
 fn container(id: &str, name: &str, labels: &[(&str, &str)]) -> ContainerInspectResponse {
     let labels: BTreeMap<&str, &str> = labels.iter().copied().collect();

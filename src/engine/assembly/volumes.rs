@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use bollard::models;
 
+use super::super::clone::PROJECT;
 use super::super::containers::visible;
-use super::super::docker::PROJECT;
 use super::super::swarm::NAMESPACE;
 use crate::inventory::Volume;
 use crate::names::StackName;
