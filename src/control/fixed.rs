@@ -3,6 +3,7 @@
 use super::event::Now;
 use super::reach::is_probed;
 use super::replica::{Replica, State, Who};
+use super::service::ServiceState;
 use super::tenant::Tenant;
 use crate::config::model::Service;
 use crate::engine::Action;
@@ -16,6 +17,15 @@ pub(super) enum Told {
     Start { ordered: bool },
     /// Its replicas drain, however long that takes.
     Stop,
+}
+
+impl ServiceState {
+    /// Whether all of it has been told to stop and is still there.
+    fn is_ending(&self) -> bool {
+        let mut replicas = self.replicas.values();
+        let ends = |replica: &Replica| matches!(replica.state(), State::Stopping { .. });
+        !self.replicas.is_empty() && replicas.all(ends)
+    }
 }
 
 impl Tenant {
@@ -47,6 +57,10 @@ impl Tenant {
             if kept > 0 {
                 return Ok(format!("{at}: stays; it was draining"));
             }
+        }
+        if state.is_ending() {
+            state.told = Some(Told::Start { ordered: false });
+            return Ok(format!("{at}: starts again once it has stopped"));
         }
         let has_command = from_nothing && !declared.command.is_empty();
         if !state.replicas.is_empty() {
@@ -146,6 +160,8 @@ impl Tenant {
                 continue;
             };
             match state.told {
+                // What is being stopped does not rest yet.
+                Some(Told::Start { ordered: false }) if state.is_ending() => {}
                 Some(Told::Start { ordered: false }) => {
                     state.told = Some(Told::Start { ordered: true });
                     actions.push(Action::Wake {

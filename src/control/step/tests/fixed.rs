@@ -67,6 +67,20 @@ async fn a_stop_is_taken_back_while_somebody_is_inside() {
 }
 
 #[tokio::test]
+async fn who_asks_for_it_while_it_is_being_stopped_gets_it_back_afterwards() {
+    let mut edge = with_redis();
+    told(&mut edge, false, "redis").expect("it stops");
+    let ordered: Vec<String> = (0..3).flat_map(|_| edge.second()).collect();
+    assert_eq!(ordered, ["stop redis_1"]);
+    assert_eq!(edge.state("redis_1"), "stopping");
+    let said = told(&mut edge, true, "redis").expect("it starts");
+    assert!(said.contains("once it has stopped"), "{said}");
+    assert_eq!(edge.seconds(5), [""; 0], "it does not rest yet");
+    laid_down(&mut edge);
+    assert_eq!(edge.seconds(120), ["wake redis"], "once");
+}
+
+#[tokio::test]
 async fn what_nothing_would_come_of_is_refused_with_what_to_do_instead() {
     let mut edge = with_redis();
     for (start, service, why) in [
