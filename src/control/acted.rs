@@ -4,6 +4,7 @@ use super::event::Now;
 use super::networks::{JOIN_SHOWS_WITHIN, NETWORK_BACKOFF};
 use super::service::ServiceState;
 use super::step::Controller;
+use super::tenant::Tenant;
 use super::touched::Stale;
 use crate::engine::Action;
 use crate::engine::act::{Acted, Failure};
@@ -92,8 +93,7 @@ impl Controller {
         replica: &ReplicaId,
         failure: Option<&Failure>,
     ) {
-        let mut tenants = self.tenants.values_mut();
-        let Some(tenant) = tenants.find(|tenant| tenant.instance.stack == *stack) else {
+        let Some(tenant) = self.tenant_mut(stack) else {
             return;
         };
         let Some(state) = tenant.services.get_mut(service) else {
@@ -111,10 +111,12 @@ impl Controller {
         stack: &StackName,
         service: &ServiceName,
     ) -> Option<&mut ServiceState> {
-        self.tenants
-            .values_mut()
-            .find(|tenant| tenant.instance.stack == *stack)?
-            .services
-            .get_mut(service)
+        self.tenant_mut(stack)?.services.get_mut(service)
+    }
+
+    /// The one that a stack is changed for.
+    pub(super) fn tenant_mut(&mut self, stack: &StackName) -> Option<&mut Tenant> {
+        let mut tenants = self.tenants.values_mut();
+        tenants.find(|tenant| tenant.instance.stack == *stack)
     }
 }

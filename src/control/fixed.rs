@@ -139,13 +139,8 @@ impl Tenant {
                 "{name}/{service} is scaled; `usher scale {name}/{service} N` sets how many there are"
             ));
         }
-        if let Some(why) = self.does_nothing() {
-            return Err(why);
-        }
-        match self.claim.refusal() {
-            Some(why) => Err(format!("{name}/{service}: {why}; ask that one")),
-            None => Ok(declared),
-        }
+        let why = self.does_nothing().or_else(|| self.is_anothers(service));
+        why.map_or(Ok(declared), Err)
     }
 
     /// Whether an operator waits for something to be started or stopped.

@@ -15,7 +15,7 @@ use crate::autoscaler::Kind;
 use crate::config::model::ScaleMode;
 use crate::engine::Action;
 use crate::engine::act::Failure;
-use crate::names::StackName;
+use crate::names::{ServiceName, StackName};
 
 /// Whoever changes the stack now may be gone by then.
 const CLAIM_AGAIN_AFTER: Duration = Duration::from_secs(10);
@@ -46,6 +46,15 @@ impl Claim {
 }
 
 impl Tenant {
+    /// Whose stack it is instead, as a sentence.
+    pub(super) fn is_anothers(&self, service: &ServiceName) -> Option<String> {
+        let why = self.claim.refusal()?;
+        Some(format!(
+            "{}/{service}: {why}; ask that one",
+            self.instance.name
+        ))
+    }
+
     /// Whether anything of it is started and stopped, or would be by whoever only recommends.
     pub(super) fn is_changed_here(&self) -> bool {
         let mut services = self.scaler.policy.services.iter();
@@ -107,12 +116,10 @@ impl Controller {
         stack: &StackName,
         result: Result<(), Failure>,
     ) {
-        let mut tenants = self.tenants.values_mut();
-        let tenant = tenants.find(|tenant| tenant.instance.stack == *stack);
         if result.is_ok() {
             self.leases.insert(stack.clone());
         }
-        if let Some(tenant) = tenant {
+        if let Some(tenant) = self.tenant_mut(stack) {
             tenant.claim = match result {
                 Ok(()) => Claim::Held,
                 Err(failure) => Claim::Refused {
@@ -125,16 +132,15 @@ impl Controller {
 
     /// Takes in what the engine says is held no more.
     pub(super) fn heed_lost_leases(&mut self, now: Now) {
-        let Some(inventory) = &self.listing.inventory else {
+        let Some(inventory) = self.listing.inventory.clone() else {
             return;
         };
         for stack in &inventory.lost {
-            let mut tenants = self.tenants.values_mut();
-            let held = tenants
-                .find(|tenant| tenant.instance.stack == *stack && tenant.claim == Claim::Held);
+            let held = self.tenant_mut(stack).filter(|tenant| tenant.is_held());
             if let Some(tenant) = held {
                 tenant.lose_lease(now);
-                self.stale.touch(&tenant.instance.name);
+                let name = tenant.instance.name.clone();
+                self.stale.touch(&name);
             }
         }
     }

@@ -400,6 +400,14 @@ impl Tenant {
             })
     }
 
+    /// What one replica more of a service is taken to need.
+    fn cost_of(&self, service: &str) -> Resources {
+        let state = self.services.get(service);
+        let declared = self.instance.services.get(service);
+        let known = state.zip(declared);
+        known.map_or(REPLICA, |(state, declared)| state.cost(declared))
+    }
+
     /// Everything of the scaled services that takes memory, draining replicas included.
     pub(super) fn replicas_running(&self) -> u32 {
         self.decisions()
@@ -426,8 +434,6 @@ impl Tenant {
         let grows = policy.mode == ScaleMode::Auto;
         let places = policy.services.iter().map(|service| {
             let state = self.services.get(&*service.name);
-            let declared = self.instance.services.get(&*service.name);
-            let cost = state.zip(declared).map(|(state, one)| state.cost(one));
             let decision = state.and_then(|state| state.decision.clone());
             let decision = decision.unwrap_or_default();
             let over = state.and_then(|state| state.over);
@@ -443,7 +449,7 @@ impl Tenant {
             Place {
                 kind: service.kind,
                 least,
-                cost: cost.unwrap_or(REPLICA),
+                cost: self.cost_of(&service.name),
                 settled: told || !grows,
                 decision,
             }
@@ -488,12 +494,10 @@ impl Tenant {
         let mut more = (Resources::default(), 0_u64);
         for service in policy.services.iter().filter(|one| one.kind != Kind::Fixed) {
             let state = self.services.get(&*service.name);
-            let declared = self.instance.services.get(&*service.name);
-            let cost = state.zip(declared).map(|(state, one)| state.cost(one));
             let present = state.and_then(|state| Some(state.decision.as_ref()?.inputs.present));
             let needed = needed(service.kind, leaders).max(service.bounds.min);
             let count = needed.saturating_sub(present.unwrap_or(0));
-            let cost = cost.unwrap_or(REPLICA).times(count);
+            let cost = self.cost_of(&service.name).times(count);
             more = (more.0.plus(cost), more.1 + u64::from(count));
         }
         more

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use tracing::info;
 
 use super::event::Now;
-use super::lease::Claim;
 use super::replica::{Replica, State};
 use super::step::Controller;
 use super::tenant::Tenant;
@@ -112,7 +111,7 @@ impl Controller {
         let shared = self.engine.shared;
         let may = |tenant: &&mut Tenant| {
             let acts = tenant.is_scaled() && tenant.instance.scale.mode == ScaleMode::Auto;
-            acts && (!shared || tenant.claim == Claim::Held)
+            acts && (!shared || tenant.is_held())
         };
         let tenants = self.tenants.values_mut().filter(may);
         let orders = tenants.flat_map(|tenant| tenant.weigh(now));

@@ -24,6 +24,7 @@ impl Tenant {
     ) -> Result<String, String> {
         let name = &self.instance.name;
         let nothing = self.does_nothing();
+        let anothers = self.is_anothers(service);
         let (Some(declared), Some(state)) = (
             self.instance.services.get(service),
             self.services.get_mut(service),
@@ -41,11 +42,8 @@ impl Tenant {
                 "{name}/{service} is fixed; `usher stop {name}/{service}` stops all of it"
             ));
         }
-        if let Some(why) = nothing {
+        if let Some(why) = nothing.or(anothers) {
             return Err(why);
-        }
-        if let Some(why) = self.claim.refusal() {
-            return Err(format!("{name}/{service}: {why}; ask that one"));
         }
         state
             .dismiss(now, next, replica)

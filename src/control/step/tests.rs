@@ -183,6 +183,21 @@ impl Edge {
         }));
     }
 
+    /// As [`Self::list`], with another stack that has one replica.
+    fn list_beside_assembly(&mut self) {
+        let mut inventory = self.inventory();
+        let web = unit("assembly_1", Origin::Declared { number: 1 });
+        let services = BTreeMap::from([("web".parse().expect("name"), vec![web])]);
+        let stack = Stack {
+            services,
+            ..Stack::default()
+        };
+        inventory
+            .stacks
+            .insert("assembly".parse().expect("name"), Arc::new(stack));
+        self.list_this(Some(inventory), None);
+    }
+
     /// Everybody who is asked whether he is ready.
     fn targets(&mut self) -> Vec<crate::prober::Target> {
         let targets = self.controller.targets();

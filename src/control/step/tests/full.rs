@@ -56,17 +56,7 @@ impl Hall {
     }
 
     fn list(&mut self) {
-        let mut inventory = self.edge.inventory();
-        let web = unit("assembly_1", Origin::Declared { number: 1 });
-        let services = BTreeMap::from([("web".parse().expect("name"), vec![web])]);
-        let stack = Stack {
-            services,
-            ..Stack::default()
-        };
-        inventory
-            .stacks
-            .insert("assembly".parse().expect("name"), Arc::new(stack));
-        self.edge.list_this(Some(inventory), None);
+        self.edge.list_beside_assembly();
     }
 
     /// The engine does what it is told, and nothing of it makes room.

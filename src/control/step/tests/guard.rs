@@ -299,17 +299,7 @@ async fn on_a_full_host_a_boosted_worker_leaves_for_another_stack() {
     edge.seconds(61);
     assert_eq!(overloaded(&mut edge, 5), ["start worker"]);
 
-    let mut inventory = edge.inventory();
-    let web = unit("assembly_1", Origin::Declared { number: 1 });
-    let services = BTreeMap::from([("web".parse().expect("name"), vec![web])]);
-    let stack = Stack {
-        services,
-        ..Stack::default()
-    };
-    inventory
-        .stacks
-        .insert("assembly".parse().expect("name"), Arc::new(stack));
-    edge.list_this(Some(inventory), None);
+    edge.list_beside_assembly();
     edge.probe("assembly_1", true);
     overloaded_second(&mut edge);
     edge.sessions.insert("assembly_1".into(), 150);
