@@ -13,12 +13,13 @@ use std::time::SystemTime;
 use ipnet::IpNet;
 
 use crate::names::{ReplicaId, ServiceName, StackName};
+use crate::shared::Map;
 
 /// One complete listing.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Inventory {
     /// Shared from listing to listing while nothing of one has changed.
-    pub stacks: BTreeMap<StackName, Arc<Stack>>,
+    pub stacks: Map<StackName, Stack>,
     /// Networks that usher joined for the sake of a stack, and may leave again.
     pub joined: Vec<Network>,
     /// Networks that usher is on; on the host, those of the engine.

@@ -69,6 +69,7 @@ pub mod fingerprint;
 pub mod moment;
 pub mod names;
 pub mod plan;
+pub mod shared;
 
 pub mod config;
 pub mod health;

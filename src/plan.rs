@@ -9,14 +9,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-mod differences;
 mod edge;
 mod report;
 mod route;
 mod site;
 mod wanted;
 
-pub use self::differences::{Difference, differences};
 pub use self::edge::{Door, EdgePolicy, ProxyProtocol};
 pub use self::report::{
     CertificateReport, CertificateSource, CertificateState, Certificates, DURATION_BUCKETS,
@@ -32,13 +30,14 @@ pub use self::site::{
 pub use self::wanted::{Declared, Export, KeyType, Wanted, WantedCertificate};
 
 use crate::names::{Generation, InstanceName, ReplicaId, ServiceName};
+use crate::shared::Map;
 
 /// What should be served. Numbered and immutable; an unchanged instance keeps its `Arc`.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     pub generation: Generation,
     pub edge: Arc<EdgePolicy>,
-    pub instances: BTreeMap<InstanceName, Arc<InstancePlan>>,
+    pub instances: Map<InstanceName, InstancePlan>,
 }
 
 /// One tenant, as it is to be served now.

@@ -1,6 +1,6 @@
 //! Asks replicas whether they are ready. Nothing else in usher decides that.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +12,9 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::names::{InstanceName, ReplicaId, ServiceName};
-use crate::plan::{UpstreamTls, differences};
+use crate::plan::UpstreamTls;
 use crate::sealed::{Sealer, Wire};
+use crate::shared::Map;
 use crate::shutdown::Shutdown;
 
 /// A whole probe, connecting included.
@@ -58,7 +59,7 @@ pub enum Question {
 
 /// Everybody who is asked, by the instances they are for. A list is the same value while it says the
 /// same.
-pub type Targets = BTreeMap<InstanceName, Arc<[Target]>>;
+pub type Targets = Map<InstanceName, [Target]>;
 
 /// What one probe found.
 #[derive(Clone, Debug)]
@@ -80,7 +81,7 @@ pub async fn run(
     let mut before = Arc::<Targets>::default();
     loop {
         let wanted = Arc::clone(&targets.borrow_and_update());
-        for found in differences(&before, &wanted) {
+        for found in before.differences(&wanted) {
             let [old, new] = [found.before, found.now].map(|one| one.map_or(&[][..], |all| all));
             for target in old.iter().filter(|one| !new.contains(one)) {
                 if let Some(task) = running.remove(&target.subject) {

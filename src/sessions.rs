@@ -231,6 +231,7 @@ mod tests {
     use crate::names::{Generation, ServiceName};
     use crate::plan::{Condition, EndpointPlan, InstancePlan, Plan, ServicePlan, Usage};
     use crate::routing::Routes;
+    use crate::shared::Map;
 
     fn plan(generation: u64, usage: Usage) -> Plan {
         let endpoint = EndpointPlan {
@@ -256,7 +257,7 @@ mod tests {
         Plan {
             generation: Generation(generation),
             edge: Arc::default(),
-            instances: BTreeMap::from([(name, Arc::new(instance))]),
+            instances: Map::from([(name, Arc::new(instance))]),
         }
     }
 

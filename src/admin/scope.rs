@@ -1,6 +1,5 @@
 //! How much somebody may see: everything, or one instance as if there were no other.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::control::Status;
@@ -68,9 +67,9 @@ impl Scope {
             applied: report.applied,
             edge,
             instances: own
-                .map(|(name, own)| (name.clone(), own.clone()))
+                .map(|(name, own)| (name.clone(), Arc::clone(own)))
                 .into_iter()
-                .collect::<BTreeMap<_, _>>(),
+                .collect(),
         })
     }
 }

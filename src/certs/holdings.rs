@@ -20,7 +20,7 @@ use super::store::Pairs;
 use crate::cause::chain;
 use crate::fingerprint::Fingerprint;
 use crate::names::Domain;
-use crate::plan::{Wanted, WantedCertificate, differences};
+use crate::plan::{Wanted, WantedCertificate};
 
 /// The pairs in use.
 #[derive(Debug)]
@@ -306,7 +306,11 @@ pub(super) struct News<'w> {
 impl<'w> News<'w> {
     pub(super) fn between(before: &'w Wanted, now: &'w Wanted) -> Self {
         let mut news = Self::default();
-        for found in differences(&before.0, &now.0).filter(|found| found.before != found.now) {
+        for found in before
+            .0
+            .differences(&now.0)
+            .filter(|found| found.before != found.now)
+        {
             news.gone
                 .extend(found.before.into_iter().flat_map(|of| of.iter()));
             news.new

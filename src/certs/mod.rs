@@ -53,7 +53,7 @@ use crate::cause::chain;
 use crate::config::model::{Acme, Certs};
 use crate::config::watch::Current;
 use crate::names::{Domain, Hostname, InstanceName};
-use crate::plan::{Certificates, Wanted, WantedCertificate, differences};
+use crate::plan::{Certificates, Wanted, WantedCertificate};
 use crate::shutdown::Shutdown;
 
 /// Everything is looked at this often, whatever happens.
@@ -230,7 +230,7 @@ impl Manager {
             }
             let report = self.report(changed, acme.as_ref(), wall());
             reports.send_if_modified(|known| {
-                let new = differences(known, &report).next().is_some();
+                let new = known.differences(&report).next().is_some();
                 *known = report;
                 new
             });

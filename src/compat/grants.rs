@@ -8,17 +8,18 @@ use super::conflicts::{Owners, Standing};
 use super::stack::Reading;
 use crate::config::Instance;
 use crate::names::{Domain, Hostname, InstanceName, StackName};
+use crate::shared::Map;
 
 /// Names of the configuration, by who has them.
 #[derive(Debug, Default)]
 pub(super) struct Declared {
-    pub(super) instances: BTreeMap<InstanceName, Arc<Instance>>,
+    pub(super) instances: Map<InstanceName, Instance>,
     names: BTreeMap<Domain, InstanceName>,
     pub(super) stacks: BTreeMap<StackName, Arc<Instance>>,
 }
 
 impl Declared {
-    pub(super) fn new(instances: &BTreeMap<InstanceName, Arc<Instance>>) -> Self {
+    pub(super) fn new(instances: &Map<InstanceName, Instance>) -> Self {
         let mut names = BTreeMap::new();
         let mut stacks = BTreeMap::new();
         for (name, instance) in instances {
@@ -36,7 +37,7 @@ impl Declared {
     }
 
     /// Whether these are the instances it was made of.
-    pub(super) fn is_of(&self, instances: &BTreeMap<InstanceName, Arc<Instance>>) -> bool {
+    pub(super) fn is_of(&self, instances: &Map<InstanceName, Instance>) -> bool {
         let same = |(one, other): (&Arc<Instance>, &Arc<Instance>)| {
             Arc::ptr_eq(one, other) || one == other
         };

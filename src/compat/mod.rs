@@ -40,7 +40,7 @@ use crate::config::model::NamesFromContainers;
 use crate::config::{Config, Instance};
 use crate::inventory::{Inventory, Stack};
 use crate::names::{InstanceName, ServiceName, StackName};
-use crate::plan::differences;
+use crate::shared::Map;
 
 /// Patterns of all stacks together, of hosts and of paths. Each of the former is tried for a host that
 /// nobody names, and each of both takes memory.
@@ -52,7 +52,7 @@ const MOST_PATTERNS: usize = 256;
 #[derive(Debug, Default)]
 pub struct Compat {
     config: Option<Arc<Config>>,
-    listed: BTreeMap<StackName, Arc<Stack>>,
+    listed: Map<StackName, Stack>,
     declared: Declared,
     stacks: BTreeMap<StackName, Known>,
     owners: Owners,
@@ -76,7 +76,7 @@ impl Compat {
         now: Instant,
         config: &Arc<Config>,
         inventory: &Inventory,
-        declared: &BTreeMap<InstanceName, Arc<Instance>>,
+        declared: &Map<InstanceName, Instance>,
     ) -> Arc<Ruling> {
         let names = config.names_from_containers;
         if names == NamesFromContainers::Off {
@@ -133,7 +133,7 @@ impl Compat {
     ) -> BTreeSet<StackName> {
         let before = std::mem::replace(&mut self.listed, inventory.stacks.clone());
         let mut changed = BTreeSet::new();
-        for found in differences(&before, &inventory.stacks) {
+        for found in before.differences(&inventory.stacks) {
             let stack = found.name;
             if found.now.is_some() {
                 changed.insert(stack.clone());

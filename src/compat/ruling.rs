@@ -7,18 +7,19 @@ use super::mounts;
 use crate::config::{Config, Instance};
 use crate::inventory::Stack;
 use crate::names::{InstanceName, StackName};
+use crate::shared::Map;
 
 /// What comes of all claims. What comes of a stack that has not changed is the very same as before.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ruling {
     /// New ones, and those of entries with what their containers add.
-    pub instances: BTreeMap<InstanceName, Arc<Instance>>,
+    pub instances: Map<InstanceName, Instance>,
     /// Where an instance is to see its stack as another one.
-    pub views: BTreeMap<InstanceName, Arc<Stack>>,
+    pub views: Map<InstanceName, Stack>,
     /// What is not followed, by the instance it is told at.
-    pub notes: BTreeMap<InstanceName, Arc<[String]>>,
+    pub notes: Map<InstanceName, [String]>,
     /// Stacks that claim names and get none.
-    pub refused: BTreeMap<StackName, Arc<[String]>>,
+    pub refused: Map<StackName, [String]>,
 }
 
 /// What comes of one stack, whatever others are called.
@@ -50,7 +51,7 @@ impl Together {
 
     /// Without any stack: what files of passwords close is closed, whether or not a container runs
     /// that asks for it.
-    pub(super) fn of(config: &Config, declared: &BTreeMap<InstanceName, Arc<Instance>>) -> Self {
+    pub(super) fn of(config: &Config, declared: &Map<InstanceName, Instance>) -> Self {
         let mut together = Self {
             declared: declared.keys().cloned().collect(),
             ..Self::default()

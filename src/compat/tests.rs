@@ -98,8 +98,8 @@ impl Room {
 
     /// Puts these containers in the place of those the service had, and settles.
     fn set(&mut self, stack: &str, service: &str, units: Vec<Unit>) {
-        let stack = self.inventory.stacks.entry(stack.parse().expect("name"));
-        let services = &mut Arc::make_mut(stack.or_default()).services;
+        let stack = self.inventory.stacks.change(stack.parse().expect("name"));
+        let services = &mut stack.services;
         services.insert(service.parse().expect("name"), units);
         self.settle();
     }
@@ -110,7 +110,9 @@ impl Room {
     }
 
     fn settle(&mut self) {
-        let declared = self.config.instances.clone();
+        let declared = self.config.instances.iter();
+        let declared = declared.map(|(name, instance)| (name.clone(), Arc::clone(instance)));
+        let declared = declared.collect();
         let Self {
             compat,
             config,

@@ -36,6 +36,9 @@ impl Controller {
         let Some(inventory) = self.listing.inventory.as_deref() else {
             return Vec::new();
         };
+        if inventory.attached.is_empty() {
+            return Vec::new();
+        }
         let all = inventory.attached.iter();
         let all: HashSet<&str> = all.map(|one| one.network.id.as_str()).collect();
         // Most stacks are on none of them.

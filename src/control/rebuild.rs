@@ -17,7 +17,7 @@ use crate::config::model::NamesFromContainers;
 use crate::config::{Config, Instance, Issue};
 use crate::inventory::{Inventory, Stack};
 use crate::names::{Domain, InstanceName, StackName};
-use crate::plan::differences;
+use crate::shared::Map;
 
 /// What the entries for many make of one stack.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ pub(super) struct Built {
     ruling: Arc<Ruling>,
 }
 
-type Instances = BTreeMap<InstanceName, Arc<Instance>>;
+type Instances = Map<InstanceName, Instance>;
 /// Stacks that become no instance, and why.
 type Misfits = BTreeMap<StackName, String>;
 
@@ -76,10 +76,10 @@ impl Built {
 
 /// The names under which there is another value than before.
 fn named<'m, K: Clone + Ord, V: ?Sized>(
-    before: &'m BTreeMap<K, Arc<V>>,
-    now: &'m BTreeMap<K, Arc<V>>,
+    before: &'m Map<K, V>,
+    now: &'m Map<K, V>,
 ) -> impl Iterator<Item = K> + use<'m, K, V> {
-    differences(before, now).map(|found| found.name.clone())
+    before.differences(now).map(|found| found.name.clone())
 }
 
 impl Controller {
@@ -138,10 +138,16 @@ impl Controller {
             ruling,
         };
         let before = std::mem::replace(&mut self.built, newest);
-        if differences(&before.ruling.notes, &self.built.ruling.notes)
+        if before
+            .ruling
+            .notes
+            .differences(&self.built.ruling.notes)
             .next()
             .is_some()
-            || differences(&before.ruling.refused, &self.built.ruling.refused)
+            || before
+                .ruling
+                .refused
+                .differences(&self.built.ruling.refused)
                 .next()
                 .is_some()
         {
@@ -240,14 +246,24 @@ impl Controller {
     /// none.
     fn declared(&mut self, inventory: &Inventory) -> (Instances, Misfits) {
         let config = Arc::clone(&self.current.config);
+        let entries = || -> Instances {
+            let entries = config.instances.iter();
+            entries
+                .map(|(name, instance)| (name.clone(), Arc::clone(instance)))
+                .collect()
+        };
         if config.patterns.is_empty() {
             self.fitted.clear();
-            return (config.instances.clone(), Misfits::new());
+            let declared = match self.is_built_of(&config) {
+                true => self.built.declared.clone(),
+                false => entries(),
+            };
+            return (declared, Misfits::new());
         }
         if self.fits_as_before(inventory) {
             return (self.built.declared.clone(), self.built.misfits.clone());
         }
-        let mut declared = config.instances.clone();
+        let mut declared = entries();
         let mut misfits = Misfits::new();
         let mut taken: BTreeSet<Domain> = config.served_names();
         let mut before = std::mem::take(&mut self.fitted);
@@ -286,14 +302,18 @@ impl Controller {
         (declared, misfits)
     }
 
+    fn is_built_of(&self, config: &Arc<Config>) -> bool {
+        let known = self.built.config.as_ref();
+        known.is_some_and(|known| Arc::ptr_eq(known, config))
+    }
+
     /// Whether the entries for many make of every stack what they made of it before.
     fn fits_as_before(&mut self, inventory: &Inventory) -> bool {
         let config = &self.current.config;
-        let known = self.built.config.as_ref();
-        if known.is_none_or(|known| !Arc::ptr_eq(known, config)) {
+        if !self.is_built_of(config) {
             return false;
         }
-        for found in differences(&self.built.inventory.stacks, &inventory.stacks) {
+        for found in self.built.inventory.stacks.differences(&inventory.stacks) {
             let fitted = self.fitted.get_mut(found.name);
             match fitted.zip(found.now) {
                 Some((fitted, stack)) if fitted.is_of(config, stack) => {

@@ -26,7 +26,7 @@ use crate::engine::{Action, Listing};
 use crate::host::Host;
 use crate::moment;
 use crate::names::{InstanceName, StackName};
-use crate::plan::{Certificates, Plan, Report, Wanted, differences};
+use crate::plan::{Certificates, Plan, Report, Wanted};
 use crate::prober::Targets;
 
 /// A report older than this says nothing about now.
@@ -258,7 +258,7 @@ impl Controller {
 
     fn heed_certificates(&mut self, certificates: Arc<Certificates>) {
         let before = std::mem::replace(&mut self.certificates, certificates);
-        for found in differences(&before, &self.certificates) {
+        for found in before.differences(&self.certificates) {
             self.stale.touch(found.name);
         }
     }
@@ -270,7 +270,7 @@ impl Controller {
         self.reported_at = Some(now.at);
         let empty = Arc::default();
         let mut counted = 0;
-        for found in differences(&before.instances, &self.report.instances) {
+        for found in before.instances.differences(&self.report.instances) {
             let name = found.name;
             found
                 .before

@@ -1,16 +1,16 @@
 //! Containers that only say they are of a stack: whom that is told.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::compat::Ruling;
 use crate::config::Instance;
 use crate::inventory::Inventory;
 use crate::names::InstanceName;
+use crate::shared::Map;
 
 /// Whose stacks there are.
 pub(super) struct Whose<'w> {
-    pub(super) declared: &'w BTreeMap<InstanceName, Arc<Instance>>,
+    pub(super) declared: &'w Map<InstanceName, Instance>,
     /// Whether containers may ask for names, so that any of them may matter.
     pub(super) follows: bool,
 }
@@ -21,18 +21,25 @@ impl Whose<'_> {
     pub(super) fn tell(&self, inventory: &Inventory, ruling: &mut Arc<Ruling>) {
         let stacks = inventory.stacks.iter();
         for (stack, content) in stacks.filter(|(_, content)| !content.left_out.is_empty()) {
-            let made = ruling.instances.values();
-            let mut instances = self.declared.values().chain(made);
-            let instance = instances.find(|instance| instance.stack == *stack);
-            let instance = instance.map(|instance| instance.name.clone());
+            let instance = {
+                let made = ruling.instances.values();
+                let mut instances = self.declared.values().chain(made);
+                let first = instances.find(|instance| instance.stack == *stack);
+                first.map(|instance| instance.name.clone())
+            };
             // Whoever says nothing of strangers shares the ruling.
             let ruling = Arc::make_mut(ruling);
-            let told = match instance {
-                Some(instance) => ruling.notes.entry(instance).or_default(),
-                None if self.follows => ruling.refused.entry(stack.clone()).or_default(),
-                None => continue,
+            let more = |told: Option<&Arc<[String]>>| -> Arc<[String]> {
+                let told = told.map_or(&[][..], |told| told).iter();
+                told.chain(&content.left_out).cloned().collect()
             };
-            *told = told.iter().chain(&content.left_out).cloned().collect();
+            if let Some(instance) = instance {
+                let told = more(ruling.notes.get(&instance));
+                ruling.notes.insert(instance, told);
+            } else if self.follows {
+                let told = more(ruling.refused.get(stack));
+                ruling.refused.insert(stack.clone(), told);
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::InstanceName;
+use crate::shared::Map;
 
 /// Instances to look at again.
 #[derive(Clone, Debug, Default)]
@@ -52,9 +53,9 @@ impl Touched {
     }
 
     /// Those of these who are not there any more.
-    pub(super) fn gone<T, U>(
+    pub(super) fn gone<T: ?Sized, U>(
         &self,
-        known: &BTreeMap<InstanceName, T>,
+        known: &Map<InstanceName, T>,
         there: &BTreeMap<InstanceName, U>,
     ) -> Vec<InstanceName> {
         let is_gone = |name: &&InstanceName| !there.contains_key(*name);
@@ -83,6 +84,17 @@ impl Touched {
         match self.everybody {
             true => Box::new(all.iter()),
             false => Box::new(self.some.iter().filter_map(|name| all.get_key_value(name))),
+        }
+    }
+
+    /// The names of these; some may have gone.
+    pub(super) fn names<'t>(
+        &'t self,
+        all: impl Iterator<Item = &'t InstanceName> + 't,
+    ) -> Box<dyn Iterator<Item = &'t InstanceName> + 't> {
+        match self.everybody {
+            true => Box::new(all),
+            false => Box::new(self.some.iter()),
         }
     }
 

@@ -24,6 +24,7 @@ use super::labels::note_unknown;
 use super::memory::Known;
 use crate::inventory::{Reach, Stack, Volume};
 use crate::names::StackName;
+use crate::shared::Map;
 
 /// From where containers and volumes are seen.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -50,7 +51,9 @@ pub(super) struct Assembly {
     /// Of containers that are of no project.
     alone: BTreeMap<StackName, Made>,
     /// Those of a Swarm, which are put together elsewhere.
-    deployed: BTreeMap<StackName, Arc<Stack>>,
+    deployed: Map<StackName, Stack>,
+    /// What came of projects and of those that are of none.
+    stacks: Map<StackName, Stack>,
 }
 
 #[derive(Debug)]
@@ -74,7 +77,7 @@ impl Assembly {
         seen: &Known,
         standpoint: &Standpoint,
         is_leaving: impl Fn(&ContainerInspectResponse) -> bool,
-    ) -> BTreeMap<StackName, Arc<Stack>> {
+    ) -> Map<StackName, Stack> {
         let mut changed = self.members.follow(seen, is_leaving);
         let moved = self.standpoint.as_ref() != Some(standpoint);
         let moved = moved || !Arc::ptr_eq(&self.listed_volumes, &seen.volumes);
@@ -84,6 +87,7 @@ impl Assembly {
             self.standpoint = Some(standpoint.clone());
             self.projects.clear();
             self.alone.clear();
+            self.stacks = Map::default();
         }
         // Who is of a project hangs on its networks.
         if self.networks.follow(&seen.networks) || moved {
@@ -91,19 +95,27 @@ impl Assembly {
         }
         for name in changed {
             let known = self.projects.remove(&name);
-            if let Some(group) = self.project(&name, &standpoint.trusted) {
-                let made = self.made(&name, group, known, standpoint);
-                self.projects.insert(name, made);
-            }
+            let Some(group) = self.project(&name, &standpoint.trusted) else {
+                self.stacks.remove(&name);
+                continue;
+            };
+            let made = self.made(&name, group, known, standpoint);
+            self.stacks.insert(name.clone(), Arc::clone(&made.stack));
+            self.projects.insert(name, made);
         }
         let mut before = std::mem::take(&mut self.alone);
         for (name, group) in self.groups_alone() {
             let made = self.made(&name, group, before.remove(&name), standpoint);
+            self.stacks.insert(name.clone(), Arc::clone(&made.stack));
             self.alone.insert(name, made);
         }
-        let made = self.projects.iter().chain(&self.alone);
-        made.map(|(name, made)| (name.clone(), Arc::clone(&made.stack)))
-            .collect()
+        for name in before
+            .keys()
+            .filter(|name| !self.projects.contains_key(*name))
+        {
+            self.stacks.remove(name);
+        }
+        self.stacks.clone()
     }
 
     /// Containers of which events or a listing say that they are one of those in whose place usher is.
@@ -163,18 +175,19 @@ impl Assembly {
     }
 
     /// Completes the stacks that a Swarm has added to those that were assembled.
-    pub(super) fn complete(&mut self, stacks: &mut BTreeMap<StackName, Arc<Stack>>) {
-        let before = std::mem::take(&mut self.deployed);
-        let added = stacks.iter_mut();
-        let is_own =
-            |name: &StackName| self.projects.contains_key(name) || self.alone.contains_key(name);
-        for (name, stack) in added.filter(|(name, _)| !is_own(name)) {
-            Arc::make_mut(stack).volumes = self.volumes.of(name);
-            if let Some(known) = before.get(name).filter(|known| *known == stack) {
-                *stack = Arc::clone(known);
-            }
-            self.deployed.insert(name.clone(), Arc::clone(stack));
+    pub(super) fn complete(&mut self, stacks: &mut Map<StackName, Stack>) {
+        let mut deployed = Map::default();
+        for found in self.stacks.differences(stacks) {
+            let Some(added) = found.now else { continue };
+            let mut stack = Arc::clone(added);
+            Arc::make_mut(&mut stack).volumes = self.volumes.of(found.name);
+            let known = self.deployed.get(found.name);
+            let known = known.filter(|known| ***known == *stack);
+            deployed.insert(found.name.clone(), known.map_or(stack, Arc::clone));
         }
+        let added = deployed.iter();
+        stacks.extend(added.map(|(name, stack)| (name.clone(), Arc::clone(stack))));
+        self.deployed = deployed;
     }
 }
 

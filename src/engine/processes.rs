@@ -310,7 +310,7 @@ impl Engine for Processes {
     async fn list(&self) -> Result<Inventory, EngineError> {
         let mut inventory = Inventory::default();
         for ((stack, service), replicas) in self.shared.lock().iter() {
-            let stack = Arc::make_mut(inventory.stacks.entry(stack.clone()).or_default());
+            let stack = inventory.stacks.change(stack.clone());
             let units = stack.services.entry(service.clone()).or_default();
             units.extend(replicas.iter().map(|replica| {
                 let phase = match *replica.exit.borrow() {

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::drain::DrainProof;
 use crate::names::{Domain, Generation, InstanceName, ReplicaId, ServiceName};
+use crate::shared::Map;
 
 /// What is being served.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +16,7 @@ pub struct Report {
     pub applied: Generation,
     pub edge: EdgeReport,
     /// The same value as in the report before: not counted anew.
-    pub instances: BTreeMap<InstanceName, Arc<InstanceReport>>,
+    pub instances: Map<InstanceName, InstanceReport>,
 }
 
 /// Counts that belong to no instance.
@@ -228,7 +229,7 @@ impl EndpointReport {
 
 /// What the certificate room says about those of each instance; the very same value as before while
 /// nothing of them has changed.
-pub type Certificates = BTreeMap<InstanceName, Arc<[CertificateReport]>>;
+pub type Certificates = Map<InstanceName, [CertificateReport]>;
 
 /// What the certificate room says about one wanted certificate.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use super::route::FileRoot;
 use crate::names::{Domain, HostPattern, Hostname, InstanceName};
+use crate::shared::Map;
 
 /// Every certificate that should be there, by instance. Those of an instance of which nothing has changed
 /// are the very same value as before.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Wanted(pub BTreeMap<InstanceName, Arc<[WantedCertificate]>>);
+pub struct Wanted(pub Map<InstanceName, [WantedCertificate]>);
 
 impl Wanted {
     pub fn all(&self) -> impl Iterator<Item = &WantedCertificate> {

@@ -13,7 +13,7 @@ use tracing::debug;
 
 use super::table::{InstanceTable, Table};
 use crate::names::{InstanceName, ReplicaId};
-use crate::plan::{EdgeReport, Plan, Report, Usage, differences};
+use crate::plan::{EdgeReport, Plan, Report, Usage};
 use crate::shutdown::Shutdown;
 
 /// A report at least this often.
@@ -56,7 +56,7 @@ impl Routes {
         let new = Arc::new(Table::build(plan, &old));
         self.table.store(Arc::clone(&new));
         let now = now();
-        for found in differences(&old.instances, &new.instances) {
+        for found in old.instances.differences(&new.instances) {
             match found.now {
                 Some(instance) => put_in_force(instance, farewell, now),
                 None => farewell.gone(found.name),
@@ -96,7 +96,7 @@ impl Routes {
             instances.extend(asleep.map(fresh));
         }
         if counted != Counted::All {
-            for found in differences(&before.table.instances, &table.instances) {
+            for found in before.table.instances.differences(&table.instances) {
                 match found.now {
                     Some(instance) => instances.extend([fresh((found.name, instance))]),
                     None => drop(instances.remove(found.name)),

@@ -1,7 +1,7 @@
 //! The table: every host and where its requests go. Immutable; swapped whole.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -16,9 +16,8 @@ use super::matcher::RouteList;
 use crate::names::{
     Domain, Generation, HostPattern, Hostname, InstanceName, ReplicaId, ServiceName,
 };
-use crate::plan::{
-    Condition, EdgePolicy, InstancePlan, InstanceReport, Plan, Route, Usage, differences,
-};
+use crate::plan::{Condition, EdgePolicy, InstancePlan, InstanceReport, Plan, Route, Usage};
+use crate::shared::Map;
 
 /// As many requests go on at a time when a pause ends.
 const AT_ONCE_AFTER_A_PAUSE: usize = 32;
@@ -33,9 +32,9 @@ pub struct Table {
     below: Hosts<Host>,
     /// In the order they are asked.
     patterns: Vec<(HostPattern, Host)>,
-    pub(super) instances: BTreeMap<InstanceName, Arc<InstanceTable>>,
+    pub(super) instances: Map<InstanceName, InstanceTable>,
     /// What those were built of.
-    plans: BTreeMap<InstanceName, Arc<InstancePlan>>,
+    plans: Map<InstanceName, InstancePlan>,
 }
 
 /// What a host leads to.
@@ -98,7 +97,7 @@ impl Table {
             instances: old.instances.clone(),
             plans: plan.instances.clone(),
         };
-        let changed = || differences(&old.plans, &plan.instances);
+        let changed = || old.plans.differences(&plan.instances);
         // All names that may change hands are free before anybody takes one.
         for found in changed() {
             if let Some(known) = table.instances.remove(found.name) {

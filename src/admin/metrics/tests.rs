@@ -4,6 +4,7 @@ use std::sync::Arc;
 use super::*;
 use crate::names::Generation;
 use crate::plan::{EdgeReport, Level, RequestTotals, SessionTotals};
+use crate::shared::Map;
 
 fn report() -> Report {
     let mut instance = InstanceReport {
@@ -39,7 +40,7 @@ fn report() -> Report {
             level: Level::Tight,
             log_lines_dropped: 0,
         },
-        instances: BTreeMap::from([("congress".parse().expect("name"), Arc::new(instance))]),
+        instances: Map::from([("congress".parse().expect("name"), Arc::new(instance))]),
     }
 }
 

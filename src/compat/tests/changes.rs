@@ -65,8 +65,9 @@ fn a_changed_stack_among_a_thousand_is_read_and_judged_alone() {
         let hosts = names_of(17, version);
         let before = Arc::clone(&room.ruling);
         let web = web_with(&format!("web_{version}"), &hosts);
-        let stack = room.inventory.stacks.get_mut("stack-17").expect("there");
-        Arc::make_mut(stack)
+        let stack = "stack-17".parse().expect("name");
+        let stack = room.inventory.stacks.change(stack);
+        stack
             .services
             .insert("web".parse().expect("name"), vec![web]);
         let begun = cpu();
@@ -346,16 +347,18 @@ impl Room {
                 if !runs {
                     one.phase = Phase::Exited { code: 0 };
                 }
-                let stack = self.inventory.stacks.entry(stack.parse().expect("name"));
-                let services = &mut Arc::make_mut(stack.or_default()).services;
+                let stack = self.inventory.stacks.change(stack.parse().expect("name"));
+                let services = &mut stack.services;
                 services.insert(service.parse().expect("name"), vec![one]);
             }
             Event::Leaves(stack) => drop(self.inventory.stacks.remove(WHO[*stack])),
             Event::Passes(seconds) => self.now += Duration::from_secs(*seconds),
             Event::Config(number) => self.config = Arc::clone(&CONFIGS[*number]),
             Event::Moves(stack) => {
-                if let Some(stack) = self.inventory.stacks.get_mut(WHO[*stack]) {
-                    for unit in Arc::make_mut(stack).services.values_mut().flatten() {
+                if self.inventory.stacks.contains_key(WHO[*stack]) {
+                    let stack = WHO[*stack].parse().expect("name");
+                    let services = &mut self.inventory.stacks.change(stack).services;
+                    for unit in services.values_mut().flatten() {
                         unit.networks.push("another".to_owned());
                     }
                 }

@@ -1,14 +1,15 @@
 //! How every instance is, and how many are in which way: a look at one costs one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{InstanceStatus, Level};
 use crate::names::InstanceName;
+use crate::shared::Map;
 
 #[derive(Debug, Default)]
 pub(in crate::control) struct Shown {
-    all: BTreeMap<InstanceName, Arc<InstanceStatus>>,
+    all: Map<InstanceName, InstanceStatus>,
     /// Those that something is to be said about.
     troubled: BTreeSet<InstanceName>,
     /// Those that are expected to serve, and how many of them do not.
@@ -17,7 +18,7 @@ pub(in crate::control) struct Shown {
 }
 
 impl Shown {
-    pub(super) fn all(&self) -> &BTreeMap<InstanceName, Arc<InstanceStatus>> {
+    pub(super) fn all(&self) -> &Map<InstanceName, InstanceStatus> {
         &self.all
     }
 

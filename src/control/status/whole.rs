@@ -81,7 +81,7 @@ impl Controller {
         let shared_critical = reasons
             .iter()
             .any(|reason| reason.status == Level::Critical);
-        let looked_at = touched.of(shown.all()).map(|(name, _)| name);
+        let looked_at = touched.names(shown.all().keys());
         let all: BTreeSet<&InstanceName> = looked_at.chain(shown.troubled()).collect();
         for instance in all.into_iter().filter_map(|name| shown.all().get(name)) {
             let part = format!("instance:{}", instance.name);

@@ -15,6 +15,7 @@ use crate::inventory::{Inventory, Network, Origin, Phase, Reach, Stack, Unit, Vo
 use crate::names::{Generation, ReplicaId, ServiceName};
 use crate::plan::{EndpointReport, InstanceReport, Target, Usage};
 use crate::prober::Outcome;
+use crate::shared::Map;
 
 mod claiming;
 mod closing;
@@ -165,7 +166,7 @@ impl Edge {
             ..Stack::default()
         };
         Inventory {
-            stacks: BTreeMap::from([("congress".parse().expect("name"), Arc::new(stack))]),
+            stacks: Map::from([("congress".parse().expect("name"), Arc::new(stack))]),
             ..Inventory::default()
         }
     }

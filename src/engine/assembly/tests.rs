@@ -70,7 +70,7 @@ impl Room {
         self.seen.containers.insert(id, inspected);
     }
 
-    fn stacks(&mut self) -> BTreeMap<StackName, Arc<Stack>> {
+    fn stacks(&mut self) -> Map<StackName, Stack> {
         let leaving = self.leaving.clone();
         let is_leaving = |container: &ContainerInspectResponse| {
             leaving.iter().any(|id| container.id.as_deref() == Some(id))
@@ -86,10 +86,7 @@ impl Room {
 }
 
 /// Which stacks are not the values they were.
-fn changed(
-    before: &BTreeMap<StackName, Arc<Stack>>,
-    after: &BTreeMap<StackName, Arc<Stack>>,
-) -> Vec<String> {
+fn changed(before: &Map<StackName, Stack>, after: &Map<StackName, Stack>) -> Vec<String> {
     let is_new = |(name, stack): &(&StackName, &Arc<Stack>)| {
         before
             .get(*name)

@@ -1,7 +1,6 @@
 //! Stacks of a Swarm in the inventory.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::super::labels::note_unknown;
@@ -95,20 +94,20 @@ impl Look {
         counts: &Counts,
         around: &Around<'_>,
     ) -> Vec<String> {
-        let composed: BTreeSet<StackName> = inventory.stacks.keys().cloned().collect();
+        let composed = inventory.stacks.clone();
         let mut left_out = BTreeSet::new();
         for service in &self.services {
             let Some((stack, name)) = place(service) else {
                 continue;
             };
-            if composed.contains(&stack) {
+            if composed.contains_key(&stack) {
                 left_out.insert(format!(
                     "the Swarm stack {stack} is not served: a Compose project has the same name; \
                      rename one of them"
                 ));
                 continue;
             }
-            let stack = Arc::make_mut(inventory.stacks.entry(stack).or_default());
+            let stack = inventory.stacks.change(stack);
             if let Some(count) = counts.changed(&service.id) {
                 stack.counts.insert(name.clone(), count);
             }

@@ -56,8 +56,7 @@ impl FakeEngine {
 
     pub fn stack(&self, name: &str, change: impl FnOnce(&mut Stack)) {
         let mut inventory = self.inventory.lock().expect("lock");
-        let stack = inventory.stacks.entry(name.parse().expect("name"));
-        change(Arc::make_mut(stack.or_default()));
+        change(inventory.stacks.change(name.parse().expect("name")));
         drop(inventory);
         self.changed.notify_one();
     }

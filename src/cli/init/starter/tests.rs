@@ -34,12 +34,8 @@ impl Machine {
                 left_out: Vec::new(),
             }),
         };
-        let stack = self
-            .0
-            .inventory
-            .stacks
-            .entry(stack.parse().expect("a name"));
-        let services = &mut Arc::make_mut(stack.or_default()).services;
+        let stacks = &mut self.0.inventory.stacks;
+        let services = &mut stacks.change(stack.parse().expect("a name")).services;
         let units = services
             .entry(service.parse().expect("a name"))
             .or_default();

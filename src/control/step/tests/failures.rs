@@ -202,11 +202,10 @@ fn slow_second(edge: &mut Edge, second: u64) {
     edge.now.wall += Duration::from_secs(1);
     edge.report();
     let mut report = Report::clone(&edge.controller.report);
-    let own = report.instances.get_mut("congress").expect("served");
+    let own = report.instances.change("congress".parse().expect("name"));
     let mut totals = SessionTotals::default();
     // 2.5 s to 5 s
     totals.handshakes[9] = 10 * second;
-    let own = Arc::make_mut(own);
     own.services.insert("web".parse().expect("name"), totals);
     edge.take(Event::Report(Arc::new(report)));
     for action in edge.decide() {

@@ -236,12 +236,11 @@ pub(super) fn overloaded_second(edge: &mut Edge) -> Vec<Action> {
     edge.now.wall += Duration::from_secs(1);
     edge.report();
     let mut report = Report::clone(&edge.controller.report);
-    let own = report.instances.get_mut("congress").expect("served");
+    let own = report.instances.change("congress".parse().expect("name"));
     let totals = SessionTotals {
         overloaded: since_1970(edge.now),
         ..SessionTotals::default()
     };
-    let own = Arc::make_mut(own);
     own.services.insert("web".parse().expect("name"), totals);
     edge.take(Event::Report(Arc::new(report)));
     edge.decide()

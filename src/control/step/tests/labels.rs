@@ -7,7 +7,7 @@ async fn labels_that_nobody_reads_are_one_reason_of_their_stack_until_they_are_g
     let mut edge = Edge::running();
     let with = |edge: &mut Edge, labels: &[&str]| {
         let mut inventory = edge.inventory();
-        let stack = Arc::make_mut(inventory.stacks.get_mut("congress").expect("a stack"));
+        let stack = inventory.stacks.change("congress".parse().expect("name"));
         stack.unknown_labels = labels.iter().map(ToString::to_string).collect();
         edge.list_this(Some(inventory), None);
         let own = edge.controller.status(edge.now).instances[0].clone();

@@ -9,6 +9,7 @@ use crate::inventory::{Node, NodeRole, Swarm};
 use crate::plan::{
     CertificateReport, CertificateSource, CertificateState, EdgeReport, Level as Fullness,
 };
+use crate::shared::Map;
 
 /// A stack with everything, and two instances beside it that stay well.
 const PARTS: &str = r#"
@@ -83,7 +84,7 @@ fn well() -> Edge {
 /// The engine lists what there is, changed as wished.
 fn listed(edge: &mut Edge, change: impl FnOnce(&mut Inventory)) {
     let mut inventory = edge.inventory();
-    let stack = Arc::make_mut(inventory.stacks.get_mut("congress").expect("a stack"));
+    let stack = inventory.stacks.change("congress".parse().expect("name"));
     stack
         .volumes
         .insert("staticfiles".into(), Volume::At("/volumes/x".into()));
@@ -128,7 +129,7 @@ fn certificate(edge: &mut Edge, state: CertificateState) {
         last_error: Some("the authority is down".to_owned()),
         warning: None,
     };
-    let all = BTreeMap::from([(instance, Arc::from([report]))]);
+    let all = Map::from([(instance, Arc::from([report]))]);
     edge.take(Event::Certificates(Arc::new(all)));
 }
 
@@ -190,7 +191,7 @@ const RULES: [Rule; 30] = [
     Rule { fails: "a service that nothing needs, gone", happens: |edge| { edge.units.remove("mail"); listed(edge, |_| {}); },
         part: "service:mail", level: Warning, says: "the stack has no service mail",
         instance: Warning, whole: Warning },
-    Rule { fails: "the stack", happens: |edge| listed(edge, |inventory| inventory.stacks.clear()),
+    Rule { fails: "the stack", happens: |edge| listed(edge, |inventory| inventory.stacks = Map::default()),
         part: "service:redis", level: Critical, says: "the stack congress does not run",
         instance: Critical, whole: Warning },
     Rule { fails: "the certificate, expired", happens: |edge| certificate(edge, CertificateState::Expired),

@@ -194,7 +194,7 @@ async fn a_number_that_somebody_set_counts_for_half_an_hour() {
         // Two replicas' worth.
         session(&mut edge, "web_1", 150);
         let mut inventory = edge.inventory();
-        let stack = Arc::make_mut(inventory.stacks.get_mut("congress").expect("the stack"));
+        let stack = inventory.stacks.change("congress".parse().expect("name"));
         let count = Count {
             from,
             to,

@@ -93,7 +93,7 @@ async fn a_volume_that_is_not_there_is_said_and_answers_503() {
             .any(|r| r.text.contains("no volume `staticfiles`")),
         "{reasons:?}"
     );
-    let stack = Arc::make_mut(inventory.stacks.get_mut("congress").expect("stack"));
+    let stack = inventory.stacks.change("congress".parse().expect("name"));
     stack
         .volumes
         .insert("staticfiles".into(), Volume::At("/volumes/x".into()));

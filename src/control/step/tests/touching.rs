@@ -225,10 +225,7 @@ fn who_is_gone_is_forgotten_and_costs_the_others_nothing() {
         )
     };
     let both = listing(&["blog", "wiki"]);
-    let wiki = Inventory {
-        stacks: both.stacks.clone().into_iter().skip(1).collect(),
-        ..Inventory::default()
-    };
+    let wiki = listing(&["wiki"]);
     edge.list_this(Some(both), None);
     let (before, ..) = look(&mut edge);
     assert_eq!(before.instances.len(), 2);
