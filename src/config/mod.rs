@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,23 +42,26 @@ mod units;
 mod upstream_tls;
 pub mod variables;
 pub mod watch;
+mod whole;
 
 pub use self::issue::{Issue, Level};
-pub use self::model::{Config, Instance};
+pub use self::model::Instance;
 pub use self::pattern::Pattern;
 pub use self::shown::{Shown, Value, show};
 pub use self::units::{format_span, parse_span};
+pub use self::whole::{Asked, Config};
 
-use self::assembly::{Assembled, Defaults, assemble};
+use self::assembly::{Assembled, assemble};
 use self::global::{STOP_WITHIN, included};
 use self::issue::Source;
 use self::lower::{Issues, report};
-use self::model::{Asked, Listen, NamesFromContainers};
+use self::model::NamesFromContainers;
 use self::mounted::Mounted;
 use self::raw::{RawFile, RawHttps, RawInstance, RawInstances};
 use self::variables::Layer;
+use self::whole::Defaults;
 use crate::fingerprint::Fingerprint;
-use crate::names::{Domain, InstanceName, StackName};
+use crate::names::InstanceName;
 
 /// What a look at the files gave.
 #[derive(Debug)]
@@ -319,45 +321,6 @@ fn lower_global(file: RawFile, asked: Option<Asked>, issues: &Issues) -> Config 
         patterns: Vec::new(),
         entries: BTreeMap::new(),
         defaults: Arc::new(defaults),
-    }
-}
-
-impl Config {
-    /// The instance that a stack becomes by an entry that stands for many, if any fits.
-    ///
-    /// # Errors
-    /// What keeps the entry that fits from being applied to this stack.
-    pub fn instance_by_pattern<'a>(
-        &self,
-        stack: &StackName,
-        services: impl Iterator<Item = &'a crate::names::ServiceName> + Clone,
-    ) -> Option<Result<Instance, Vec<Issue>>> {
-        let is_declared = || {
-            let mut declared = self.instances.values();
-            declared.any(|instance| instance.stack == *stack)
-        };
-        if self.patterns.is_empty() || is_declared() {
-            return None;
-        }
-        self.patterns
-            .iter()
-            .find(|pattern| pattern.fits(stack, services.clone()))
-            .map(|pattern| pattern.instantiate(stack))
-    }
-
-    /// The ports usher listens on.
-    pub fn ports(&self) -> Vec<u16> {
-        let Listen { http, https, .. } = &self.listen;
-        let all = http.iter().chain(https).chain([&self.admin.listen]);
-        all.map(SocketAddr::port).collect()
-    }
-
-    /// How many names are served.
-    pub fn served_names(&self) -> BTreeSet<Domain> {
-        self.instances
-            .values()
-            .flat_map(|instance| claims::names(instance))
-            .collect()
     }
 }
 

@@ -12,8 +12,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sha1::{Digest, Sha1};
 
+use super::issue::{Issue, Level};
 use super::model::Compat;
-use super::{Issue, Level, client_ca, error_page};
+use super::{client_ca, error_page};
 use crate::cause::chain;
 use crate::fingerprint::Fingerprint;
 use crate::passwords;

@@ -11,12 +11,13 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::global::included;
 use super::issue::Source;
-use super::model::{Asked, NamesFromContainers};
+use super::model::NamesFromContainers;
 use super::presets;
 use super::reader::{Said, Written, outline};
 use super::variables;
-use super::{Config, included};
+use super::whole::{Asked, Config};
 
 const REFERENCE: &str = include_str!("../../config/reference.toml");
 
