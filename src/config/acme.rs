@@ -3,7 +3,8 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use super::lower::{Issues, parse_list, report, socket_address, value_or};
+use super::issue::{Issues, report};
+use super::lower::{parse_list, socket_address, value_or};
 use super::model::{Acme, ChallengeKind, Directory, ExternalAccount, ExternalKey};
 use super::raw::{RawAcme, RawDirectory, RawExternalAccount};
 use super::reader::Field;

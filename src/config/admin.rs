@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::lower::{Issues, networks, report, socket_address, value_or};
+use super::issue::{Issues, report};
+use super::lower::{networks, socket_address, value_or};
 use super::model::Admin;
 use super::raw::RawAdmin;
 use super::reader::Field;

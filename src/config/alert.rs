@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::Uri;
 
-use super::lower::{Issues, report};
+use super::issue::{Issues, report};
 use super::model::{Alert, AlertTarget, MinStatus};
 use super::raw::{RawAlert, RawAlertFormat, RawMinStatus};
 use super::reader::Field;

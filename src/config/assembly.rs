@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::claims;
 use super::instance;
-use super::issue::{Issue, Level};
-use super::lower::{Issues, from_str, parse_list, report};
+use super::issue::{Issue, Issues, Level, report};
+use super::lower::{from_str, parse_list};
 use super::model::{EngineChoice, NamesFromContainers, Role};
 use super::pattern::Pattern;
 use super::presets;

@@ -4,8 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 
-use super::issue::At;
-use super::lower::{Issues, report};
+use super::issue::{At, Issues, report};
 use super::model::{Event, Hours};
 use super::raw::RawEvent;
 use super::reader::{Datetime, Field, Offset};

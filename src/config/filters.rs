@@ -1,6 +1,7 @@
 //! Which containers of the engine there are for usher, in the words of `docker ps --filter`.
 
-use super::lower::{Issues, parse_list};
+use super::issue::Issues;
+use super::lower::parse_list;
 use super::reader::Field;
 
 /// Those that an engine understands whatever they are set to: a listing that it refuses would be

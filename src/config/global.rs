@@ -8,8 +8,8 @@ use rustix::fs::{Access, access};
 
 use super::filters;
 use super::instance::lower_key_type;
-use super::issue::{Issue, Level};
-use super::lower::{Issues, from_str, networks, parse_list, report, socket_address, value_or};
+use super::issue::{Issue, Issues, Level, report};
+use super::lower::{from_str, networks, parse_list, socket_address, value_or};
 use super::model::{
     AccessFormat, AccessKeys, Addresses, Certs, Compat, EngineChoice, Listen, Log, LogFormat,
     NamesFromContainers, Networks, Threshold, Thresholds, TlsVersion,

@@ -9,10 +9,8 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use super::event::lower_events;
-use super::issue::At;
-use super::lower::{
-    Issues, check_header_value, fill, networks, parse_list, port, report, value_or,
-};
+use super::issue::{At, Issues, report};
+use super::lower::{check_header_value, fill, networks, parse_list, port, value_or};
 use super::model::Instance;
 use super::no_route;
 use super::raw::{RawHttps, RawInstance, RawOrigin};

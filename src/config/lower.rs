@@ -1,29 +1,20 @@
-//! What all lowering shares: where issues go, and how texts become values.
+//! What all lowering shares: how texts become values.
 
-use std::cell::RefCell;
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use ipnet::IpNet;
 
-use super::issue::{At, Issue};
+use super::issue::{At, Issues, report};
 use super::reader::Field;
 use crate::names::StackName;
-
-/// Where issues go while a file is lowered.
-pub(super) type Issues = RefCell<Vec<Issue>>;
-
-pub(super) fn report(issues: &Issues, issue: Issue) {
-    issues.borrow_mut().push(issue);
-}
 
 /// The value, or its default where the file is silent.
 pub(super) fn value_or<T>(field: Option<Field<T>>, default: T) -> T {
     field.map_or(default, |field| field.value)
 }
 
-/// Parses each text of a list; what does not parse is an issue and left out.
 /// A port that one can connect to.
 pub(super) fn port(field: &Field<u16>, issues: &Issues) -> Option<u16> {
     if field.value == 0 {
@@ -33,6 +24,7 @@ pub(super) fn port(field: &Field<u16>, issues: &Issues) -> Option<u16> {
     Some(field.value)
 }
 
+/// Parses each text of a list; what does not parse is an issue and left out.
 pub(super) fn parse_list<T>(
     field: &Field<Vec<String>>,
     issues: &Issues,

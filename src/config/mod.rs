@@ -13,7 +13,6 @@ mod acme;
 mod admin;
 mod alert;
 mod assembly;
-mod beneath;
 pub mod claimed;
 mod claims;
 mod client_ca;
@@ -24,7 +23,6 @@ mod global;
 mod instance;
 mod issue;
 mod lower;
-mod merge;
 pub mod model;
 pub mod mounted;
 mod no_route;
@@ -53,8 +51,7 @@ pub use self::whole::{Asked, Config};
 
 use self::assembly::{Assembled, assemble};
 use self::global::{STOP_WITHIN, included};
-use self::issue::Source;
-use self::lower::{Issues, report};
+use self::issue::{Issues, Source, report};
 use self::model::NamesFromContainers;
 use self::mounted::Mounted;
 use self::raw::{RawFile, RawHttps, RawInstance, RawInstances};
@@ -225,9 +222,7 @@ fn read_all(path: &Path, issues: &Issues, seen: &mut Fingerprint) -> Option<Read
         }
     }
     for (raw, issues) in &mut instances {
-        client_ca::read(raw, issues, seen);
-        upstream_tls::read(raw, issues, seen);
-        error_page::read(raw, issues, seen);
+        raw.read_files(issues, seen);
     }
     Some((main, instances, unreadable))
 }

@@ -1,6 +1,6 @@
 //! What is answered where no route of an instance fits.
 
-use super::lower::{Issues, report};
+use super::issue::{Issues, report};
 use super::reader::Field;
 use crate::plan::NoRoute;
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::lower::{Issues, report, value_or};
+use super::issue::{Issues, report};
+use super::lower::value_or;
 use super::model::{Drain, ScaleMode, ScalePolicy};
 use super::raw::{RawLimits, RawScale, RawScaleMode};
 use super::reader::Field;

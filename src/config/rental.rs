@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::lower::{Issues, report};
+use super::issue::{Issues, report};
 use super::model::Rental;
 use super::raw::RawRental;
 use super::reader::{Datetime, Field};

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Component, PathBuf};
 
-use super::lower::{Issues, check_header_value, fill, networks, port, report, value_or};
+use super::issue::{At, Issues, report};
+use super::lower::{check_header_value, fill, networks, port, value_or};
 
-use super::issue::At;
 use super::model::{FileSource, Role, Route, RouteTarget, Service};
 use super::raw::{RawAuth, RawFiles, RawRoute};
 use super::reader::Field;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::issue::At;
-use super::lower::{Issues, parse_list, port, report, socket_address, value_or};
+use super::issue::{At, Issues, report};
+use super::lower::{parse_list, port, socket_address, value_or};
 use super::model::{Bounds, Probe, Reserved, Role, Service};
 use super::raw::{RawPlacement, RawRole, RawService};
 use super::reader::Field;
