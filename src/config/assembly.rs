@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::claims;
-use super::instance;
 use super::issue::{Issue, Issues, Level, report};
-use super::lower::{from_str, parse_list};
+use super::lower::instance;
+use super::lower::values::{from_str, parse_list};
 use super::model::{EngineChoice, NamesFromContainers, Role};
 use super::pattern::Pattern;
 use super::presets;
@@ -302,3 +302,6 @@ fn check_engine(config: &Config, issues: &mut Vec<Issue>) {
 fn has_error(issues: &[Issue]) -> bool {
     issues.iter().any(|issue| issue.level == Level::Error)
 }
+
+#[cfg(test)]
+mod tests;

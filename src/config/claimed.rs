@@ -10,8 +10,8 @@ use ipnet::IpNet;
 
 use super::client_ca::ClientCa;
 use super::error_page::ErrorPage;
-use super::instance;
 use super::issue::{At, Issue, Level, Source};
+use super::lower::instance;
 use super::model::{Instance, Orders, RouteTarget};
 use super::pattern::Pattern;
 use super::raw::{

@@ -96,3 +96,6 @@ pub(super) fn settle(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,8 +11,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::global::included;
 use super::issue::Source;
+use super::load::included;
 use super::model::NamesFromContainers;
 use super::presets;
 use super::reader::{Said, Written, outline};

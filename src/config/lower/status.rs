@@ -1,19 +1,45 @@
-//! Who is told of changes of the status, from what was written to what is meant.
+//! When the status is bad and who is told, from what was written to what is meant.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use http::Uri;
 
-use super::issue::{Issues, report};
-use super::model::{Alert, AlertTarget, MinStatus};
-use super::raw::{RawAlert, RawAlertFormat, RawMinStatus};
-use super::reader::Field;
+use super::values::value_or;
+use crate::config::issue::{Issues, report};
+use crate::config::model::{Alert, AlertTarget, MinStatus, Threshold, Thresholds};
+use crate::config::raw::{RawAlert, RawAlertFormat, RawMinStatus, RawStatus};
+use crate::config::reader::Field;
+
+impl RawStatus {
+    pub(in crate::config) fn lower(self, issues: &Issues) -> Thresholds {
+        let Self {
+            load_per_core,
+            memory_available,
+            disk_available,
+        } = self;
+        let pair = |field: Option<Field<[f64; 2]>>, default: [f64; 2]| {
+            if let Some(field) = field.as_ref() {
+                let [warning, critical] = field.value;
+                if (warning < critical) != (default[0] < default[1]) {
+                    report(issues, field.at.error("is written [warning, critical]"));
+                }
+            }
+            let [warning, critical] = value_or(field, default);
+            Threshold { warning, critical }
+        };
+        Thresholds {
+            load_per_core: pair(load_per_core, [1.0, 2.0]),
+            memory_available: pair(memory_available, [0.15, 0.05]),
+            disk_available: pair(disk_available, [0.15, 0.05]),
+        }
+    }
+}
 
 /// Where Alertmanager takes alerts, below whatever prefix it has.
 const ALERTMANAGER: &str = "/api/v2/alerts";
 
-pub(super) fn lower(alerts: Vec<RawAlert>, issues: &Issues) -> Arc<[Alert]> {
+pub(in crate::config) fn lower_alerts(alerts: Vec<RawAlert>, issues: &Issues) -> Arc<[Alert]> {
     let mut known = BTreeSet::new();
     let mut told = Vec::new();
     for raw in alerts {
@@ -126,3 +152,6 @@ fn good_command(field: Field<Vec<String>>, issues: &Issues) -> Option<AlertTarge
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! What is answered where no route of an instance fits.
 
-use super::issue::{Issues, report};
-use super::reader::Field;
+use crate::config::issue::{Issues, report};
+use crate::config::reader::Field;
 use crate::plan::NoRoute;
 
 /// What a location may be put together from.
@@ -11,7 +11,7 @@ const FILLED: [&str; 3] = ["$scheme", "$host", "$request_uri"];
 ///
 /// # Errors
 /// Why it is none, as the rest of "`x` …".
-pub(super) fn parse(text: &str) -> Result<NoRoute, String> {
+pub(in crate::config) fn parse(text: &str) -> Result<NoRoute, String> {
     let why = "is neither a status from 200 to 599 (but 444) nor a redirect such as \
                `301 https://example.org$request_uri`";
     let (status, to) = match text.split_once(' ') {
@@ -51,4 +51,15 @@ pub(super) fn lower(field: Option<Field<String>>, issues: &Issues) -> NoRoute {
         report(issues, field.at.error(format!("`{}` {why}", field.value)));
         NoRoute::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::fixture::{SMALL, issues};
+
+    #[test]
+    fn an_answer_without_a_route_is_checked() {
+        let told = issues(&SMALL.replacen("domains", "no-route = \"teapot\"\ndomains", 1)).join("");
+        assert!(told.contains("`teapot` is neither a status"), "{told}");
+    }
 }

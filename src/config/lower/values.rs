@@ -6,9 +6,10 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 
-use super::issue::{At, Issues, report};
-use super::reader::Field;
+use crate::config::issue::{At, Issues, report};
+use crate::config::reader::Field;
 use crate::names::StackName;
+use crate::plan::KeyType;
 
 /// The value, or its default where the file is silent.
 pub(super) fn value_or<T>(field: Option<Field<T>>, default: T) -> T {
@@ -25,7 +26,7 @@ pub(super) fn port(field: &Field<u16>, issues: &Issues) -> Option<u16> {
 }
 
 /// Parses each text of a list; what does not parse is an issue and left out.
-pub(super) fn parse_list<T>(
+pub(in crate::config) fn parse_list<T>(
     field: &Field<Vec<String>>,
     issues: &Issues,
     parse: impl Fn(&str) -> Result<T, String>,
@@ -41,7 +42,7 @@ pub(super) fn parse_list<T>(
 }
 
 /// `FromStr` for [`parse_list`].
-pub(super) fn from_str<T>(text: &str) -> Result<T, String>
+pub(in crate::config) fn from_str<T>(text: &str) -> Result<T, String>
 where
     T: FromStr,
     T::Err: Display,
@@ -92,4 +93,13 @@ pub(super) fn check_header_value(at: &At, value: &str, issues: &Issues) {
             )),
         );
     }
+}
+
+/// The kind of a key. `None`, and an issue, where it is none.
+pub(super) fn lower_key_type(field: &Field<String>, issues: &Issues) -> Option<KeyType> {
+    let parsed = field.value.parse();
+    let wrong = |why: &&str| {
+        report(issues, field.at.error(format!("`{}` {why}", field.value)));
+    };
+    parsed.inspect_err(wrong).ok()
 }

@@ -1,6 +1,31 @@
-//! What one replica is to have of the host at least.
+use crate::config::fixture::{good, instance, issues};
 
-use super::*;
+#[test]
+fn bounds_ratios_and_spans_are_checked() {
+    let service = |text: &str| {
+        issues(&format!(
+            "[[instance]]\nname = \"c\"\ndomains = [\"c.example.org\"]\n[instance.service.web]\nrole = \"sessions\"\n{text}"
+        ))
+        .join("\n")
+    };
+    assert!(service("min = 5\nmax = 2").contains("`max` (2) must be at least `min` (5)"));
+    assert!(service("port = 0").contains("between 1 and 65535"));
+    assert!(service("probe = \"http\"").contains("is no probe"));
+    assert!(service("ratio = 2.0").contains("role ratio"));
+    let ratio = |text: &str| {
+        service(&format!(
+            "[instance.service.worker]\nrole = \"ratio\"\n{text}"
+        ))
+    };
+    assert!(ratio("of = \"web\"\nratio = 0.0").contains("above 0"));
+    assert!(ratio("of = \"postgres\"").contains("no service with the role sessions"));
+    assert!(ratio("").contains("needs `of`"));
+    assert!(service("[instance.limits]\nclose-code = 1006").contains("no code"));
+    assert!(
+        service("[instance.limits]\nreplica-drain = \"2h\"\nreplica-drain-max = \"1h\"")
+            .contains("at least `replica-drain`")
+    );
+}
 
 const WEB: &str = "[[instance]]\nname = \"congress\"\ndomains = [\"congress.example.org\"]\n\
                    [instance.service.web]\nrole = \"sessions\"\nport = 8000\n";

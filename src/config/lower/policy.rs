@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use super::issue::{Issues, report};
-use super::lower::value_or;
-use super::model::{Drain, ScaleMode, ScalePolicy};
-use super::raw::{RawLimits, RawScale, RawScaleMode};
-use super::reader::Field;
-use super::units::Span;
+use super::values::value_or;
+use crate::config::issue::{Issues, report};
+use crate::config::model::{Drain, ScaleMode, ScalePolicy};
+use crate::config::raw::{RawLimits, RawScale, RawScaleMode};
+use crate::config::reader::Field;
+use crate::config::units::Span;
 use crate::plan::Limits;
 
 impl RawLimits {
-    pub(super) fn lower(self, issues: &Issues) -> (Limits, Drain, u16) {
+    pub(in crate::config) fn lower(self, issues: &Issues) -> (Limits, Drain, u16) {
         let Self {
             max_body,
             connections,
@@ -76,7 +76,7 @@ impl RawLimits {
 
 impl RawScale {
     /// The policy, and the paths whose requests are nobody's presence.
-    pub(super) fn lower(self, issues: &Issues) -> (ScalePolicy, Vec<String>) {
+    pub(in crate::config) fn lower(self, issues: &Issues) -> (ScalePolicy, Vec<String>) {
         let Self {
             sessions_per_replica,
             down_after,

@@ -1,5 +1,25 @@
 use super::*;
-use crate::plan::Listing;
+use crate::config::fixture::{Files, SMALL, good, instance, issues};
+
+#[test]
+fn routes_have_one_target_and_never_a_ratio_service() {
+    let route = |text: &str| {
+        issues(&format!("{SMALL}[instance.service.worker]\nrole = \"ratio\"\nof = \"web\"\n[[instance.route]]\n{text}"))
+            .join("\n")
+    };
+    assert_eq!(route("prefix = \"/a\"\nto = \"web\""), "");
+    assert!(route("prefix = \"/a\"").contains("exactly one"));
+    assert!(route("to = \"web\"").contains("needs a `prefix`"));
+    assert!(route("prefix = \"/a\"\nto = \"worker\"").contains("takes no traffic"));
+    assert!(route("prefix = \"/a\"\nto = \"webb\"").contains("it has web, worker"));
+    assert!(route("prefix = \"a\"\nto = \"web\"").contains("begins with `/`"));
+    assert!(
+        route("prefix = \"/a\"\nfiles = { volume = \"v\", path = \"../x\" }").contains("inside")
+    );
+    assert!(
+        route("prefix = \"/a\"\nfiles = { path = \"x\" }").contains("either `dir` or `volume`")
+    );
+}
 
 #[test]
 fn a_listing_is_for_folders() {

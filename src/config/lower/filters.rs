@@ -1,8 +1,8 @@
 //! Which containers of the engine there are for usher, in the words of `docker ps --filter`.
 
-use super::issue::Issues;
-use super::lower::parse_list;
-use super::reader::Field;
+use super::values::parse_list;
+use crate::config::issue::Issues;
+use crate::config::reader::Field;
 
 /// Those that an engine understands whatever they are set to: a listing that it refuses would be
 /// nobody's and cost every route.
@@ -23,7 +23,7 @@ const HEALTH: [&str; 4] = ["healthy", "none", "starting", "unhealthy"];
 ///
 /// # Errors
 /// Why it is none, as the rest of "`x` …".
-pub(super) fn parse(text: &str) -> Result<(String, String), String> {
+pub(in crate::config) fn parse(text: &str) -> Result<(String, String), String> {
     let known = |(key, value): &(&str, &str)| match *key {
         "status" => STATUS.contains(value),
         "health" => HEALTH.contains(value),
@@ -41,4 +41,19 @@ pub(super) fn parse(text: &str) -> Result<(String, String), String> {
 
 pub(super) fn lower(field: Option<Field<Vec<String>>>, issues: &Issues) -> Vec<(String, String)> {
     field.map_or_else(Vec::new, |field| parse_list(&field, issues, parse))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::fixture::issues;
+
+    #[test]
+    fn filters_are_checked() {
+        let filters = "[engine]\ncontainer-filters = [\"label=a=b\", \"status=running\", \"health=good\", \"x\"]";
+        let told = issues(filters).join("\n");
+        for bad in ["`health=good` is no filter", "`x` is no filter"] {
+            assert!(told.contains(bad), "{told}");
+        }
+        assert!(!told.contains("`label"), "{told}");
+    }
 }

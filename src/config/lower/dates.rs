@@ -1,14 +1,16 @@
-//! Dated events, from what was written to what is meant.
+//! When an instance is rented and when its audience comes, from what was written to moments.
 
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
-use super::issue::{At, Issues, report};
-use super::model::{Event, Hours};
-use super::raw::RawEvent;
-use super::reader::{Datetime, Field, Offset};
-use super::units::Span;
+use crate::config::issue::{At, Issues, report};
+use crate::config::model::{Event, Hours, Rental};
+use crate::config::raw::{RawEvent, RawRental};
+use crate::config::reader::{Datetime, Field, Offset};
+use crate::config::units::Span;
 
 /// What is started before an event opens, unless it says otherwise.
 const PREWARM: Duration = Duration::from_secs(15 * 60);
@@ -166,3 +168,58 @@ fn parse_hours(text: &str) -> Result<(u32, u32), String> {
         Some(hours) => Ok(hours),
     }
 }
+
+/// `zone`: whose midnights are meant.
+pub(super) fn lower_rental(
+    field: &Field<RawRental>,
+    zone: &TimeZone,
+    issues: &Issues,
+) -> Option<Rental> {
+    let day = |key: &str, written: &Datetime| {
+        let date = written.date.filter(|_| written.time.is_none());
+        let date: Option<Date> = date.and_then(|date| date.to_string().parse().ok());
+        if date.is_none() {
+            let text = format!("`{written}` is no day; write for example 2026-12-01");
+            report(issues, field.at.below(key).error(text));
+        }
+        date
+    };
+    let (from, until) = (
+        day("from", &field.value.from),
+        day("until", &field.value.until),
+    );
+    let (from, until) = (from?, until?);
+    if until < from {
+        let text = format!("ends on {until}, before it begins on {from}");
+        report(issues, field.at.error(text));
+        return None;
+    }
+    if zone.is_unknown() {
+        let text = "counts days of UTC: the time zone of this machine is not known; set `TZ`, or \
+                    mount /etc/localtime into usher's container";
+        report(issues, field.at.warning(text));
+    }
+    let after = until.tomorrow().ok();
+    let (Some(begins), Some(ends)) = (
+        midnight(from, zone),
+        after.and_then(|after| midnight(after, zone)),
+    ) else {
+        report(issues, field.at.error("is beyond what a calendar holds"));
+        return None;
+    };
+    Some(Rental {
+        from,
+        until,
+        begins,
+        ends,
+    })
+}
+
+/// The first moment of a day: where clocks are put forward at midnight, it is not 0:00.
+fn midnight(day: Date, zone: &TimeZone) -> Option<SystemTime> {
+    let begins = day.to_zoned(zone.clone()).ok()?.start_of_day().ok()?;
+    Some(begins.timestamp().into())
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,11 +3,11 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use super::issue::{Issues, report};
-use super::lower::{parse_list, socket_address, value_or};
-use super::model::{Acme, ChallengeKind, Directory, ExternalAccount, ExternalKey};
-use super::raw::{RawAcme, RawDirectory, RawExternalAccount};
-use super::reader::Field;
+use super::values::{parse_list, socket_address, value_or};
+use crate::config::issue::{Issues, report};
+use crate::config::model::{Acme, ChallengeKind, Directory, ExternalAccount, ExternalKey};
+use crate::config::raw::{RawAcme, RawDirectory, RawExternalAccount};
+use crate::config::reader::Field;
 
 /// Well below what the strictest resource of Let's Encrypt allows one address (20 nonces a second).
 const REQUESTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
@@ -15,7 +15,7 @@ const STAGING: &str = "letsencrypt-staging";
 
 impl RawAcme {
     /// `None`: it says that nobody is asked.
-    pub(super) fn lower(self, issues: &Issues) -> Option<Acme> {
+    pub(in crate::config) fn lower(self, issues: &Issues) -> Option<Acme> {
         let Self {
             email,
             directories,
@@ -214,3 +214,6 @@ fn readable(field: Field<PathBuf>, issues: &Issues) -> PathBuf {
     }
     field.value
 }
+
+#[cfg(test)]
+mod tests;

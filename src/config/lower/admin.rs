@@ -7,16 +7,19 @@ use std::path::{Path, PathBuf};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::issue::{Issues, report};
-use super::lower::{networks, socket_address, value_or};
-use super::model::Admin;
-use super::raw::RawAdmin;
-use super::reader::Field;
-use super::tokens;
+use super::values::{networks, socket_address, value_or};
+use crate::config::issue::{Issues, report};
+use crate::config::model::Admin;
+use crate::config::raw::RawAdmin;
+use crate::config::reader::Field;
+use crate::config::tokens;
+
+/// Where the control socket is unless the configuration says otherwise.
+pub(in crate::config) const CONTROL_SOCKET: &str = "/run/usher/control.sock";
 
 impl RawAdmin {
     /// `certs` is the folder of pairs.
-    pub(super) fn lower(self, certs: &Path, issues: &Issues) -> Admin {
+    pub(in crate::config) fn lower(self, certs: &Path, issues: &Issues) -> Admin {
         let Self {
             listen,
             socket,
@@ -52,7 +55,7 @@ impl RawAdmin {
         }
         Admin {
             listen,
-            socket: value_or(socket, PathBuf::from(super::CONTROL_SOCKET)),
+            socket: value_or(socket, PathBuf::from(CONTROL_SOCKET)),
             allow: networks(allow, issues),
             certificate: certificate.and_then(|field| pair_name(field, certs, issues)),
             token_file: token_file.map(|field| good_tokens(field, issues)),

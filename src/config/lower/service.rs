@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::issue::{At, Issues, report};
-use super::lower::{parse_list, port, socket_address, value_or};
-use super::model::{Bounds, Probe, Reserved, Role, Service};
-use super::raw::{RawPlacement, RawRole, RawService};
-use super::reader::Field;
-use super::units::Size;
-use super::upstream_tls::lower_tls;
+use super::values::{parse_list, port, socket_address, value_or};
+use crate::config::issue::{At, Issues, report};
+use crate::config::model::{Bounds, Probe, Reserved, Role, Service};
+use crate::config::raw::{RawPlacement, RawRole, RawService};
+use crate::config::reader::Field;
+use crate::config::units::Size;
+use crate::config::upstream_tls::lower_tls;
 use crate::names::ServiceName;
 use crate::plan::Placement;
 
@@ -298,3 +298,6 @@ pub(super) fn lower_depends(
     }
     depends
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Component, PathBuf};
 
-use super::issue::{At, Issues, report};
-use super::lower::{check_header_value, fill, networks, port, value_or};
-
-use super::model::{FileSource, Role, Route, RouteTarget, Service};
-use super::raw::{RawAuth, RawFiles, RawRoute};
-use super::reader::Field;
-use super::upstream_tls::lower_tls;
+use super::values::{check_header_value, fill, networks, port, value_or};
+use crate::config::issue::{At, Issues, report};
+use crate::config::model::{FileSource, Role, Route, RouteTarget, Service};
+use crate::config::raw::{RawAuth, RawFiles, RawRoute};
+use crate::config::reader::Field;
+use crate::config::upstream_tls::lower_tls;
 use crate::names::{PathPattern, ServiceName, StackName};
 use crate::plan::{BasicAuth, Listing, Upstream};
 
@@ -364,3 +363,6 @@ impl RawFiles {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,24 +8,25 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use super::event::lower_events;
-use super::issue::{At, Issues, report};
-use super::lower::{check_header_value, fill, networks, parse_list, port, value_or};
-use super::model::Instance;
+use super::dates::{lower_events, lower_rental};
 use super::no_route;
-use super::raw::{RawHttps, RawInstance, RawOrigin};
-use super::reader::Field;
-use super::rental::lower_rental;
 use super::route::lower_routes;
 use super::service::{lower_depends, lower_services};
+use super::values::{
+    check_header_value, fill, lower_key_type, networks, parse_list, port, value_or,
+};
+use crate::config::issue::{At, Issues, report};
+use crate::config::model::Instance;
+use crate::config::raw::{RawHttps, RawInstance, RawOrigin};
+use crate::config::reader::Field;
 use crate::names::{Domain, Hostname, InstanceName, StackName};
-use crate::plan::{Declared, ExternalPorts, Https, KeyType, NonGetRedirect, Site};
+use crate::plan::{Declared, ExternalPorts, Https, NonGetRedirect, Site};
 
 /// Lowers a merged entry. Problems go to `issues`; with any error among them the result is not to
 /// be used.
 ///
 /// `{stack}` in domains and folders stands for `stack`.
-pub(super) fn lower(
+pub(in crate::config) fn lower(
     raw: RawInstance,
     name: InstanceName,
     stack: StackName,
@@ -195,15 +196,6 @@ fn lower_hsts(
     Some(field.value)
 }
 
-/// `None`, and an issue, where it is none.
-pub(super) fn lower_key_type(field: &Field<String>, issues: &Issues) -> Option<KeyType> {
-    let parsed = field.value.parse();
-    let wrong = |why: &&str| {
-        report(issues, field.at.error(format!("`{}` {why}", field.value)));
-    };
-    parsed.inspect_err(wrong).ok()
-}
-
 fn name_from<T>(text: &str, stack: &StackName) -> Result<T, String>
 where
     T: FromStr,
@@ -260,3 +252,6 @@ fn lower_headers(field: Field<BTreeMap<String, String>>, issues: &Issues) -> Vec
     }
     field.value.into_iter().collect()
 }
+
+#[cfg(test)]
+mod tests;
