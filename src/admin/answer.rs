@@ -12,12 +12,17 @@ use http::header::{
 };
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::Done;
-
 pub(super) type Answer = Response<Content>;
+
+/// The answer to a command.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Done {
+    pub done: bool,
+    pub lines: Vec<String>,
+}
 
 /// The body of an answer.
 pub(super) enum Content {

@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use super::answer::{Answer, declined, json};
+use super::answer::{Answer, Done, declined, json};
 use crate::certs;
 use crate::config::watch::{Outcome, Reload};
 use crate::control::{Command, Wish};
@@ -63,13 +63,6 @@ pub enum Order {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         seconds: Option<u64>,
     },
-}
-
-/// The answer to a command.
-#[derive(Debug, Deserialize, Serialize)]
-pub struct Done {
-    pub done: bool,
-    pub lines: Vec<String>,
 }
 
 /// Carries out what is in the body of a request.

@@ -14,7 +14,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::history::Sample;
 use super::rates::Rates;
 use super::scope::Scope;
-use super::snapshot::{Snapshot, Sources, Topic};
+use super::snapshot::Snapshot;
+use super::views::{Sources, Topic, Views};
 use crate::control::Status;
 use crate::control::status::{Decision, InstanceStatus};
 use crate::plan::{FailureList, SessionList};
@@ -34,7 +35,7 @@ pub struct Feed {
 
 #[derive(Debug)]
 struct Shown {
-    snapshot: Arc<Snapshot>,
+    views: Arc<Views>,
     watchers: Vec<Watcher>,
 }
 
@@ -51,7 +52,11 @@ impl Feed {
         failures: Arc<dyn FailureList>,
     ) -> Arc<Self> {
         let status = Arc::clone(&status.borrow());
-        let snapshot = Snapshot::new(clock(), status, BTreeMap::new());
+        let snapshot = Snapshot {
+            at: clock(),
+            status,
+            rates: BTreeMap::new(),
+        };
         Arc::new(Self {
             sources: Sources {
                 history: Mutex::default(),
@@ -59,7 +64,7 @@ impl Feed {
                 failures,
             },
             now: Mutex::new(Shown {
-                snapshot: Arc::new(snapshot),
+                views: Arc::new(Views::new(snapshot)),
                 watchers: Vec::new(),
             }),
         })
@@ -95,8 +100,8 @@ impl Feed {
     }
 
     /// The second that is shown now.
-    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.lock().snapshot)
+    pub(super) fn views(&self) -> Arc<Views> {
+        Arc::clone(&self.lock().views)
     }
 
     /// Everything now, and then what changes. `None`: too many watch already.
@@ -109,7 +114,7 @@ impl Feed {
         let (queue, records) = mpsc::channel(QUEUE);
         // Under the lock, so that the first change that is told is one of this very second.
         let first = shown
-            .snapshot
+            .views
             .first(topic, &self.sources, |all| record("full", None, all));
         queue.try_send(first).ok()?;
         shown.watchers.push(Watcher {
@@ -138,13 +143,17 @@ impl Feed {
         rates.prune(there);
         self.sources.failures.keep_only(&there);
         drop(names);
-        Snapshot::new(now, status, measured)
+        Snapshot {
+            at: now,
+            status,
+            rates: measured,
+        }
     }
 
     fn publish(&self, snapshot: Snapshot) {
         let mut shown = self.lock();
-        let snapshot = Arc::new(snapshot);
-        let before = std::mem::replace(&mut shown.snapshot, Arc::clone(&snapshot));
+        let views = Arc::new(Views::new(snapshot));
+        let before = std::mem::replace(&mut shown.views, Arc::clone(&views));
         let mut made: HashMap<Topic, Bytes> = HashMap::new();
         shown.watchers.retain(|watcher| {
             if watcher.queue.is_closed() {
@@ -154,7 +163,7 @@ impl Feed {
                 Some(bytes) => bytes.clone(),
                 None => {
                     let old = before.view(&watcher.topic, &self.sources);
-                    let new = snapshot.view(&watcher.topic, &self.sources);
+                    let new = views.view(&watcher.topic, &self.sources);
                     let bytes = record("change", None, &new.changes(&old));
                     made.insert(watcher.topic.clone(), bytes.clone());
                     bytes

@@ -11,11 +11,12 @@ use super::answer::{Answer, answer, json, not_found, page, refused, stream, stre
 use super::feed::decisions_in;
 use super::history::Shown;
 use super::page::output::is_name;
-use super::page::{POLICY, instance_document, overview_document};
+use super::page::{POLICY, Pieces, instance_document, overview_document};
 use super::scope::Scope;
-use super::snapshot::{Rendered, Topic};
 use super::tail::Choice;
-use super::{View, errors, metrics, readiness, sessions};
+use super::view::{View, readiness};
+use super::views::{Rendered, Topic};
+use super::{errors, metrics, sessions};
 use crate::control::Status;
 use crate::control::status::InstanceStatus;
 
@@ -73,7 +74,7 @@ pub(super) async fn look<B: Sync>(request: &Request<B>, view: &View, scope: &Sco
                     let history = view.feed.sources.history.lock();
                     // Whole samples only: good after every operation.
                     let history = history.unwrap_or_else(PoisonError::into_inner);
-                    json(&Shown::new(history.of(name), view.feed.snapshot().at))
+                    json(&Shown::new(history.of(name), view.feed.views().of.at))
                 }
                 "sessions" => json(&sessions::Listing::new(view.feed.sources.sessions.of(name))),
                 _ => not_found(),
@@ -154,15 +155,11 @@ async fn instance_page(view: &View, scope: &Scope, name: &str, replica: Option<&
     })
 }
 
-fn document(
-    view: &View,
-    topic: &Topic,
-    write: impl FnOnce(&super::page::Pieces, &Status) -> String,
-) -> Answer {
-    let snapshot = view.feed.snapshot();
-    match &*snapshot.view(topic, &view.feed.sources) {
+fn document(view: &View, topic: &Topic, write: impl FnOnce(&Pieces, &Status) -> String) -> Answer {
+    let views = view.feed.views();
+    match &*views.view(topic, &view.feed.sources) {
         Rendered::Page(pieces) => {
-            let body = write(pieces, &snapshot.status);
+            let body = write(pieces, &views.of.status);
             page(StatusCode::OK, &POLICY, body)
         }
         // A page is no table of statistics.

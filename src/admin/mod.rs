@@ -3,14 +3,11 @@
 //! Nothing that is asked here over TCP changes anything, and whoever asks, however often or slowly,
 //! is no trouble to those who serve.
 
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use http::{Method, Request};
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 
 mod access;
 mod answer;
@@ -24,6 +21,7 @@ mod look;
 mod metrics;
 mod output;
 mod page;
+mod patient;
 mod rates;
 mod scope;
 mod server;
@@ -33,40 +31,26 @@ mod socket;
 mod tail;
 mod tls;
 mod tokens;
+mod view;
+mod views;
 
 pub use self::access::Access;
-pub use self::command::{Done, Levers, Order};
+pub use self::answer::Done;
+pub use self::command::{Levers, Order};
 pub use self::feed::Feed;
 pub use self::output::{OutputLine, OutputRequest};
+pub use self::server::Walls;
 pub use self::socket::ControlSocket;
 pub use self::tail::Tails;
+pub use self::view::{View, readiness};
 
 use self::command::command;
 use self::look::look;
 use self::output::output;
 use self::scope::Scope;
 use self::server::{Visitor, Walled};
-use crate::certs::OrderCounters;
-use crate::control::Status;
 use crate::logs::Logs;
-use crate::plan::Report;
 use crate::shutdown::Shutdown;
-
-/// What can be seen.
-#[derive(Clone, Debug)]
-pub struct View {
-    pub status: watch::Receiver<Arc<Status>>,
-    pub reports: watch::Receiver<Arc<Report>>,
-    pub feed: Arc<Feed>,
-    pub orders: Arc<OrderCounters>,
-    pub tails: Tails,
-    /// Panics of the whole process.
-    pub panics: &'static AtomicU64,
-    pub shutdown: Shutdown,
-}
-
-/// Whether nobody may look who came in so, by the addresses of usher and of whoever came.
-pub type Walls = Arc<dyn Fn(IpAddr, IpAddr) -> bool + Send + Sync>;
 
 /// Serves the read-only listener until shutdown. A connection that `walls` keep out is closed before a
 /// byte of it is read.
@@ -110,28 +94,4 @@ pub async fn serve_control(
         }
     };
     server::run(socket, None, handle, shutdown).await;
-}
-
-/// Whether usher is ready: the one condition, whoever asks for it.
-///
-/// Listeners are bound and certificates loaded before anybody can ask; what remains is the first
-/// listing, applied.
-///
-/// # Errors
-/// What is missing, as a line.
-pub fn readiness(
-    status: &watch::Receiver<Arc<Status>>,
-    reports: &watch::Receiver<Arc<Report>>,
-    shutdown: &Shutdown,
-) -> Result<(), &'static str> {
-    if shutdown.has_begun() {
-        return Err("stopping\n");
-    }
-    if !status.borrow().synced {
-        return Err("the engine has not been listed yet\n");
-    }
-    if reports.borrow().applied.0 == 0 {
-        return Err("no routes are in force yet\n");
-    }
-    Ok(())
 }

@@ -9,8 +9,8 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 
-use super::View;
 use super::answer::{Answer, declined, pieces};
+use super::view::View;
 use crate::engine::Span;
 use crate::logs::{Logs, Printed, Wish};
 

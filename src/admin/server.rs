@@ -3,10 +3,8 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Request;
@@ -14,23 +12,20 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tracing::warn;
 
-use super::Walls;
 use super::answer::Answer;
+use super::patient::{Duplex, Patient};
 use super::socket::ControlSocket;
 use super::tls::Tls;
 use crate::shutdown::Shutdown;
 
 /// Requests to the admin listener are short, and so are its handshakes.
 const REQUEST_WITHIN: Duration = Duration::from_secs(10);
-/// Whoever takes nothing of an answer for this long has gone, whatever the kernel says.
-const WRITE_WITHIN: Duration = Duration::from_secs(10);
 /// Of both doors each; a stream of events holds one.
 const MOST_CONNECTIONS: usize = 256;
 /// Of an answer that is not read, what the kernel keeps: answers are small, and a watcher that
@@ -53,14 +48,14 @@ pub(super) enum Visitor {
 /// Both ends of a connection.
 pub(super) type Ends = Option<(SocketAddr, SocketAddr)>;
 
-pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
-
 /// Where connections come from.
 pub(super) trait Accept {
     /// The next connection, and its ends where they have addresses. Cancel safe.
     fn accept(&self) -> impl Future<Output = io::Result<(Box<dyn Duplex>, Ends)>> + Send;
 }
+
+/// Whether nobody may look who came in so, by the addresses of usher and of whoever came.
+pub type Walls = Arc<dyn Fn(IpAddr, IpAddr) -> bool + Send + Sync>;
 
 /// A listener that some come to in vain.
 pub(super) struct Walled {
@@ -176,65 +171,4 @@ async fn serve<F>(
         .header_read_timeout(REQUEST_WITHIN)
         .serve_connection(TokioIo::new(stream), service)
         .await;
-}
-
-/// A connection that fails when nothing of what is written is taken for [`WRITE_WITHIN`].
-pub(super) struct Patient {
-    io: Box<dyn Duplex>,
-    stuck: Option<Pin<Box<Sleep>>>,
-}
-
-impl Patient {
-    fn new(io: Box<dyn Duplex>) -> Self {
-        Self { io, stuck: None }
-    }
-
-    fn watch<T>(
-        &mut self,
-        ctx: &mut Context<'_>,
-        result: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if result.is_ready() {
-            self.stuck = None;
-            return result;
-        }
-        let stuck = self
-            .stuck
-            .get_or_insert_with(|| Box::pin(sleep(WRITE_WITHIN)));
-        stuck
-            .as_mut()
-            .poll(ctx)
-            .map(|()| Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl AsyncRead for Patient {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        ctx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(ctx, into)
-    }
-}
-
-impl AsyncWrite for Patient {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        ctx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write(ctx, bytes);
-        self.watch(ctx, written)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.io).poll_flush(ctx);
-        self.watch(ctx, flushed)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, ctx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let ended = Pin::new(&mut self.io).poll_shutdown(ctx);
-        self.watch(ctx, ended)
-    }
 }

@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::warn;
 
-use super::server::Patient;
+use super::patient::Patient;
 use super::tokens::{Stamp, stamp};
 
 /// The files are looked at so often at most.

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use crate::config::model::{Asked, NamesFromContainers};
+use crate::config::Asked;
+use crate::config::model::NamesFromContainers;
 use crate::config::variables::{self, FOLLOWED, Layer, Note};
 
 /// The variables, and what to write instead.

@@ -3,50 +3,27 @@
 //! Everything here is hostile input. A value is of its type and short, or it is a sentence for the
 //! operator; where the rest would mean something else without it, the whole container is refused.
 
-use std::fmt;
-
 mod multiports;
 mod paths;
-
-use self::multiports::KEY as MULTIPORTS;
-pub(super) use self::paths::{Place, Site};
-use self::paths::{Words, port};
-use crate::config::model::NamesFromContainers;
-use crate::config::variables::flag;
-use crate::inventory::Claims;
-use crate::names::{Domain, HostPattern};
-use crate::plan::{ExternalPorts, NonGetRedirect, Placement};
-
+mod reading;
 mod tls;
 mod wishes;
 
-pub(super) use self::tls::{Clients, Tls};
+pub(super) use self::paths::{Host, Place, Site};
+pub(super) use self::tls::Clients;
 pub(super) use self::wishes::Wishes;
 
-/// Names in one list of one container.
-const MOST_HOSTS: usize = 16;
-/// Bytes of a path and of a header's value.
-const LONGEST: usize = 256;
+use self::multiports::KEY as MULTIPORTS;
+use self::paths::{MOST_HOSTS, Words, port};
+use self::reading::{LABELS, Reading, items, refused};
+use crate::config::model::NamesFromContainers;
+use crate::config::variables::flag;
+use crate::inventory::Claims;
+use crate::names::Domain;
+use crate::plan::{ExternalPorts, NonGetRedirect, Placement};
+
 /// Sentences of one container; whoever writes three hundred bad values is told of a few.
 const MOST_TROUBLES: usize = 6;
-
-const LABELS: &str = "com.github.nginx-proxy.nginx-proxy.";
-
-/// A host that a container asks for.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Host {
-    Named(Domain),
-    Shaped(HostPattern),
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Named(domain) => domain.fmt(f),
-            Self::Shaped(pattern) => pattern.fmt(f),
-        }
-    }
-}
 
 /// What one container asks for.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -58,7 +35,7 @@ pub(super) struct Claim {
     pub(super) placement: Option<Placement>,
     pub(super) keep_alive: Option<bool>,
     /// Of all hosts alike; what is about one of them is in its site.
-    wishes: Wishes,
+    pub(super) wishes: Wishes,
     /// Names a certificate is asked for.
     pub(super) orders: Vec<Domain>,
 }
@@ -123,33 +100,7 @@ struct Labels {
     http2: Option<bool>,
 }
 
-struct Reading<'c> {
-    claims: &'c Claims,
-    names: NamesFromContainers,
-    troubles: Vec<String>,
-}
-
-impl<'c> Reading<'c> {
-    /// A value that says something.
-    fn get(&self, key: &str) -> Option<&'c str> {
-        let value = self.claims.values.get(key)?.trim();
-        (!value.is_empty()).then_some(value)
-    }
-
-    /// By the companion's newer name, else by its older one.
-    fn acme(&self, what: &str) -> Option<(String, &'c str)> {
-        ["ACME", "LETSENCRYPT"].iter().find_map(|family| {
-            let key = format!("{family}_{what}");
-            let value = self.get(&key)?;
-            Some((key, value))
-        })
-    }
-
-    fn ignored(&mut self, key: &str, value: &str, why: &str) {
-        let text = format!("{key} `{}` is ignored: {why}", shown(value));
-        self.troubles.push(text);
-    }
-
+impl Reading<'_> {
     /// `Ok(None)`: it asks for nothing.
     fn claim(&mut self) -> Result<Option<Claim>, String> {
         let external = ExternalPorts {
@@ -217,51 +168,6 @@ impl<'c> Reading<'c> {
         Ok(sites.collect())
     }
 
-    /// As Go reads them.
-    fn flag(&mut self, key: &str) -> Option<bool> {
-        let text = self.get(key)?;
-        let flag = flag(text);
-        if flag.is_none() {
-            self.ignored(key, text, "it is neither true nor false");
-        }
-        flag
-    }
-
-    fn external(&mut self, key: &str) -> Option<u16> {
-        let text = self.get(key)?;
-        let port = port(text);
-        if port.is_none() {
-            self.ignored(key, text, "it is no port between 1 and 65535");
-        }
-        port
-    }
-
-    fn hosts<'t>(&mut self, list: impl Iterator<Item = &'t str>, key: &str) -> Vec<Host> {
-        let mut hosts: Vec<Host> = Vec::new();
-        for text in list {
-            let shaped = text.starts_with('~') || text.ends_with(".*");
-            let host = if !shaped {
-                text.parse::<Domain>().map(Host::Named)
-            } else if self.names == NamesFromContainers::Open {
-                HostPattern::parse(text).map(Host::Shaped)
-            } else {
-                let why = "patterns count only where `names-from-containers` is \"open\"";
-                self.ignored(key, text, why);
-                continue;
-            };
-            match host {
-                Err(why) => self.ignored(key, text, &format!("it {why}")),
-                Ok(host) if hosts.contains(&host) => {}
-                Ok(_) if hosts.len() == MOST_HOSTS => {
-                    let why = format!("it is one name more than {MOST_HOSTS}");
-                    self.ignored(key, text, &why);
-                }
-                Ok(host) => hosts.push(host),
-            }
-        }
-        hosts
-    }
-
     /// Names for a certificate, such as an authority can know.
     fn orders(&mut self) -> Vec<Domain> {
         let Some((key, list)) = self.acme("HOST") else {
@@ -285,18 +191,6 @@ impl<'c> Reading<'c> {
             }
         }
         orders
-    }
-
-    fn non_get_redirect(&mut self, key: &str, status: &str) -> Option<NonGetRedirect> {
-        let redirect = status.parse().ok().and_then(NonGetRedirect::of);
-        if redirect.is_none() {
-            self.ignored(
-                key,
-                status,
-                "it is neither 307 nor 308, which keep the method",
-            );
-        }
-        redirect
     }
 
     fn labels(&mut self) -> Labels {
@@ -382,28 +276,6 @@ impl<'c> Reading<'c> {
             }
         }
     }
-}
-
-/// What a list with commas holds, blanks and a comma too many aside.
-fn items(list: &str) -> impl Iterator<Item = &str> {
-    list.split(',')
-        .map(str::trim)
-        .filter(|item| !item.is_empty())
-}
-
-/// What keeps a container out.
-fn refused(key: &str, value: &str, why: &str) -> String {
-    format!(
-        "{key} `{}` {why}; the container is not routed until that is mended",
-        shown(value)
-    )
-}
-
-/// A value as it may stand in a log line.
-fn shown(value: &str) -> String {
-    let short: String = value.chars().take(80).collect();
-    let more = if short.len() < value.len() { "…" } else { "" };
-    format!("{}{more}", short.escape_debug())
 }
 
 #[cfg(test)]

@@ -6,8 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::Compat;
-use super::conflicts::{Owner, Owners};
+use super::conflicts::{KEPT_FOR, Owner, Owners};
 use crate::moment::Now;
 use crate::names::StackName;
 
@@ -27,25 +26,9 @@ struct Held {
     until: Option<u64>,
 }
 
-impl Compat {
-    /// Another number whenever a restart should find another owner of a name.
-    pub fn owners_version(&self) -> u64 {
-        self.owners.version()
-    }
-
-    /// What a restart should find again.
-    pub fn kept(&self, now: Now) -> KeptNames {
-        self.owners.kept(now)
-    }
-
-    /// Takes in who had which name when an earlier process ended. Nobody has one yet.
-    pub fn remember(&mut self, kept: KeptNames, now: Now) {
-        self.owners.remember(kept, now);
-    }
-}
-
 impl Owners {
-    fn kept(&self, now: Now) -> KeptNames {
+    /// What a restart should find again.
+    pub(super) fn kept(&self, now: Now) -> KeptNames {
         let mut kept: BTreeMap<String, Vec<Held>> = BTreeMap::new();
         for (name, state) in &self.names {
             let Some(owner) = &state.owner else { continue };
@@ -70,7 +53,8 @@ impl Owners {
         KeptNames(kept)
     }
 
-    fn remember(&mut self, KeptNames(kept): KeptNames, now: Now) {
+    /// Takes in what an earlier process kept.
+    pub(super) fn remember(&mut self, KeptNames(kept): KeptNames, now: Now) {
         for (stack, held) in kept {
             let Ok(stack) = stack.parse::<StackName>() else {
                 continue;
@@ -96,5 +80,5 @@ impl Owners {
 fn left(until: u64, now: Now) -> Instant {
     let until = UNIX_EPOCH + Duration::from_secs(until);
     let left = until.duration_since(now.wall).unwrap_or_default();
-    now.at + left.min(super::conflicts::KEPT_FOR)
+    now.at + left.min(KEPT_FOR)
 }

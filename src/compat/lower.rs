@@ -302,7 +302,7 @@ fn group(
             let is_own = host.is_some_and(|text| hosts.iter().any(|own| own.to_string() == *text));
             if is_own && !names.contains(domain) {
                 names.push(domain.clone());
-                wishes = wishes.of_order(&said.claim);
+                wishes = wishes.of_order(&said.claim.wishes);
             }
         }
     }

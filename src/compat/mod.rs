@@ -14,6 +14,8 @@ mod addition;
 mod asking;
 mod claim;
 mod conflicts;
+#[cfg(test)]
+mod fixture;
 mod grants;
 mod kept;
 mod known;
@@ -39,6 +41,7 @@ use self::stack::{HostClaim, Reading, is_silent};
 use crate::config::model::NamesFromContainers;
 use crate::config::{Config, Instance};
 use crate::inventory::{Inventory, Stack};
+use crate::moment::Now;
 use crate::names::{InstanceName, ServiceName, StackName};
 use crate::shared::Map;
 
@@ -61,13 +64,28 @@ pub struct Compat {
     shaping: BTreeSet<StackName>,
     together: Together,
     #[cfg(test)]
-    work: tests::Work,
+    work: fixture::Work,
 }
 
 impl Compat {
     /// When time alone may change something.
     pub fn again_at(&self) -> Option<Instant> {
         self.owners.again_at()
+    }
+
+    /// Another number whenever a restart should find another owner of a name.
+    pub fn owners_version(&self) -> u64 {
+        self.owners.version()
+    }
+
+    /// What a restart should find again.
+    pub fn kept(&self, now: Now) -> KeptNames {
+        self.owners.kept(now)
+    }
+
+    /// Takes in who had which name when an earlier process ended. Nobody has one yet.
+    pub fn remember(&mut self, kept: KeptNames, now: Now) {
+        self.owners.remember(kept, now);
     }
 
     /// Says what comes of what containers claim. `declared` are the instances there are without that.

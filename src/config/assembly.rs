@@ -4,22 +4,17 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::claimed::Entry;
 use super::claims;
-use super::lower::{Issues, from_str, parse_list, report};
+use super::issue::{Issue, Issues, Level, report};
+use super::lower::instance;
+use super::lower::values::{from_str, parse_list};
 use super::model::{EngineChoice, NamesFromContainers, Role};
-use super::raw::{self, RawInstance, RawInstances};
-use super::{Config, Issue, Level, Pattern, instance, presets, reader};
+use super::pattern::Pattern;
+use super::presets;
+use super::raw::{RawInstance, RawInstances};
+use super::reader::Field;
+use super::whole::{Config, Entry};
 use crate::names::{InstanceName, StackName};
-
-/// The lowest layer of every instance.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Defaults {
-    pub(super) limits: raw::RawLimits,
-    pub(super) scale: raw::RawScale,
-    /// What the variables of the process say of every instance.
-    pub(super) instances: Option<RawInstance>,
-}
 
 /// What the entries have become.
 pub(super) struct Assembled {
@@ -101,7 +96,7 @@ impl Assembly<'_> {
             );
         }
         let requires = raw.matching.as_ref().map_or_else(Vec::new, |field| {
-            let names = reader::Field {
+            let names = Field {
                 value: field.value.services.clone(),
                 at: field.at.clone(),
             };
@@ -307,3 +302,6 @@ fn check_engine(config: &Config, issues: &mut Vec<Issue>) {
 fn has_error(issues: &[Issue]) -> bool {
     issues.iter().any(|issue| issue.level == Level::Error)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,17 +8,18 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::assembly::Defaults;
 use super::client_ca::ClientCa;
 use super::error_page::ErrorPage;
 use super::issue::{At, Issue, Level, Source};
+use super::lower::instance;
 use super::model::{Instance, Orders, RouteTarget};
+use super::pattern::Pattern;
 use super::raw::{
     RawHttps, RawInstance, RawLimits, RawPlacement, RawRole, RawRoute, RawScale, RawService,
 };
 use super::reader::Field;
 use super::upstream_tls::RawTls;
-use super::{Config, instance};
+use super::whole::{Config, Defaults};
 use crate::names::{Domain, HostPattern, InstanceName, ServiceName, StackName};
 use crate::plan::{
     ClientAuthorities, Declared, ExternalPorts, Https, KeyType, NonGetRedirect, Placement,
@@ -78,10 +79,6 @@ pub struct ClaimedRoute {
     pub allow: Vec<IpNet>,
 }
 
-/// An operator's entry with every layer below it but that of its containers.
-#[derive(Clone, Debug)]
-pub struct Entry(pub(super) Arc<RawInstance>);
-
 impl Config {
     /// The instance that the containers of a stack ask for, where no entry is about it.
     ///
@@ -124,9 +121,8 @@ impl Config {
         let entry = match instance.declared {
             Declared::ByName => Arc::clone(&self.entries.get(&instance.name)?.0),
             Declared::ByPattern => {
-                let fits = |pattern: &&Arc<super::Pattern>| {
-                    pattern.fits(&instance.stack, services.clone())
-                };
+                let fits =
+                    |pattern: &&Arc<Pattern>| pattern.fits(&instance.stack, services.clone());
                 self.patterns.iter().find(fits)?.complete()
             }
         };

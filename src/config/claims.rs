@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Config, Instance, Issue, Level};
+use super::issue::{Issue, Level};
+use super::model::Instance;
+use super::whole::Config;
 use crate::names::{Domain, InstanceName, StackName};
 
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -32,15 +34,8 @@ impl fmt::Display for Claim {
     }
 }
 
-/// Every name an instance answers to.
-pub(super) fn names(instance: &Instance) -> BTreeSet<Domain> {
-    let site = &instance.site;
-    let redirects = site.redirect_from.iter().cloned().map(Domain::Exact);
-    site.domains.iter().cloned().chain(redirects).collect()
-}
-
 fn claims(instance: &Instance) -> BTreeSet<Claim> {
-    let mut claims: BTreeSet<_> = names(instance).into_iter().map(Claim::Domain).collect();
+    let mut claims: BTreeSet<_> = instance.names().into_iter().map(Claim::Domain).collect();
     claims.insert(Claim::Stack(instance.stack.clone()));
     claims
 }
@@ -101,3 +96,6 @@ pub(super) fn settle(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use rustls::server::WebPkiClientVerifier;
 use serde::Deserialize;
 
 use super::issue::Issue;
-use super::raw::RawInstance;
+use super::reader::Field;
 use crate::fingerprint::Fingerprint;
 use crate::plan::{ClientAuthorities, ClientVerify};
 
@@ -97,10 +97,7 @@ impl ClientCa {
 
 /// Reads what an entry names. What is wrong with it is an issue of that entry, which keeps its last
 /// good form.
-pub(super) fn read(raw: &mut RawInstance, issues: &mut Vec<Issue>, seen: &mut Fingerprint) {
-    let Some(field) = &mut raw.client_ca else {
-        return;
-    };
+pub(super) fn read(field: &mut Field<ClientCa>, issues: &mut Vec<Issue>, seen: &mut Fingerprint) {
     let ClientCa {
         path,
         revoked,

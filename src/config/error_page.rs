@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::issue::Issue;
-use super::raw::RawInstance;
+use super::reader::Field;
 use crate::fingerprint::Fingerprint;
 
 /// It is in memory, and sent to everybody when everything else fails.
@@ -40,10 +40,7 @@ impl ErrorPage {
 }
 
 /// Reads what an entry names. A page that cannot be read costs nothing but itself.
-pub(super) fn read(raw: &mut RawInstance, issues: &mut Vec<Issue>, seen: &mut Fingerprint) {
-    let Some(field) = &mut raw.error_page else {
-        return;
-    };
+pub(super) fn read(field: &mut Field<ErrorPage>, issues: &mut Vec<Issue>, seen: &mut Fingerprint) {
     seen.note_alone(&field.value.path);
     match body(&field.value.path) {
         Ok(body) => field.value.body = Some(body),

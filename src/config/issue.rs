@@ -1,5 +1,6 @@
 //! What is wrong with a configuration: the thing, the place and the remedy.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -112,6 +113,13 @@ impl Issue {
             text: text.into(),
         }
     }
+}
+
+/// Where issues go while files are read.
+pub(super) type Issues = RefCell<Vec<Issue>>;
+
+pub(super) fn report(issues: &Issues, issue: Issue) {
+    issues.borrow_mut().push(issue);
 }
 
 /// `file:line: key: text`, as compilers write it, so that editors can jump to it.

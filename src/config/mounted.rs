@@ -4,7 +4,6 @@
 //! Invariant: a file that is there and cannot be used never opens what it was to close.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,15 +11,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use sha1::{Digest, Sha1};
 
+use super::issue::{Issue, Level};
 use super::model::Compat;
-use super::{Issue, Level, client_ca, error_page};
+use super::{client_ca, error_page};
 use crate::cause::chain;
 use crate::fingerprint::Fingerprint;
 use crate::passwords;
 use crate::plan::{BasicAuth, ClientAuthorities, Site};
 
+mod folder;
 mod unfollowed;
 
+use self::folder::names;
 pub use self::unfollowed::mounted_for_nginx;
 
 const PASSWORDS: &str = "htpasswd";
@@ -221,21 +223,6 @@ fn hashed(text: &str) -> String {
         let _ = write!(hex, "{byte:02x}");
     }
     hex
-}
-
-/// Names that are no secret of whoever keeps the folder.
-fn names(folder: &Path) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name();
-        names.extend(
-            name.to_str()
-                .filter(|name| !name.starts_with('.'))
-                .map(str::to_owned),
-        );
-    }
-    names.sort();
-    Ok(names)
 }
 
 /// `None`: no such folder is mounted.

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use super::instance;
 use super::issue::{Issue, Level};
+use super::lower::instance;
 use super::model::Instance;
 use super::raw::RawInstance;
 use crate::names::{InstanceName, ServiceName, StackName};
@@ -104,3 +104,6 @@ impl Pattern {
         Ok(instance)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,14 +36,4 @@ pub(super) fn names() -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_preset_can_be_read() {
-        for (name, _, _) in ALL {
-            // In tests a preset with any issue panics in `find`.
-            assert!(find(name).is_some(), "{name}");
-        }
-    }
-}
+mod tests;

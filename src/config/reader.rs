@@ -23,6 +23,9 @@ pub(super) struct Field<T> {
     pub(super) at: At,
 }
 
+/// A value where the file says one.
+pub(super) type Leaf<T> = Option<Field<T>>;
+
 struct Entry<'i> {
     key: String,
     offset: usize,

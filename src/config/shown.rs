@@ -1,7 +1,7 @@
 //! What is in force and where it was said: every key with its value, and its file and line, preset,
 //! entry for many, or default.
 //!
-//! The layers are those of [`super::merge`]. Here they are texts, because a value that was
+//! The layers are those of [`super::raw`]. Here they are texts, because a value that was
 //! interpreted does not know where it came from; the defaults are those of the reference, which a
 //! test holds to the program's.
 
@@ -12,11 +12,12 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::issue::Source;
-use super::model::{Asked, NamesFromContainers};
+use super::load::included;
+use super::model::NamesFromContainers;
 use super::presets;
 use super::reader::{Said, Written, outline};
 use super::variables;
-use super::{Config, included};
+use super::whole::{Asked, Config};
 
 const REFERENCE: &str = include_str!("../../config/reference.toml");
 

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::client_ca::anchors;
-use super::issue::Issue;
-use super::lower::{Issues, report};
-use super::raw::RawInstance;
+use super::issue::{Issue, Issues, report};
 use super::reader::Field;
 use crate::fingerprint::Fingerprint;
 use crate::names::Hostname;
@@ -36,19 +34,15 @@ pub(super) struct RawVerified {
     authorities: Option<Vec<Vec<u8>>>,
 }
 
-/// Reads the files that an entry names for its services and routes.
-pub(super) fn read(raw: &mut RawInstance, issues: &mut Vec<Issue>, seen: &mut Fingerprint) {
-    let services = raw.services.iter_mut().map(|(_, service)| &mut service.tls);
-    let routes = raw.routes.iter_mut().map(|route| &mut route.tls);
-    for field in services.chain(routes).flatten() {
-        let RawTls::Verified(verified) = &mut field.value else {
-            continue;
-        };
-        seen.note(&verified.ca);
-        match anchors(&verified.ca, "the replicas' certificates") {
-            Ok(found) => verified.authorities = Some(found),
-            Err(why) => issues.push(field.at.error(why)),
-        }
+/// Reads the file that a service or a route names, if it names one.
+pub(super) fn read(field: &mut Field<RawTls>, issues: &mut Vec<Issue>, seen: &mut Fingerprint) {
+    let RawTls::Verified(verified) = &mut field.value else {
+        return;
+    };
+    seen.note(&verified.ca);
+    match anchors(&verified.ca, "the replicas' certificates") {
+        Ok(found) => verified.authorities = Some(found),
+        Err(why) => issues.push(field.at.error(why)),
     }
 }
 

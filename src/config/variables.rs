@@ -10,6 +10,7 @@ use std::fmt::Display;
 
 use toml::{Table, Value};
 
+use super::lower::{filters, no_route};
 use crate::names::Hostname;
 use crate::plan::KeyType;
 
@@ -306,9 +307,9 @@ impl Reading {
                 .map(str::trim)
                 .filter(|item| !item.is_empty());
             let (good, bad): (Vec<&str>, Vec<&str>) =
-                items.partition(|item| super::filters::parse(item).is_ok());
+                items.partition(|item| filters::parse(item).is_ok());
             for item in bad {
-                let why = super::filters::parse(item).err().unwrap_or_default();
+                let why = filters::parse(item).err().unwrap_or_default();
                 self.ignored("DOCKER_CONTAINER_FILTERS", item, format!("it {why}"));
             }
             if !good.is_empty() {
@@ -494,7 +495,7 @@ impl Reading {
             self.every("http-without-certificate", false);
         }
         if let Some(root) = self.get("DEFAULT_ROOT").filter(|root| root != "none") {
-            match super::no_route::parse(&root) {
+            match no_route::parse(&root) {
                 Ok(_) => self.every("no-route", root),
                 Err(why) => self.ignored("DEFAULT_ROOT", &root, format!("it {why}; 404 holds")),
             }

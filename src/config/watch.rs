@@ -8,8 +8,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
+use super::issue::{Issue, Level};
+use super::load::{Loaded, load};
 use super::model::NamesFromContainers;
-use super::{Config, Issue, Level, Loaded, load};
+use super::whole::Config;
 use crate::fingerprint::Fingerprint;
 use crate::shutdown::Shutdown;
 

@@ -9,7 +9,8 @@ use rustix::time::{ClockId, clock_gettime};
 use super::super::fixture::{Nothing, instance, now, status};
 use super::super::history::History;
 use super::super::scope::Scope;
-use super::super::snapshot::{Snapshot, Sources, Topic};
+use super::super::snapshot::Snapshot;
+use super::super::views::{Sources, Topic, Views};
 use super::*;
 use crate::plan::SessionTotals;
 
@@ -65,7 +66,13 @@ fn a_thousand_instances_are_watched_in_no_time() {
             own
         });
         let status = status(changed.collect());
-        move || Snapshot::new(now(), Arc::clone(&status), BTreeMap::new())
+        move || {
+            Views::new(Snapshot {
+                at: now(),
+                status: Arc::clone(&status),
+                rates: BTreeMap::new(),
+            })
+        }
     };
     // All of them change in the same second: the worst that there is.
     let (before, after) = (second(1), second(2));

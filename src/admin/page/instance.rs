@@ -6,11 +6,11 @@ use maud::{Markup, html};
 
 use super::super::history::{History, Sample};
 use super::super::snapshot::Snapshot;
-use super::Pieces;
 use super::chart::{Line, Shape, chart};
 use super::graph::graph;
 use super::output::link;
 use super::overview::{certificate, chart_value, fact, next_event, state};
+use super::pieces::Pieces;
 use super::replicas::dot;
 use super::summary::reason;
 use super::words::{ago, clock, count, number, rate, span};

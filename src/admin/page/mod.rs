@@ -4,29 +4,30 @@
 //! of a few lines puts them in place. Every text is escaped where it is written; the page may load
 //! nothing and run only its own script, whatever a name from a container holds.
 
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use serde::Serialize;
 
+mod badge;
 mod chart;
 mod graph;
 mod instance;
 pub(super) mod output;
 mod overview;
+mod pieces;
 mod replicas;
 mod summary;
 mod words;
 
 pub(super) use self::instance::instance;
 pub(super) use self::overview::overview;
+pub(super) use self::pieces::Pieces;
 
+use self::badge::symbols;
 use crate::control::Status;
-use crate::control::status::Level;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("live.js");
@@ -46,66 +47,6 @@ pub(super) static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     // Base64 and these words are good in a field.
     HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 });
-
-/// A page in pieces that change one by one.
-#[derive(Debug)]
-pub(super) struct Pieces {
-    title: String,
-    level: Level,
-    /// By the id of their element, in their order on the page.
-    fixed: Vec<(&'static str, String)>,
-    /// Rows that come, go and change places.
-    rows: Vec<(String, String)>,
-}
-
-/// What is not as it was.
-#[derive(Serialize)]
-struct Changes<'p> {
-    title: &'p str,
-    level: Level,
-    pieces: BTreeMap<&'p str, &'p str>,
-    /// All rows in their order, where that changed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rows: Option<Vec<&'p str>>,
-}
-
-impl Pieces {
-    fn all(&self) -> impl Iterator<Item = (&str, &str)> {
-        let fixed = self.fixed.iter().map(|(id, text)| (*id, text.as_str()));
-        let rows = self.rows.iter();
-        fixed.chain(rows.map(|(id, text)| (id.as_str(), text.as_str())))
-    }
-
-    /// As JSON; without a `before`, everything.
-    pub(super) fn changes(&self, before: Option<&Self>) -> Vec<u8> {
-        let known: BTreeMap<&str, &str> = before.into_iter().flat_map(Self::all).collect();
-        let order = |pieces: &Self| -> Vec<String> {
-            let rows = pieces.rows.iter();
-            rows.map(|(id, _)| id.clone()).collect()
-        };
-        let moved = before.is_none_or(|before| order(before) != order(self));
-        let changes = Changes {
-            title: &self.title,
-            level: self.level,
-            pieces: self
-                .all()
-                .filter(|(id, text)| known.get(id) != Some(text))
-                .collect(),
-            rows: moved.then(|| self.rows.iter().map(|(id, _)| id.as_str()).collect()),
-        };
-        // Texts under texts can be written.
-        serde_json::to_vec(&changes).unwrap_or_default()
-    }
-
-    fn piece(&self, id: &str) -> Markup {
-        let found = self.fixed.iter().find(|(known, _)| *known == id);
-        PreEscaped(found.map_or_else(String::new, |(_, text)| text.clone()))
-    }
-
-    fn rows(&self) -> Markup {
-        PreEscaped(self.rows.iter().map(|(_, text)| text.as_str()).collect())
-    }
-}
 
 /// The whole page. `live`: where its changes come from.
 fn document(pieces: &Pieces, status: &Status, live: &str, home: bool, content: Markup) -> String {
@@ -179,50 +120,6 @@ pub(super) fn instance_document(
         false,
         instance::content(pieces, &output),
     )
-}
-
-/// The shapes beside the words: a colour alone would not tell everybody.
-fn symbols() -> Markup {
-    html! {
-        svg.defs aria-hidden="true" focusable="false" {
-            symbol id="s-healthy" viewBox="0 0 16 16" {
-                circle cx="8" cy="8" r="7" { }
-                path.mark d="M4.6 8.4 7 10.8 11.4 5.6" { }
-            }
-            symbol id="s-warning" viewBox="0 0 16 16" {
-                path d="M8 .8 15.6 14.6H.4Z" { }
-                path.mark d="M8 5.6v4.2M8 12.1v.4" { }
-            }
-            symbol id="s-critical" viewBox="0 0 16 16" {
-                rect x="1" y="1" width="14" height="14" rx="2" { }
-                path.mark d="M5 5l6 6M11 5l-6 6" { }
-            }
-            symbol id="s-asleep" viewBox="0 0 16 16" {
-                circle.hollow cx="8" cy="8" r="6.4" { }
-                path.still d="M6.2 5.4v5.2M9.8 5.4v5.2" { }
-            }
-        }
-    }
-}
-
-/// Shape and word of a level.
-fn badge(level: Level, word: &str) -> Markup {
-    html! {
-        span class={ "badge " (level.word()) } {
-            svg.shape aria-hidden="true" focusable="false" { use href={ "#s-" (level.word()) } { } }
-            span { (word) }
-        }
-    }
-}
-
-/// As [`badge`], for what nobody expects to serve.
-fn asleep(word: &str) -> Markup {
-    html! {
-        span.badge.asleep {
-            svg.shape aria-hidden="true" focusable="false" { use href="#s-asleep" { } }
-            span { (word) }
-        }
-    }
 }
 
 #[cfg(test)]

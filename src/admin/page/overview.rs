@@ -7,10 +7,12 @@ use maud::{Markup, html};
 
 use super::super::history::{History, Sample};
 use super::super::snapshot::Snapshot;
+use super::badge::{asleep, badge};
+use super::chart;
+use super::pieces::Pieces;
 use super::replicas::dots;
 use super::summary::summary;
 use super::words::{ago, count, days_until, number, rate};
-use super::{Pieces, asleep, badge, chart};
 use crate::control::Status;
 use crate::control::status::{Decision, InstanceStatus, Level, NodeStatus, ServiceStatus};
 use crate::moment::{self, Moment};

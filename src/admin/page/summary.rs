@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use maud::{Markup, html};
 
-use super::badge;
+use super::badge::badge;
 use super::words::{ago, count};
 use crate::control::Status;
 use crate::control::status::{Level, Reason};

@@ -1,16 +1,21 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::fixture::{instance as healthy, now, replica, status};
 use super::super::history::History;
 use super::super::snapshot::Snapshot;
 use super::*;
-use crate::control::status::{InstanceStatus, Reason};
+use crate::control::status::{InstanceStatus, Level, Reason};
 use crate::moment::Moment;
 use crate::plan::{FailureFacts, Failures};
 
 fn shown(instances: Vec<InstanceStatus>, all: bool) -> (String, Pieces) {
     let status = status(instances);
-    let snapshot = Snapshot::new(now(), Arc::clone(&status), BTreeMap::new());
+    let snapshot = Snapshot {
+        at: now(),
+        status: Arc::clone(&status),
+        rates: BTreeMap::new(),
+    };
     let pieces = overview(&snapshot, &status, &History::default(), all);
     (overview_document(&pieces, &status, all), pieces)
 }
@@ -106,7 +111,11 @@ fn names_from_containers_and_clients_are_text() {
     own.services[0].replicas[0].image = HOSTILE.to_owned();
     own.certificates[0].names = vec![HOSTILE.to_owned()];
     let status = status(vec![own]);
-    let snapshot = Snapshot::new(now(), Arc::clone(&status), BTreeMap::new());
+    let snapshot = Snapshot {
+        at: now(),
+        status: Arc::clone(&status),
+        rates: BTreeMap::new(),
+    };
     let failures = Failures {
         kept: vec![FailureFacts {
             at: now(),

@@ -10,8 +10,8 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, de};
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 
-use super::paths::{self, Place, Site, port};
-use super::{MOST_HOSTS, Reading, refused, shown};
+use super::paths::{self, MOST_HOSTS, Place, Site, port};
+use super::reading::{Reading, refused, shown};
 use crate::names::PathPattern;
 use crate::plan::ExternalPorts;
 

@@ -1,9 +1,30 @@
 //! What a container serves: hosts, the paths below each, and where it answers for them.
 
-use super::{Host, LONGEST};
+use std::fmt;
+
+use super::reading::{LONGEST, Reading};
 use crate::config::model::NamesFromContainers;
-use crate::names::PathPattern;
+use crate::names::{Domain, HostPattern, PathPattern};
 use crate::plan::ExternalPorts;
+
+/// Names in one list of one container.
+pub(super) const MOST_HOSTS: usize = 16;
+
+/// A host that a container asks for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(in crate::compat) enum Host {
+    Named(Domain),
+    Shaped(HostPattern),
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(domain) => domain.fmt(f),
+            Self::Shaped(pattern) => pattern.fmt(f),
+        }
+    }
+}
 
 /// A host, and what of it the container serves.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -40,6 +61,47 @@ pub(super) struct Refused<'w> {
     pub(super) key: &'static str,
     pub(super) word: &'w str,
     pub(super) why: String,
+}
+
+impl Reading<'_> {
+    pub(super) fn external(&mut self, key: &str) -> Option<u16> {
+        let text = self.get(key)?;
+        let port = port(text);
+        if port.is_none() {
+            self.ignored(key, text, "it is no port between 1 and 65535");
+        }
+        port
+    }
+
+    pub(super) fn hosts<'t>(
+        &mut self,
+        list: impl Iterator<Item = &'t str>,
+        key: &str,
+    ) -> Vec<Host> {
+        let mut hosts: Vec<Host> = Vec::new();
+        for text in list {
+            let shaped = text.starts_with('~') || text.ends_with(".*");
+            let host = if !shaped {
+                text.parse::<Domain>().map(Host::Named)
+            } else if self.names == NamesFromContainers::Open {
+                HostPattern::parse(text).map(Host::Shaped)
+            } else {
+                let why = "patterns count only where `names-from-containers` is \"open\"";
+                self.ignored(key, text, why);
+                continue;
+            };
+            match host {
+                Err(why) => self.ignored(key, text, &format!("it {why}")),
+                Ok(host) if hosts.contains(&host) => {}
+                Ok(_) if hosts.len() == MOST_HOSTS => {
+                    let why = format!("it is one name more than {MOST_HOSTS}");
+                    self.ignored(key, text, &why);
+                }
+                Ok(host) => hosts.push(host),
+            }
+        }
+        hosts
+    }
 }
 
 impl<'w> Words<'w> {

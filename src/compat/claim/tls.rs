@@ -1,6 +1,6 @@
 //! What a container says about its keys, its certificate and the certificates of its clients.
 
-use super::{LABELS, Reading};
+use super::reading::{LABELS, Reading};
 use crate::config::variables::flag;
 use crate::plan::{ClientVerify, KeyType};
 

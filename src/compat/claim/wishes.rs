@@ -1,6 +1,7 @@
 //! What a container wishes for its hosts as a whole, and not for a path of them.
 
-use super::{Claim, LONGEST, Reading, Tls};
+use super::reading::{LONGEST, Reading};
+use super::tls::Tls;
 use crate::plan::{ExternalPorts, Https, NonGetRedirect};
 
 /// What is about a host and not about a path of it. `None` is not said.
@@ -46,8 +47,7 @@ impl Wishes {
     }
 
     /// With what the one that asks for a certificate says of it, where this is silent.
-    pub(in crate::compat) fn of_order(self, asker: &Claim) -> Self {
-        let other = &asker.wishes;
+    pub(in crate::compat) fn of_order(self, other: &Self) -> Self {
         Self {
             email: self.email.or_else(|| other.email.clone()),
             directory: self.directory.or_else(|| other.directory.clone()),

@@ -2,12 +2,14 @@
 
 use std::fmt::Write;
 use std::sync::LazyLock;
+use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 use proptest::test_runner::Config as Settings;
 
 use super::*;
-use crate::moment::Now;
+use crate::compat::fixture::{CONGRESS, Work};
+use crate::inventory::{Phase, Unit};
 
 const STACKS: usize = 1_000;
 const NAMES: usize = 10;

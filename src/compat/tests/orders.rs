@@ -1,6 +1,8 @@
 //! Which certificates are ordered for what containers ask.
 
-use super::*;
+use crate::compat::conflicts;
+use crate::compat::fixture::{CONGRESS, Room, host, unit};
+use crate::config::model::Orders;
 
 /// What is ordered for an instance.
 fn ordered(room: &Room, name: &str) -> Vec<String> {

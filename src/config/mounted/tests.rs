@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::*;
 
 fn mounted(nginx: &Path, certs: &Path, before: Option<&Mounted>) -> (Mounted, Vec<Issue>) {

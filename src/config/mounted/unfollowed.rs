@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::names;
+use super::folder::names;
 
 /// Of one folder; the others are counted.
 const MOST: usize = 8;

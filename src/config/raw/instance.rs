@@ -1,18 +1,20 @@
-//! What an instance's entry may say.
+//! `[[instance]]`, as it is written.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::super::client_ca::ClientCa;
-use super::super::error_page::ErrorPage;
-use super::super::issue::At;
-use super::super::model::Orders;
-use super::super::reader::{Datetime, Field, Reader};
-use super::super::units::{Size, Span};
-use super::super::upstream_tls::RawTls;
-use super::{Leaf, RawLimits, RawScale};
+use super::dates::{RawEvent, RawRental};
+use super::policy::{RawLimits, RawScale};
+use super::route::{RawRoute, routes_over};
+use super::service::{RawService, services_over};
+use crate::config::client_ca::{self, ClientCa};
+use crate::config::error_page::{self, ErrorPage};
+use crate::config::issue::{At, Issue};
+use crate::config::model::Orders;
+use crate::config::reader::{Field, Leaf, Reader};
+use crate::config::upstream_tls;
+use crate::fingerprint::Fingerprint;
 use crate::names::HostPattern;
 
 /// One `[[instance]]`, or the whole of a preset.
@@ -61,125 +63,6 @@ pub(in crate::config) struct RawInstance {
     pub(in crate::config) depends: Leaf<BTreeMap<String, Vec<String>>>,
     pub(in crate::config) routes: Vec<RawRoute>,
     pub(in crate::config) events: Vec<RawEvent>,
-}
-
-#[derive(Clone, Debug)]
-pub(in crate::config) struct RawEvent {
-    pub(in crate::config) at: At,
-    pub(in crate::config) name: Leaf<String>,
-    pub(in crate::config) start: Leaf<Datetime>,
-    pub(in crate::config) end: Leaf<Datetime>,
-    pub(in crate::config) hours: Leaf<String>,
-    pub(in crate::config) attendees: Leaf<u32>,
-    pub(in crate::config) sessions_per_attendee: Leaf<f64>,
-    pub(in crate::config) prewarm: Leaf<Span>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(in crate::config) struct RawMatch {
-    pub(in crate::config) services: Vec<String>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(in crate::config) struct RawRental {
-    pub(in crate::config) from: Datetime,
-    pub(in crate::config) until: Datetime,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(in crate::config) struct RawExport {
-    pub(in crate::config) volume: String,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(in crate::config) enum RawHttps {
-    Both,
-    /// Not of files: as `both`, and nobody is told to come by TLS only unless a file says so.
-    #[serde(skip)]
-    NoRedirect,
-    Off,
-    Only,
-    Redirect,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "lowercase")]
-pub(in crate::config) enum RawOrigin {
-    Own,
-    Strict,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-#[serde(rename_all = "lowercase")]
-pub(in crate::config) enum RawPlacement {
-    Client,
-    Least,
-}
-
-#[derive(Clone, Debug)]
-pub(in crate::config) struct RawService {
-    pub(in crate::config) role: Leaf<RawRole>,
-    pub(in crate::config) of: Leaf<String>,
-    pub(in crate::config) ratio: Leaf<f64>,
-    pub(in crate::config) requests_each: Leaf<u32>,
-    pub(in crate::config) min: Leaf<u32>,
-    pub(in crate::config) max: Leaf<u32>,
-    pub(in crate::config) port: Leaf<u16>,
-    pub(in crate::config) tls: Leaf<RawTls>,
-    pub(in crate::config) keep_alive: Leaf<bool>,
-    pub(in crate::config) probe: Leaf<String>,
-    pub(in crate::config) placement: Leaf<RawPlacement>,
-    pub(in crate::config) addresses: Leaf<Vec<String>>,
-    pub(in crate::config) command: Leaf<Vec<String>>,
-    pub(in crate::config) memory: Leaf<Size>,
-    pub(in crate::config) cpus: Leaf<f64>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(in crate::config) enum RawRole {
-    Fixed,
-    Ratio,
-    Sessions,
-}
-
-#[derive(Clone, Debug)]
-pub(in crate::config) struct RawRoute {
-    pub(in crate::config) at: At,
-    pub(in crate::config) prefix: Leaf<String>,
-    pub(in crate::config) loose: Leaf<bool>,
-    pub(in crate::config) to: Leaf<String>,
-    pub(in crate::config) port: Leaf<u16>,
-    pub(in crate::config) tls: Leaf<RawTls>,
-    pub(in crate::config) files: Option<RawFiles>,
-    pub(in crate::config) file: Option<RawFiles>,
-    pub(in crate::config) stub_status: Leaf<bool>,
-    pub(in crate::config) not_found: Leaf<bool>,
-    pub(in crate::config) cache_control: Leaf<String>,
-    pub(in crate::config) replace_prefix: Leaf<String>,
-    pub(in crate::config) allow: Leaf<Vec<String>>,
-    pub(in crate::config) auth: Option<RawAuth>,
-}
-
-#[derive(Clone, Debug)]
-pub(in crate::config) struct RawAuth {
-    pub(in crate::config) at: At,
-    pub(in crate::config) basic: Leaf<String>,
-    pub(in crate::config) realm: Leaf<String>,
-}
-
-#[derive(Clone, Debug)]
-pub(in crate::config) struct RawFiles {
-    pub(in crate::config) at: At,
-    pub(in crate::config) dir: Leaf<PathBuf>,
-    pub(in crate::config) volume: Leaf<String>,
-    pub(in crate::config) path: Leaf<PathBuf>,
-    pub(in crate::config) set: Leaf<PathBuf>,
-    pub(in crate::config) listing: Leaf<bool>,
 }
 
 impl RawInstance {
@@ -231,6 +114,151 @@ impl RawInstance {
             events: table.tables("event", RawEvent::read),
         }
     }
+
+    /// Reads the files that the entry names.
+    pub(in crate::config) fn read_files(
+        &mut self,
+        issues: &mut Vec<Issue>,
+        seen: &mut Fingerprint,
+    ) {
+        if let Some(field) = &mut self.client_ca {
+            client_ca::read(field, issues, seen);
+        }
+        let services = self
+            .services
+            .iter_mut()
+            .map(|(_, service)| &mut service.tls);
+        let routes = self.routes.iter_mut().map(|route| &mut route.tls);
+        for field in services.chain(routes).flatten() {
+            upstream_tls::read(field, issues, seen);
+        }
+        if let Some(field) = &mut self.error_page {
+            error_page::read(field, issues, seen);
+        }
+    }
+
+    /// `self` with `below` where it is silent.
+    ///
+    /// What makes an entry a pattern (`match`, `except`) and what names a single tenant (`name`,
+    /// `stack`) stays with its own layer.
+    pub(in crate::config) fn over(self, below: &Self) -> Self {
+        let Self {
+            at,
+            name,
+            matching,
+            except,
+            stack,
+            domains,
+            patterns,
+            redirect_from,
+            preset,
+            https,
+            http_without_certificate,
+            no_route,
+            external_http_port,
+            external_https_port,
+            non_get_redirect,
+            http2,
+            websocket_origin,
+            hsts,
+            hsts_of_variables,
+            standby,
+            rental,
+            allow,
+            deny,
+            headers,
+            certificate,
+            client_ca,
+            error_page,
+            trust_default_cert,
+            key_type,
+            acme_email,
+            acme_directory,
+            staging,
+            orders,
+            export_certificate,
+            limits,
+            scale,
+            services,
+            depends,
+            routes,
+            events,
+        } = self;
+        Self {
+            at,
+            name,
+            matching,
+            except,
+            stack,
+            // Whoever names its hosts means those and no others, and has certificates for them.
+            patterns: if domains.is_none() && patterns.is_empty() {
+                below.patterns.clone()
+            } else {
+                patterns
+            },
+            orders: match (orders, &domains) {
+                (None, None) => below.orders.clone(),
+                (orders, _) => orders,
+            },
+            domains: domains.or_else(|| below.domains.clone()),
+            redirect_from: redirect_from.or_else(|| below.redirect_from.clone()),
+            preset: preset.or_else(|| below.preset.clone()),
+            https: https.or_else(|| below.https.clone()),
+            http_without_certificate: http_without_certificate
+                .or_else(|| below.http_without_certificate.clone()),
+            no_route: no_route.or_else(|| below.no_route.clone()),
+            external_http_port: external_http_port.or_else(|| below.external_http_port.clone()),
+            external_https_port: external_https_port.or_else(|| below.external_https_port.clone()),
+            non_get_redirect: non_get_redirect.or_else(|| below.non_get_redirect.clone()),
+            http2: http2.or_else(|| below.http2.clone()),
+            websocket_origin: websocket_origin.or_else(|| below.websocket_origin.clone()),
+            hsts: hsts.or_else(|| below.hsts.clone()),
+            hsts_of_variables: hsts_of_variables.or_else(|| below.hsts_of_variables.clone()),
+            standby: standby.or_else(|| below.standby.clone()),
+            rental: rental.or_else(|| below.rental.clone()),
+            allow: allow.or_else(|| below.allow.clone()),
+            deny: deny.or_else(|| below.deny.clone()),
+            headers: headers.or_else(|| below.headers.clone()),
+            certificate: certificate.or_else(|| below.certificate.clone()),
+            client_ca: client_ca.or_else(|| below.client_ca.clone()),
+            error_page: error_page.or_else(|| below.error_page.clone()),
+            trust_default_cert: trust_default_cert.or_else(|| below.trust_default_cert.clone()),
+            key_type: key_type.or_else(|| below.key_type.clone()),
+            acme_email: acme_email.or_else(|| below.acme_email.clone()),
+            acme_directory: acme_directory.or_else(|| below.acme_directory.clone()),
+            staging: staging.or_else(|| below.staging.clone()),
+            export_certificate: export_certificate.or_else(|| below.export_certificate.clone()),
+            limits: limits.over(&below.limits),
+            scale: scale.over(&below.scale),
+            services: services_over(services, &below.services),
+            depends: depends.or_else(|| below.depends.clone()),
+            routes: routes_over(routes, &below.routes),
+            // Its own calendar replaces the one below: two would overlap.
+            events: if events.is_empty() {
+                below.events.clone()
+            } else {
+                events
+            },
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct RawMatch {
+    pub(in crate::config) services: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum RawHttps {
+    Both,
+    /// Not of files: as `both`, and nobody is told to come by TLS only unless a file says so.
+    #[serde(skip)]
+    NoRedirect,
+    Off,
+    Only,
+    Redirect,
 }
 
 impl RawHttps {
@@ -246,83 +274,15 @@ impl RawHttps {
     }
 }
 
-impl RawEvent {
-    pub(super) fn read(table: &mut Reader<'_, '_>) -> Self {
-        Self {
-            at: table.at().clone(),
-            name: table.leaf("name"),
-            start: table.leaf("start"),
-            end: table.leaf("end"),
-            hours: table.leaf("hours"),
-            attendees: table.leaf("attendees"),
-            sessions_per_attendee: table.leaf("sessions-per-attendee"),
-            prewarm: table.leaf("prewarm"),
-        }
-    }
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum RawOrigin {
+    Own,
+    Strict,
 }
 
-impl RawService {
-    pub(super) fn read(table: &mut Reader<'_, '_>) -> Self {
-        Self {
-            role: table.leaf("role"),
-            of: table.leaf("of"),
-            ratio: table.leaf("ratio"),
-            requests_each: table.leaf("requests-each"),
-            min: table.leaf("min"),
-            max: table.leaf("max"),
-            port: table.leaf("port"),
-            tls: table.leaf("tls"),
-            keep_alive: table.leaf("keep-alive"),
-            probe: table.leaf("probe"),
-            placement: table.leaf("placement"),
-            addresses: table.leaf("addresses"),
-            command: table.leaf("command"),
-            memory: table.leaf("memory"),
-            cpus: table.leaf("cpus"),
-        }
-    }
-}
-
-impl RawRoute {
-    pub(super) fn read(table: &mut Reader<'_, '_>) -> Self {
-        Self {
-            at: table.at().clone(),
-            prefix: table.leaf("prefix"),
-            loose: table.leaf("loose"),
-            to: table.leaf("to"),
-            port: table.leaf("port"),
-            tls: table.leaf("tls"),
-            files: table.optional_table("files", RawFiles::read),
-            file: table.optional_table("file", RawFiles::read),
-            stub_status: table.leaf("stub-status"),
-            not_found: table.leaf("not-found"),
-            cache_control: table.leaf("cache-control"),
-            replace_prefix: table.leaf("replace-prefix"),
-            allow: table.leaf("allow"),
-            auth: table.optional_table("auth", RawAuth::read),
-        }
-    }
-}
-
-impl RawAuth {
-    pub(super) fn read(table: &mut Reader<'_, '_>) -> Self {
-        Self {
-            at: table.at().clone(),
-            basic: table.leaf("basic"),
-            realm: table.leaf("realm"),
-        }
-    }
-}
-
-impl RawFiles {
-    pub(super) fn read(table: &mut Reader<'_, '_>) -> Self {
-        Self {
-            at: table.at().clone(),
-            dir: table.leaf("dir"),
-            volume: table.leaf("volume"),
-            path: table.leaf("path"),
-            set: table.leaf("set"),
-            listing: table.leaf("listing"),
-        }
-    }
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct RawExport {
+    pub(in crate::config) volume: String,
 }

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use super::super::load;
+use super::super::load::load;
 use super::*;
 
 const MAIN: &str = r#"include = ["DIR/instances.d/*.toml"]
