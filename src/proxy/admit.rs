@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::failure::Failure;
-use super::hold::{Impatient, Patience, wait};
+use super::failure::{Failure, Held};
+use super::hold::{Patience, Queue};
 use super::{Gateway, now};
 use crate::listener::Connection;
 use crate::plan::Condition;
@@ -36,9 +36,7 @@ impl Gateway {
         }
         let room = || counters.connect(limits.connections);
         connection.count(room).ok_or(Failure::OverLimit)?;
-        let in_flight = in_flight(counters, limits.requests_in_flight, patience)
-            .await
-            .ok_or(Failure::OverLimit)?;
+        let in_flight = in_flight(counters, limits.requests_in_flight, patience).await?;
         let turn = self.while_paused(instance, patience).await?;
         Ok(Admitted { in_flight, turn })
     }
@@ -57,22 +55,26 @@ impl Gateway {
             let newest = table.instance(instance.name());
             newest.is_some_and(|newest| newest.plan().condition == Condition::Paused)
         };
-        let line = instance.counters().paused();
+        let counters = instance.counters();
+        let mut queue = Queue::new(counters.holding(), patience);
         let mut waiting = None;
         while paused() {
-            wait(line, &mut waiting, patience)
-                .await
-                .map_err(|Impatient| Failure::Paused)?;
+            let told = queue.wait(counters.paused(), &mut waiting).await;
+            told.map_err(|why| why.failure(Held::Paused))?;
         }
         Ok(waiting.map(Waiting::served))
     }
 }
 
 /// Counts a request in flight, as soon as fewer than `most` are.
-async fn in_flight(counters: &Arc<Counters>, most: u32, patience: Patience) -> Option<Counted> {
+async fn in_flight(
+    counters: &Arc<Counters>,
+    most: u32,
+    patience: Patience,
+) -> Result<Counted, Failure> {
     let line = counters.over_limit();
     let mut waiting = None;
-    let mut others = None;
+    let mut queue = None;
     loop {
         if (waiting.is_some() || line.length() == 0)
             && let Some(counted) = counters.request(most)
@@ -80,10 +82,14 @@ async fn in_flight(counters: &Arc<Counters>, most: u32, patience: Patience) -> O
             if let Some(waiting) = waiting {
                 Waiting::leave(waiting);
             }
-            return Some(counted);
+            return Ok(counted);
         }
-        let others = *others.get_or_insert_with(|| patience.of_others(now() + LIMIT_WAITS));
-        wait(line, &mut waiting, others).await.ok()?;
+        let queue = queue.get_or_insert_with(|| {
+            let patience = patience.of_others(now() + LIMIT_WAITS);
+            Queue::new(counters.holding(), patience)
+        });
+        let told = queue.wait(line, &mut waiting).await;
+        told.map_err(|why| why.failure(Held::OverLimit))?;
     }
 }
 

@@ -119,7 +119,12 @@ impl ProxyHttp for Door {
         ctx.served = Some(served);
         let request = session.req_header();
         let patience = Patience::of_request(ctx.began, &request.method, &request.headers);
-        match self.admit(&instance, &connection, patience).await {
+        let admitted = tokio::select! {
+            biased;
+            admitted = self.admit(&instance, &connection, patience) => admitted,
+            () = left(session) => return Err(Error::new_down(ErrorType::ConnectionClosed)),
+        };
+        match admitted {
             Ok(Admitted { in_flight, turn }) => {
                 ctx.patience = Some(patience);
                 ctx.in_flight = Some(in_flight);
@@ -209,9 +214,12 @@ impl ProxyHttp for Door {
             pool,
             patience,
         };
-        let placed = self
-            .place(way, |pool| pool.pick(served.client.ip, &ctx.tried, whole))
-            .await;
+        let placed = self.place(way, |pool| pool.pick(served.client.ip, &ctx.tried, whole));
+        let placed = tokio::select! {
+            biased;
+            placed = placed => placed,
+            () = left(session) => return Err(Error::new_down(ErrorType::ConnectionClosed)),
+        };
         let Pick {
             endpoint,
             inside,
@@ -545,6 +553,20 @@ fn is_awaiting(session: &mut Session) -> bool {
     let request = session.req_header();
     let expects = request.headers.contains_key(EXPECT);
     expects && request.version == Version::HTTP_11 && !session.is_body_empty()
+}
+
+/// Waits until the client has gone: nobody is left to be answered, and its place is the next one's.
+///
+/// What is behind a body that nobody has read yet cannot be seen, so such a client is waited for.
+/// Cancel safe: what else it says stays with the connection.
+async fn left(session: &mut Session) {
+    if session.as_mut().is_body_done() {
+        let probe = session.as_downstream_mut().read_body_or_idle(true);
+        if probe.await.is_err() {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 /// Whether the connection to the replica has ended, for whatever reason of its own.

@@ -17,6 +17,9 @@ pub(super) enum Failure {
     BodyTooLarge,
     /// The client sends its body more slowly than [`pace`](super::pace) allows.
     BodyTooSlow,
+    /// More are held than may be, and nobody of its stack had waited longer. It is told what it would
+    /// have been told when its patience ends.
+    Crowded(Held),
     /// A client without a certificate where one is asked for.
     CertificateMissing,
     /// A client with a certificate for which nobody vouches.
@@ -67,7 +70,37 @@ pub(super) enum Failure {
     UpstreamTimedOut,
 }
 
+/// What a request is held for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Held {
+    /// Others to be done.
+    OverLimit,
+    /// The end of a pause.
+    Paused,
+    /// A replica that is starting.
+    Starting,
+}
+
+impl Held {
+    /// What it is told when its patience has ended.
+    pub(super) fn in_vain(self) -> Failure {
+        match self {
+            Self::OverLimit => Failure::OverLimit,
+            Self::Paused => Failure::Paused,
+            Self::Starting => Failure::Starting,
+        }
+    }
+}
+
 impl Failure {
+    /// What the client is told, which need not be all that the log is.
+    pub(super) fn as_told(self) -> Self {
+        match self {
+            Self::Crowded(held) => held.in_vain(),
+            other => other,
+        }
+    }
+
     /// The only place where a failure becomes a status (RFC 9110 §15).
     pub(super) fn status(self) -> StatusCode {
         match self {
@@ -92,6 +125,7 @@ impl Failure {
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Stranded | Self::UpstreamFailed => StatusCode::BAD_GATEWAY,
             Self::Asleep
+            | Self::Crowded(_)
             | Self::NoReplica
             | Self::OnlyHttps
             | Self::OverLimit
@@ -115,7 +149,8 @@ impl Failure {
     pub(super) fn passes(self) -> bool {
         matches!(
             self,
-            Self::NoReplica
+            Self::Crowded(_)
+                | Self::NoReplica
                 | Self::OverLimit
                 | Self::Overload
                 | Self::Paused
@@ -137,6 +172,7 @@ impl Failure {
             Self::BodyTooSlow => "body-too-slow",
             Self::CertificateMissing => "certificate-missing",
             Self::CertificateRefused => "certificate-refused",
+            Self::Crowded(_) => "crowded",
             Self::Denied => "denied",
             Self::Expectation => "expectation",
             Self::FieldsTooMany => "fields-too-many",

@@ -9,10 +9,10 @@ use std::time::Duration;
 use http::{HeaderMap, Method};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::failure::Failure;
+use super::failure::{Failure, Held};
 use super::{Gateway, now};
 use crate::names::Hostname;
-use crate::routing::{Line, NoPick, Pick, Pool, Rank, SessionPick, Turn, Waiting};
+use crate::routing::{Holding, Line, NoPick, Pick, Pool, Rank, SessionPick, Stay, Turn, Waiting};
 
 /// Browsers and their proxies give up on a handshake after about 20 s.
 const UPGRADE_WAITS: Duration = Duration::from_secs(18);
@@ -32,6 +32,8 @@ pub(super) const TRIES: usize = 4;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
     rank: Rank,
+    /// When its request did: who has waited longest is the first to be sent away.
+    began: Instant,
     until: Instant,
 }
 
@@ -44,6 +46,7 @@ impl Patience {
     pub(super) fn of_upgrade(began: Instant) -> Self {
         Self {
             rank: Rank::Upgrade,
+            began,
             until: began + UPGRADE_WAITS,
         }
     }
@@ -60,6 +63,7 @@ impl Patience {
             } else {
                 Rank::Write
             },
+            began,
             until: began + if page { PAGE_WAITS } else { OTHER_WAITS },
         }
     }
@@ -109,81 +113,119 @@ impl Gateway {
         way: Way<'_>,
         pick: impl Fn(&Pool) -> Result<P, NoPick>,
     ) -> Result<(P, Option<Turn>), Failure> {
+        let mut queue = Queue::new(way.pool.holding(), way.patience);
         let mut waiting = None;
         loop {
-            if waiting.is_some() || line.length() == 0 {
-                match self.through_gate(way, &pick).await {
-                    Ok(place) => {
-                        if let Some(waiting) = waiting {
-                            Waiting::leave(waiting);
-                        }
-                        return Ok(place);
-                    }
-                    Err(NoPick::Busy | NoPick::Full) => {}
-                    Err(none) => return Err(none.into()),
+            if (waiting.is_some() || line.length() == 0)
+                && let Some(place) = self.through_gate(way, &mut queue, &pick).await?
+            {
+                if let Some(waiting) = waiting {
+                    Waiting::leave(waiting);
                 }
+                return Ok(place);
             }
-            wait(line, &mut waiting, way.patience)
-                .await
-                .map_err(|Impatient| Failure::OverLimit)?;
+            let told = queue.wait(line, &mut waiting).await;
+            told.map_err(|why| why.failure(Held::OverLimit))?;
         }
     }
 
+    /// As soon as any replica takes something; `None`: they have enough.
     async fn through_gate<P>(
         &self,
         way: Way<'_>,
+        queue: &mut Queue<'_>,
         pick: impl Fn(&Pool) -> Result<P, NoPick>,
-    ) -> Result<(P, Option<Turn>), NoPick> {
+    ) -> Result<Option<(P, Option<Turn>)>, Failure> {
         let gate = way.pool.gate();
         let mut waiting = None;
         let known_at = now() + NEWS_TAKES;
         loop {
             if waiting.is_some() || gate.length() == 0 {
                 match pick(&self.newest(&way)) {
-                    Ok(place) => return Ok((place, waiting.map(Waiting::served))),
+                    Ok(place) => return Ok(Some((place, waiting.map(Waiting::served)))),
+                    Err(NoPick::Busy | NoPick::Full) => return Ok(None),
                     Err(NoPick::Coming) => {}
                     // All have refused it. Those behind it have not met them and need not wait.
                     Err(NoPick::Tried) if waiting.is_none() && now() < known_at => {
                         sleep(LOOK_AGAIN_AFTER).await;
                         continue;
                     }
-                    Err(none) => return Err(none),
+                    Err(none) => return Err(none.into()),
                 }
             }
-            wait(gate, &mut waiting, way.patience)
-                .await
-                .map_err(|Impatient| NoPick::Coming)?;
+            let told = queue.wait(gate, &mut waiting).await;
+            told.map_err(|why| why.failure(Held::Starting))?;
         }
     }
 }
 
-/// Its patience has ended, or the line is too long.
-pub(super) struct Impatient;
-
-/// Joins the line at first, and then waits for a word.
-pub(super) async fn wait(
-    line: &Arc<Line>,
-    waiting: &mut Option<Waiting>,
+/// How a request waits: it is counted from the first line it joins on, and once in all of them.
+pub(super) struct Queue<'a> {
+    holding: &'a Arc<Holding>,
     patience: Patience,
-) -> Result<(), Impatient> {
-    match waiting {
-        None => {
-            let joined = waiting.insert(line.join(patience.rank, now()).ok_or(Impatient)?);
-            // What happened before the first joined was told to nobody, so it tries once more at
-            // once. Whoever finds others there is told after them.
-            if line.length() == 1 {
-                return Ok(());
-            }
-            until_told(joined, patience).await
-        }
-        Some(waiting) => {
-            waiting.again();
-            until_told(waiting, patience).await
+    stay: Option<Stay>,
+}
+
+/// Why a request waits no longer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum InVain {
+    /// Too many came after it.
+    Crowded,
+    /// Its patience has ended.
+    Impatient,
+}
+
+impl InVain {
+    pub(super) fn failure(self, held: Held) -> Failure {
+        match self {
+            Self::Crowded => Failure::Crowded(held),
+            Self::Impatient => held.in_vain(),
         }
     }
 }
 
-async fn until_told(waiting: &Waiting, patience: Patience) -> Result<(), Impatient> {
-    let told = timeout_at(patience.until, waiting.told()).await;
-    told.map_err(|_| Impatient)
+impl<'a> Queue<'a> {
+    pub(super) fn new(holding: &'a Arc<Holding>, patience: Patience) -> Self {
+        Self {
+            holding,
+            patience,
+            stay: None,
+        }
+    }
+
+    /// Joins the line at first, and then waits for a word.
+    pub(super) async fn wait(
+        &mut self,
+        line: &Arc<Line>,
+        waiting: &mut Option<Waiting>,
+    ) -> Result<(), InVain> {
+        let patience = self.patience;
+        let stay = self
+            .stay
+            .get_or_insert_with(|| self.holding.hold(patience.began));
+        let waiting = match waiting {
+            None => {
+                let joined = waiting.insert(line.join(patience.rank, now()));
+                // What happened before the first joined was told to nobody, so it tries once more at
+                // once. Whoever finds others there is told after them.
+                if line.length() == 1 {
+                    return Ok(());
+                }
+                joined
+            }
+            Some(waiting) => {
+                waiting.again();
+                waiting
+            }
+        };
+        let told = async {
+            tokio::select! {
+                biased;
+                () = stay.sent_away() => Err(InVain::Crowded),
+                () = waiting.told() => Ok(()),
+            }
+        };
+        let told = timeout_at(patience.until, told).await;
+        told.unwrap_or(Err(InVain::Impatient))
+    }
 }

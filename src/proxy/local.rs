@@ -53,7 +53,7 @@ impl Answer {
             }
         };
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            let seconds = match failure {
+            let seconds = match failure.as_told() {
                 Failure::Starting => STARTED_WITHIN_SECONDS,
                 _ => rand::random_range(RETRY_AFTER_SECONDS),
             };

@@ -124,6 +124,7 @@ type Text = (&'static str, &'static str);
 /// What a visitor is told, in English and in German.
 fn both(failure: Failure) -> (Text, Text) {
     match failure {
+        Failure::Crowded(held) => both(held.in_vain()),
         Failure::Starting => (
             (
                 "Just a moment",

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::admission::Working;
 use super::counters::ServiceCounters;
+use super::held::Holding;
 use super::line::Line;
 use super::load::{Inside, Load, Pending};
 use super::table::Endpoint;
@@ -116,6 +117,11 @@ impl Pool {
 
     pub fn service(&self) -> &ServiceName {
         &self.service
+    }
+
+    /// Where everybody is counted who waits for it.
+    pub fn holding(&self) -> &Arc<Holding> {
+        &self.counters.holding
     }
 
     /// Where everybody waits while no replica takes anything.

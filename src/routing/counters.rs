@@ -9,6 +9,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use super::admission::Admission;
+use super::held::Holding;
 use super::line::Line;
 use super::load::SessionKind;
 use crate::names::ServiceName;
@@ -21,6 +22,8 @@ pub struct Counters {
     in_flight: AtomicU32,
     visitors: AtomicU32,
     visits: AtomicU64,
+    /// Those who wait for no service in particular.
+    holding: Arc<Holding>,
     /// Requests that wait for others to end.
     over_limit: Arc<Line>,
     /// Requests that wait for a pause to end.
@@ -37,6 +40,8 @@ pub struct Counters {
 /// Totals of one service, and who waits for it. Carried like [`Counters`].
 #[derive(Debug, Default)]
 pub(super) struct ServiceCounters {
+    /// Everybody who waits for it.
+    pub(super) holding: Arc<Holding>,
     /// Who waits for any replica at all.
     pub(super) gate: Arc<Line>,
     /// Who is under way, and who waits for one that has room.
@@ -52,6 +57,19 @@ pub(super) struct ServiceCounters {
 }
 
 impl Counters {
+    /// Those of a new instance.
+    pub(super) fn of(holding: Holding) -> Self {
+        Self {
+            holding: Arc::new(holding),
+            ..Self::default()
+        }
+    }
+
+    /// Where those are counted who wait for no service in particular.
+    pub fn holding(&self) -> &Arc<Holding> {
+        &self.holding
+    }
+
     /// Counts a client connection, unless `most` are open.
     pub fn connect(self: &Arc<Self>, most: u32) -> Option<Counted> {
         let counted = Counted::below(self, |counters| &counters.connections, most)?;
@@ -131,7 +149,7 @@ impl Counters {
             websockets: self.websockets.load(Ordering::Relaxed),
             streams: self.streams.load(Ordering::Relaxed),
             in_flight: self.in_flight.load(Ordering::Relaxed),
-            held: self.over_limit.length() + self.paused.length(),
+            held: self.holding.count(),
             visitors: self.visitors.load(Ordering::Relaxed),
             visits: load(&self.visits),
             requests: RequestTotals {
@@ -160,6 +178,14 @@ fn count_duration(buckets: &[AtomicU64; DURATION_BUCKETS.len() + 1], took: Durat
 }
 
 impl ServiceCounters {
+    /// Those of a new service of this instance.
+    pub(super) fn of(counters: &Counters) -> Self {
+        Self {
+            holding: Arc::new(counters.holding.beside()),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
@@ -209,7 +235,7 @@ impl ServiceCounters {
     pub(super) fn report(&self, hands: u32, now: Instant) -> SessionTotals {
         let admission = &self.admission;
         SessionTotals {
-            held: self.gate.length() + admission.seats.length() + admission.calls.length(),
+            held: self.holding.count(),
             longest_wait: self.gate.longest(now).max(admission.longest_wait(now)),
             window: admission.most(hands),
             pushed_back: self

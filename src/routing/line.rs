@@ -5,16 +5,13 @@
 //! its taker is done, so that a replica that has just become ready meets them one after the other
 //! and not all at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
-
-/// No line is longer: who finds it so is turned away at once.
-const LONGEST: u32 = 4096;
 
 /// Who goes first.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -38,6 +35,8 @@ pub struct Line {
 struct Queue {
     next: u64,
     waiting: BTreeMap<Place, Waiter>,
+    /// Those of them who have no word in hand: the next is found among thousands who have.
+    untold: BTreeSet<Place>,
 }
 
 impl Queue {
@@ -54,7 +53,6 @@ type Place = (Rank, u64);
 struct Waiter {
     since: Instant,
     bell: Arc<Notify>,
-    told: bool,
 }
 
 /// One place in the line, until it is dropped.
@@ -82,12 +80,9 @@ impl Line {
         self.length.load(Ordering::Acquire)
     }
 
-    /// Takes a place; `None` when the line is too long already.
-    pub fn join(self: &Arc<Self>, rank: Rank, now: Instant) -> Option<Waiting> {
-        if self.length.fetch_add(1, Ordering::AcqRel) >= LONGEST {
-            self.length.fetch_sub(1, Ordering::AcqRel);
-            return None;
-        }
+    /// Takes a place. How many do is bounded by [`Holding`](super::Holding), over all lines.
+    pub fn join(self: &Arc<Self>, rank: Rank, now: Instant) -> Waiting {
+        self.length.fetch_add(1, Ordering::AcqRel);
         let bell = Arc::new(Notify::new());
         let mut queue = self.queue();
         queue.next += 1;
@@ -95,15 +90,15 @@ impl Line {
         let waiter = Waiter {
             since: now,
             bell: Arc::clone(&bell),
-            told: false,
         };
         queue.waiting.insert(place, waiter);
+        queue.untold.insert(place);
         drop(queue);
-        Some(Waiting {
+        Waiting {
             line: Arc::clone(self),
             place,
             bell,
-        })
+        }
     }
 
     /// Whether anybody of this rank waits.
@@ -132,10 +127,13 @@ impl Line {
             return;
         }
         let mut queue = self.queue();
-        let untold = queue.waiting.values_mut().filter(|waiter| !waiter.told);
-        for waiter in untold.take(many) {
-            waiter.told = true;
-            waiter.bell.notify_one();
+        for _ in 0..many {
+            let Some(next) = queue.untold.pop_first() else {
+                return;
+            };
+            if let Some(waiter) = queue.waiting.get(&next) {
+                waiter.bell.notify_one();
+            }
         }
     }
 }
@@ -148,9 +146,7 @@ impl Waiting {
 
     /// It was in vain: waits for another word, in the same place.
     pub fn again(&self) {
-        if let Some(waiter) = self.line.queue().waiting.get_mut(&self.place) {
-            waiter.told = false;
-        }
+        self.line.queue().untold.insert(self.place);
     }
 
     /// Leaves the line with what it waited for. The next tries at once: of two words that came
@@ -173,9 +169,12 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let left = self.line.queue().waiting.remove(&self.place);
+        let mut queue = self.line.queue();
+        queue.waiting.remove(&self.place);
+        let told = !queue.untold.remove(&self.place);
+        drop(queue);
         self.line.length.fetch_sub(1, Ordering::AcqRel);
-        if left.is_some_and(|waiter| waiter.told) {
+        if told {
             // Its patience ended, or its client left, with a word in hand.
             self.line.tell(1);
         }
@@ -201,7 +200,7 @@ mod tests {
     #[test]
     fn what_somebody_has_done_goes_first_then_websockets_then_the_rest() {
         let line = Arc::new(Line::default());
-        let join = |rank| line.join(rank, Instant::now()).expect("room");
+        let join = |rank| line.join(rank, Instant::now());
         let read = join(Rank::Read);
         let upgrade = join(Rank::Upgrade);
         let write = join(Rank::Write);
@@ -218,8 +217,8 @@ mod tests {
     #[test]
     fn a_word_is_passed_on_when_its_taker_is_done_and_not_before() {
         let line = Arc::new(Line::default());
-        let first = line.join(Rank::Read, Instant::now()).expect("room");
-        let second = line.join(Rank::Read, Instant::now()).expect("room");
+        let first = line.join(Rank::Read, Instant::now());
+        let second = line.join(Rank::Read, Instant::now());
         line.tell(1);
         assert!(is_told(&first));
         let turn = first.served();
@@ -231,8 +230,8 @@ mod tests {
     #[test]
     fn a_word_to_one_who_leaves_is_not_lost() {
         let line = Arc::new(Line::default());
-        let first = line.join(Rank::Read, Instant::now()).expect("room");
-        let second = line.join(Rank::Read, Instant::now()).expect("room");
+        let first = line.join(Rank::Read, Instant::now());
+        let second = line.join(Rank::Read, Instant::now());
         line.tell(1);
         drop(first);
         assert!(is_told(&second));
@@ -241,8 +240,8 @@ mod tests {
     #[test]
     fn one_who_came_too_late_waits_on_in_its_place() {
         let line = Arc::new(Line::default());
-        let first = line.join(Rank::Read, Instant::now()).expect("room");
-        let second = line.join(Rank::Read, Instant::now()).expect("room");
+        let first = line.join(Rank::Read, Instant::now());
+        let second = line.join(Rank::Read, Instant::now());
         line.tell(1);
         assert!(is_told(&first));
         first.again();
@@ -256,8 +255,8 @@ mod tests {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(line.longest(after(9)), Duration::ZERO);
-        let read = line.join(Rank::Read, start).expect("room");
-        let write = line.join(Rank::Write, after(2)).expect("room");
+        let read = line.join(Rank::Read, start);
+        let write = line.join(Rank::Write, after(2));
         assert!(line.holds(Rank::Write) && !line.holds(Rank::Upgrade));
         assert_eq!(line.longest(after(9)), Duration::from_secs(9));
         drop(read);
@@ -267,13 +266,15 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_an_end() {
+    fn ten_thousand_who_are_all_told_leave_as_quickly_one_by_one() {
         let line = Arc::new(Line::default());
-        let all: Vec<_> = (0..LONGEST)
-            .map(|_| line.join(Rank::Read, Instant::now()).expect("room"))
-            .collect();
-        assert!(line.join(Rank::Write, Instant::now()).is_none());
+        let began = Instant::now();
+        let all: Vec<_> = (0..10_000).map(|_| line.join(Rank::Read, began)).collect();
+        line.tell(usize::MAX);
+        let last = line.join(Rank::Read, began);
         drop(all);
-        assert!(line.join(Rank::Write, Instant::now()).is_some());
+        let took = began.elapsed();
+        assert!(is_told(&last));
+        assert!(took < Duration::from_secs(2), "{took:?}");
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::balance::Pool;
 use super::counters::{Counters, ServiceCounters};
+use super::held::Held;
 use super::hosts::Hosts;
 use super::load::Load;
 use super::matcher::RouteList;
@@ -26,6 +27,8 @@ const AT_ONCE_AFTER_A_PAUSE: usize = 32;
 #[derive(Debug, Default)]
 pub struct Table {
     pub(super) generation: Generation,
+    /// Who waits, over all instances.
+    held: Arc<Held>,
     edge: Arc<EdgePolicy>,
     hosts: Hosts<Host>,
     /// By the name below which all hosts are meant.
@@ -90,6 +93,7 @@ impl Table {
     pub(super) fn build(plan: &Plan, old: &Self) -> Self {
         let mut table = Self {
             generation: plan.generation,
+            held: Arc::clone(&old.held),
             edge: Arc::clone(&plan.edge),
             hosts: old.hosts.clone(),
             below: old.below.clone(),
@@ -107,7 +111,7 @@ impl Table {
         for found in changed() {
             if let Some(plan) = found.now {
                 let known = old.instances.get(found.name);
-                let built = Arc::new(InstanceTable::build(plan, known));
+                let built = Arc::new(InstanceTable::build(plan, known, &old.held));
                 table.claim(&built);
                 table.instances.insert(found.name.clone(), built);
             }
@@ -213,7 +217,11 @@ impl Table {
 }
 
 impl InstanceTable {
-    fn build(plan: &Arc<InstancePlan>, old: Option<&Arc<Self>>) -> Self {
+    fn build(plan: &Arc<InstancePlan>, old: Option<&Arc<Self>>, held: &Arc<Held>) -> Self {
+        let counters = old.map_or_else(
+            || Arc::new(Counters::of(held.stack())),
+            |old| Arc::clone(&old.counters),
+        );
         let mut loads = HashMap::new();
         let mut load_of = |service: &ServiceName, replica: &ReplicaId| {
             let key = (service.clone(), replica.clone());
@@ -232,7 +240,7 @@ impl InstanceTable {
             .map(|(name, service)| {
                 let known = old.and_then(|old| old.pools.get(name));
                 let counters = known.map_or_else(
-                    || Arc::new(ServiceCounters::default()),
+                    || Arc::new(ServiceCounters::of(&counters)),
                     |known| Arc::clone(&known.counters),
                 );
                 let endpoints = service
@@ -261,7 +269,7 @@ impl InstanceTable {
             plan: Arc::clone(plan),
             routes: RouteList::new(&plan.routes),
             pools,
-            counters: old.map_or_else(Arc::default, |old| Arc::clone(&old.counters)),
+            counters,
         }
     }
 

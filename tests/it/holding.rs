@@ -155,6 +155,23 @@ async fn who_leaves_while_waiting_is_no_longer_in_the_line() {
 }
 
 #[tokio::test]
+async fn who_closes_a_page_while_it_waits_is_no_longer_in_the_line() {
+    let (_engine, edge, _address) = starting().await;
+    for http2 in [false, true] {
+        let ask = || edge.ask(URL);
+        let ask = if http2 { ask().http2() } else { ask() };
+        let waiting = tokio::select! {
+            answer = ask.send() => panic!("answered: {}", answer.status),
+            () = held(&edge, 1) => Instant::now(),
+        };
+        held(&edge, 0).await;
+        let took = waiting.elapsed();
+        println!("http2: {http2}: noticed after {took:?}; patience would have ended after 25 s");
+        assert!(took < Duration::from_secs(9), "{took:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_storm_reaches_a_replica_a_few_handshakes_at_a_time_and_nobody_is_lost() {
     let origin = Origin::start("one").await;
     let edge = Edge::start(&instance("congress", &[origin.address])).await;

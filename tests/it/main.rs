@@ -37,6 +37,7 @@ mod compat_hosts;
 mod compat_owners;
 mod compat_paths;
 mod compat_upstreams;
+mod crowded;
 mod daemon_restart;
 mod daphne_smuggling;
 mod discovery;

@@ -421,3 +421,43 @@ fn patterns_come_after_every_name_and_expressions_last() {
     }
     assert_eq!(finds(5, "nobody.org"), None);
 }
+
+#[test]
+fn one_room_holds_who_waits_at_any_instance_and_a_stack_has_one_share_of_it() {
+    let routes = Routes::default();
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let hosts = names.map(|name| format!("{name}.example"));
+    let mut all = Vec::new();
+    // Each of them comes with a plan of its own, and those of before are as they were.
+    for (generation, _) in (1..).zip(names) {
+        let known = names
+            .iter()
+            .zip(&hosts)
+            .take(usize::try_from(generation).expect("few"));
+        let plans = known.map(|(name, host)| instance(name, &[host.as_str()], Vec::new()));
+        let plans: Vec<_> = plans.collect();
+        let plans: Vec<_> = plans.iter().collect();
+        routes.apply(&plan(generation, &plans), &Heard::default());
+    }
+    let began = Instant::now();
+    for name in names {
+        let table = routes.load();
+        let instance = &table.instances[name];
+        let service = instance.pool(&service()).expect("pool").holding();
+        for holding in [instance.counters().holding(), service] {
+            all.extend((0..6_000).map(|_| holding.hold(began)));
+        }
+        let held = counted(&routes).instances[name].held;
+        assert!(held <= 10_000, "{name}: {held}");
+    }
+    let report = counted(&routes);
+    let held: u32 = report
+        .instances
+        .values()
+        .map(|instance| instance.held)
+        .sum();
+    assert_eq!(held, 50_000);
+    drop(all);
+    let report = counted(&routes);
+    assert!(report.instances.values().all(|instance| instance.held == 0));
+}
