@@ -15,8 +15,7 @@ impl Controller {
         let Acted { action, result } = acted;
         match (&result, action.stack()) {
             (Ok(()), Some(stack)) => {
-                let tenants = self.tenants.iter();
-                for (name, _) in tenants.filter(|(_, tenant)| tenant.instance.stack == *stack) {
+                for name in self.of_stacks.of(stack) {
                     self.stale.touch(name);
                 }
             }
@@ -116,7 +115,7 @@ impl Controller {
 
     /// The one that a stack is changed for.
     pub(super) fn tenant_mut(&mut self, stack: &StackName) -> Option<&mut Tenant> {
-        let mut tenants = self.tenants.values_mut();
-        tenants.find(|tenant| tenant.instance.stack == *stack)
+        let first = self.of_stacks.of(stack).next()?;
+        self.tenants.get_mut(first)
     }
 }

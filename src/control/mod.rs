@@ -26,6 +26,7 @@ mod ledger;
 mod leftovers;
 mod loops;
 mod networks;
+mod of_stacks;
 mod planner;
 mod reach;
 mod rebuild;

@@ -57,6 +57,8 @@ pub(super) struct Built {
     /// Of the entries for many.
     misfits: Misfits,
     ruling: Arc<Ruling>,
+    /// Stacks of which containers only say that they are of them.
+    beset: BTreeSet<StackName>,
 }
 
 type Instances = Map<InstanceName, Instance>;
@@ -121,9 +123,17 @@ impl Controller {
             .compat
             .settle(now.at, &self.current.config, &inventory, &declared);
         let follows = self.current.config.names_from_containers != NamesFromContainers::Off;
+        let mut beset = std::mem::take(&mut self.built.beset);
+        for found in self.built.inventory.stacks.differences(&inventory.stacks) {
+            match found.now.is_some_and(|stack| !stack.left_out.is_empty()) {
+                true => drop(beset.insert(found.name.clone())),
+                false => drop(beset.remove(found.name)),
+            }
+        }
         let whose = Whose {
             declared: &declared,
             follows,
+            beset: &beset,
         };
         whose.tell(&inventory, &mut ruling);
         self.tell_superseded();
@@ -136,6 +146,7 @@ impl Controller {
             declared,
             misfits,
             ruling,
+            beset,
         };
         let before = std::mem::replace(&mut self.built, newest);
         if before
@@ -172,7 +183,8 @@ impl Controller {
             } = &self.built;
             let known = self.tenants.get(&name);
             let Some(instance) = self.built.instance(&name) else {
-                if self.tenants.remove(&name).is_some() {
+                if let Some(gone) = self.tenants.remove(&name) {
+                    self.of_stacks.remove(&gone.instance.stack, &name);
                     self.stale.touch(&name);
                 }
                 continue;
@@ -191,6 +203,10 @@ impl Controller {
             }
             self.stale.touch(&name);
             let new = known.is_none();
+            if let Some(known) = known {
+                self.of_stacks.remove(&known.instance.stack, &name);
+            }
+            self.of_stacks.add(&instance.stack, &name);
             let tenant = self
                 .tenants
                 .entry(name.clone())
@@ -213,11 +229,8 @@ impl Controller {
         concerned.extend(named(&before.ruling.views, &now.ruling.views));
         concerned.extend(named(&before.ruling.notes, &now.ruling.notes));
         let (old, new) = (&before.inventory.stacks, &now.inventory.stacks);
-        let stacks: BTreeSet<StackName> = named(old, new).collect();
-        if !stacks.is_empty() {
-            let tenants = self.tenants.iter();
-            let of = tenants.filter(|(_, tenant)| stacks.contains(&tenant.instance.stack));
-            concerned.extend(of.map(|(name, _)| name.clone()));
+        for stack in named(old, new) {
+            concerned.extend(self.of_stacks.of(&stack).cloned());
         }
         concerned
     }

@@ -14,6 +14,7 @@ use super::event::{Command, Event, Now, Wish};
 use super::guard::Guard;
 use super::kept::Kept;
 use super::loops;
+use super::of_stacks::OfStacks;
 use super::rebuild::{Built, Fitted};
 use super::room::{Census, Room};
 use super::status::{Memory, Shown, Totals};
@@ -44,6 +45,7 @@ pub struct Controller {
     pub(super) engine: EngineFacts,
     pub(super) listing: Listing,
     pub(super) tenants: BTreeMap<InstanceName, Tenant>,
+    pub(super) of_stacks: OfStacks,
     pub(super) targets: Arc<Targets>,
     pub(super) wanted: Arc<Wanted>,
     pub(super) shown: Shown,
@@ -124,6 +126,7 @@ impl Controller {
                 error: None,
             },
             tenants: BTreeMap::new(),
+            of_stacks: OfStacks::default(),
             targets: Arc::default(),
             wanted: Arc::default(),
             shown: Shown::default(),

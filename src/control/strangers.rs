@@ -1,11 +1,12 @@
 //! Containers that only say they are of a stack: whom that is told.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::compat::Ruling;
 use crate::config::Instance;
 use crate::inventory::Inventory;
-use crate::names::InstanceName;
+use crate::names::{InstanceName, StackName};
 use crate::shared::Map;
 
 /// Whose stacks there are.
@@ -13,14 +14,17 @@ pub(super) struct Whose<'w> {
     pub(super) declared: &'w Map<InstanceName, Instance>,
     /// Whether containers may ask for names, so that any of them may matter.
     pub(super) follows: bool,
+    /// The stacks that are told something.
+    pub(super) beset: &'w BTreeSet<StackName>,
 }
 
 impl Whose<'_> {
     /// Adds the sentences to those of the stack's first instance. Where there is none, to those of the
     /// stack itself.
     pub(super) fn tell(&self, inventory: &Inventory, ruling: &mut Arc<Ruling>) {
-        let stacks = inventory.stacks.iter();
-        for (stack, content) in stacks.filter(|(_, content)| !content.left_out.is_empty()) {
+        let beset = self.beset.iter();
+        let beset = beset.filter_map(|stack| Some((stack, inventory.stacks.get(stack)?)));
+        for (stack, content) in beset {
             let instance = {
                 let made = ruling.instances.values();
                 let mut instances = self.declared.values().chain(made);

@@ -123,6 +123,11 @@ impl Assembly {
         self.members.superseded()
     }
 
+    /// The stacks of a Swarm that were completed last.
+    pub(super) fn deployed(&self) -> &Map<StackName, Stack> {
+        &self.deployed
+    }
+
     fn made(
         &self,
         name: &StackName,

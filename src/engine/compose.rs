@@ -338,10 +338,10 @@ impl Engine for Compose {
             .filter(|container| container.id != standpoint.own);
         let old = others.filter_map(|container| superseded(container, mounts.as_deref()));
         inventory.superseded = old.collect();
+        add_tasks(&mut inventory, assembly.deployed());
         drop(assembly);
         let networks = Arc::clone(&seen.networks);
         self.memory.heeded(seen);
-        add_tasks(&mut inventory);
         inventory.published = published(own.as_ref());
         inventory.lost = self.leases.lost();
         inventory.attached = attached::attached(own.as_ref(), &networks);

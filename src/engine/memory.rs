@@ -188,7 +188,20 @@ impl Memory {
     }
 
     async fn find_claims(&self, engine: &Engine, known: &mut Known) {
-        for inspected in known.containers.values_mut() {
+        let Known {
+            containers,
+            changes,
+            ..
+        } = known;
+        // Only of what was asked about anew is not known what it claims.
+        let anew: Vec<String> = match changes.all {
+            true => containers.keys().cloned().collect(),
+            false => changes.some.iter().cloned().collect(),
+        };
+        for id in anew {
+            let Some(inspected) = containers.get_mut(&id) else {
+                continue;
+            };
             if inspected.claims.is_some() {
                 continue;
             }

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use bollard::models::ContainerInspectResponse;
 
 use super::containers::{is_alive, label, place, visible};
-use crate::inventory::{Inventory, Superseded, Volume};
+use crate::inventory::{Inventory, Stack, Superseded, Volume};
+use crate::names::StackName;
+use crate::shared::Map;
 
 /// Labels by which a companion finds whom to tell of a certificate.
 const LABELS: [&str; 4] = [
@@ -63,9 +65,9 @@ pub(super) fn superseded(
 }
 
 /// Those that are replicas of a stack and no container of this engine: tasks of a Swarm.
-pub(super) fn add_tasks(inventory: &mut Inventory) {
+pub(super) fn add_tasks(inventory: &mut Inventory, deployed: &Map<StackName, Stack>) {
     let mut found = Vec::new();
-    for (stack, content) in &inventory.stacks {
+    for (stack, content) in deployed {
         for (service, units) in &content.services {
             let running = units.iter().filter(|unit| unit.phase.is_alive());
             let tasks = running.filter(|unit| unit.task.is_some() && is_superseded(&unit.image));
