@@ -16,6 +16,9 @@ use imbl::shared_ptr::DefaultSharedPtr;
 /// A persistent map, in the order of its keys, of values behind an [`Arc`].
 pub struct Map<K, V: ?Sized>(OrdMap<K, Same<V>>);
 
+/// A persistent list of values behind an [`Arc`].
+pub type List<V> = imbl::Vector<Arc<V>>;
+
 /// A value that is equal to itself alone.
 struct Same<V: ?Sized>(Arc<V>);
 

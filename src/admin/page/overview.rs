@@ -16,6 +16,7 @@ use super::words::{ago, count, days_until, number, rate};
 use crate::control::Status;
 use crate::control::status::{Decision, InstanceStatus, Level, NodeStatus, ServiceStatus};
 use crate::moment::{self, Moment};
+use crate::shared::List;
 
 /// With more instances than this, healthy ones fold into one line.
 const FITS: usize = 20;
@@ -90,7 +91,7 @@ fn title(status: &Status) -> String {
 
 /// Which have a row, the worst first, and which fold.
 fn choose(
-    instances: &[Arc<InstanceStatus>],
+    instances: &List<InstanceStatus>,
     all: bool,
 ) -> (Vec<&InstanceStatus>, Vec<&InstanceStatus>) {
     let mut sorted: Vec<&InstanceStatus> = instances.iter().map(Arc::as_ref).collect();

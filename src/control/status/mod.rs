@@ -31,6 +31,7 @@ use crate::config::model::{Role, Service};
 use crate::moment::Moment;
 use crate::names::ServiceName;
 use crate::plan::{CertificateReport, InstanceReport};
+use crate::shared::List;
 
 /// How good something is.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -67,7 +68,7 @@ pub struct Status {
     /// This machine first, then the others of its Swarm.
     pub nodes: Vec<NodeStatus>,
     /// By name. Each is the same value as before while nothing has happened to it.
-    pub instances: Vec<Arc<InstanceStatus>>,
+    pub instances: List<InstanceStatus>,
     /// Whether the files, as they are now, are in force. Part of the metrics.
     #[serde(skip)]
     pub last_reload_succeeded: bool,
@@ -343,7 +344,7 @@ impl Controller {
             memory.decisions.keep_only(there);
             memory.forget_unseen(now);
         }
-        let instances = shown.all().values().cloned().collect();
+        let instances = shown.listed().clone();
         self.shown = shown;
         let decided = memory.decisions.taken();
         self.memory = memory;
