@@ -45,6 +45,7 @@ mod docker_container;
 mod docker_deploy;
 mod docker_deploys;
 mod docker_discovery;
+mod docker_fixed;
 mod docker_networks;
 mod docker_rests;
 mod docker_scaling;
