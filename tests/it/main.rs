@@ -38,6 +38,7 @@ mod compat_owners;
 mod compat_paths;
 mod compat_upstreams;
 mod daemon_restart;
+mod daemon_volumes;
 mod daphne_smuggling;
 mod discovery;
 mod docker_compat;
