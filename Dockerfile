@@ -1,32 +1,20 @@
-# Two ways to the same image. Nothing is in it but the static binary and a CA bundle: no shell, no
-# library, no package to keep current.
+# Compiles in a base that has Rust 1.95 or later, for machines without Rust, and packs:
 #
-# It takes the place of nginx-proxy and its companion: containers name themselves, the variables of those
-# two are followed, and a mounted usher.toml changes what it says. Mount the engine's socket, and run it
-# with `--sysctl net.ipv4.ip_forward=0`: it joins the networks of many stacks and is no way between them.
+#   docker build -t usher .
+#   docker build --build-arg RUST=registry.example.org/rust:1.95 -t usher .
 #
-#   make image                                   builds on this machine and packs
-#   docker build --target compiled -t usher .    compiles in a base that has Rust 1.95 or later;
-#                                                --build-arg RUST=registry.example.org/rust:1.95
+# Where Rust is at hand, `make image` is quicker; what it packs with is Dockerfile.packed, a file of its
+# own because the classic builder runs every stage above its target. A change of one is one of both.
 ARG RUST=rust:1.95
-
-# `make image` puts the binary and the CA bundle of the machine beside this file.
-FROM scratch AS packed
-COPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-COPY usher /usher
-# Folders to mount: configuration, certificates, state.
-WORKDIR /etc/usher
-EXPOSE 80 443
-ENTRYPOINT ["/usher"]
-CMD ["run", "--names-from-containers", "open"]
 
 FROM ${RUST} AS built
 WORKDIR /source
-RUN command -v cmake cc >/dev/null || \
+RUN { command -v cmake && command -v cc; } >/dev/null || \
     (apt-get update && apt-get install -y --no-install-recommends build-essential ca-certificates cmake)
 COPY . .
 RUN cargo build --release --locked && cp target/*/release/usher /usher
 
+# Nothing but the static binary and a CA bundle: no shell, no library, no package to keep current.
 FROM scratch AS compiled
 COPY --from=built /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=built /usher /usher

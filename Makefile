@@ -53,5 +53,5 @@ release: ## the static binary
 image: release ## an image FROM scratch: the static binary and a CA bundle; IMAGE=name
 	@tests/setup image
 	rm -rf target/image && mkdir -p target/image
-	cp Dockerfile target/$(TARGET)/release/usher /etc/ssl/certs/ca-certificates.crt target/image/
-	docker build --target packed -t $(IMAGE) target/image
+	cp Dockerfile.packed target/$(TARGET)/release/usher /etc/ssl/certs/ca-certificates.crt target/image/
+	docker build -f target/image/Dockerfile.packed -t $(IMAGE) target/image

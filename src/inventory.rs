@@ -12,6 +12,7 @@ use std::time::SystemTime;
 
 use ipnet::IpNet;
 
+use crate::folder::Folder;
 use crate::names::{ReplicaId, ServiceName, StackName};
 use crate::shared::Map;
 
@@ -245,6 +246,6 @@ pub enum Origin {
 /// Where a volume's files are.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Volume {
-    At(PathBuf),
+    At(Folder),
     Invisible { why: String },
 }

@@ -66,6 +66,7 @@ pub mod cause;
 pub mod drain;
 pub mod durable;
 pub mod fingerprint;
+pub mod folder;
 pub mod moment;
 pub mod names;
 pub mod plan;

@@ -18,6 +18,7 @@ use super::disk::{Disk, Found};
 use super::lineage::Lineage;
 use super::look::{Owners, Reading};
 use crate::cause::chain;
+use crate::folder::Presence;
 use crate::names::{Domain, InstanceName};
 use crate::plan::{Export, FileRoot, Wanted, WantedCertificate};
 use crate::shutdown::Shutdown;
@@ -187,7 +188,16 @@ fn export(disk: &Disk, all: &Wanted, of: &WantedCertificate, now: SystemTime) ->
             names.push(name);
         }
     }
-    let volume_at = Disk::new(root.clone());
+    // What is written beneath a mount that comes later is a key that nobody sees, on another disk.
+    if root.presence == Presence::Mounted {
+        root.open().map_err(|error| {
+            format!(
+                "the certificate cannot be exported into the volume `{volume}`: {}: {error}",
+                root.path.display()
+            )
+        })?;
+    }
+    let volume_at = Disk::new(root.path.clone());
     let mut written = 0;
     for (found, names) in pairs.into_values() {
         if let Some((neighbour, name)) = neighbour_of(&found, all, of) {

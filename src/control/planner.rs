@@ -445,7 +445,7 @@ fn lower_route(route: &model::Route, stack: Option<&Stack>) -> Route {
     let place = |source: &FileSource| match source {
         FileSource::Dir { dir, path, set } => in_set(
             FileRoot::At {
-                root: dir.clone(),
+                root: dir.as_path().into(),
                 path: path.clone(),
             },
             set.as_deref(),

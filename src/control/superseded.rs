@@ -47,7 +47,9 @@ impl Controller {
     /// As [`Self::leaves_orders_in`], of the folder an export goes to.
     pub(super) fn leaves_orders_at(&self, place: &FileRoot) -> bool {
         match place {
-            FileRoot::At { root, .. } | FileRoot::InSet { root, .. } => self.leaves_orders_in(root),
+            FileRoot::At { root, .. } | FileRoot::InSet { root, .. } => {
+                self.leaves_orders_in(&root.path)
+            }
             _ => false,
         }
     }

@@ -387,7 +387,7 @@ fn mounts(
     let sources = mounts.filter_map(|mount| mount.source.as_deref());
     let mut seen: Vec<PathBuf> = sources
         .filter_map(|source| match visible(Path::new(source), own) {
-            Volume::At(path) => Some(path),
+            Volume::At(folder) => Some(folder.path),
             Volume::Invisible { .. } => None,
         })
         .collect();
@@ -426,7 +426,7 @@ pub(super) fn own_mounts(
 /// A path of the host as usher sees it.
 pub(super) fn visible(path: &Path, mounts: Option<&[(PathBuf, PathBuf)]>) -> Volume {
     let Some(mounts) = mounts else {
-        return Volume::At(path.to_owned());
+        return Volume::At(path.into());
     };
     let seen = mounts
         .iter()
@@ -436,7 +436,7 @@ pub(super) fn visible(path: &Path, mounts: Option<&[(PathBuf, PathBuf)]>) -> Vol
         })
         .max();
     match seen {
-        Some((_, path)) => Volume::At(path),
+        Some((_, path)) => Volume::At(path.into()),
         None => Volume::Invisible {
             why: format!(
                 "{} is not mounted into usher's container; mount the volumes' parent folder read-only",

@@ -13,14 +13,16 @@ use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::models::{
     ContainerInspectResponse, ContainerSummary, EndpointSettings, ImageInspect, Network,
-    NetworkConnectRequest, NetworkDisconnectRequest, Volume,
+    NetworkConnectRequest, NetworkDisconnectRequest,
 };
 use bollard::query_parameters::{
-    EventsOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptions, ListVolumesOptions,
-    LogsOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
+    EventsOptionsBuilder, ListContainersOptionsBuilder, ListNetworksOptions,
+    ListVolumesOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
+    StopContainerOptionsBuilder,
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
@@ -33,6 +35,7 @@ use super::clone::{Attach, PROJECT};
 use super::dial::{DialError as RawError, Road};
 use super::heard::Heard;
 use super::session::{self, Asked};
+use super::volumes::ListedVolumes;
 use super::{EngineError, Line, Span, Stream};
 
 /// For everything but a stop, which takes as long as the container's grace.
@@ -241,11 +244,24 @@ impl Engine {
         listed.map_err(|error| connected.failed("list its networks", error))
     }
 
-    pub(super) async fn volumes(&self) -> Result<Vec<Volume>, EngineError> {
+    /// Those of all drivers, or of one. The engine asks each driver in turn, and waits for one that does
+    /// not answer for a minute.
+    pub(super) fn volumes(
+        &self,
+        driver: Option<&str>,
+    ) -> Result<BoxFuture<'static, Result<ListedVolumes, EngineError>>, EngineError> {
         let connected = self.connected()?;
-        let listed = connected.api.list_volumes(None::<ListVolumesOptions>).await;
-        let listed = listed.map_err(|error| connected.failed("list its volumes", error))?;
-        Ok(listed.volumes.unwrap_or_default())
+        let filters = driver.map(|driver| HashMap::from([("driver", vec![driver])]));
+        let options =
+            filters.map(|filters| ListVolumesOptionsBuilder::new().filters(&filters).build());
+        Ok(Box::pin(async move {
+            let listed = connected.api.list_volumes(options).await;
+            let listed = listed.map_err(|error| connected.failed("list its volumes", error))?;
+            Ok(ListedVolumes {
+                volumes: listed.volumes.unwrap_or_default(),
+                is_whole: listed.warnings.is_none_or(|warnings| warnings.is_empty()),
+            })
+        }))
     }
 
     pub(super) async fn start(&self, container: &str) -> Result<(), EngineError> {

@@ -5,6 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bollard::models::{EventMessage, EventMessageTypeEnum};
 
+use super::assembly::LOCAL;
+
 /// What events have said.
 #[derive(Debug, Default)]
 pub(super) struct Heard(Mutex<Said>);
@@ -53,8 +55,15 @@ impl Heard {
         if event.typ != Some(EventMessageTypeEnum::CONTAINER) {
             let changed = matches!(
                 action,
-                "connect" | "disconnect" | "create" | "destroy" | "mount" | "remove" | "update"
-            );
+                "connect"
+                    | "disconnect"
+                    | "create"
+                    | "destroy"
+                    | "mount"
+                    | "remove"
+                    | "unmount"
+                    | "update"
+            ) && !is_of_the_local_driver(event, action);
             if changed {
                 let touched = &mut self.lock().touched;
                 let attributes = actor.and_then(|actor| actor.attributes.as_ref());
@@ -145,6 +154,16 @@ impl Heard {
         // Sets of ids are whole after every operation, whoever panicked in between.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a mount changes nothing that is listed: the engine's own driver has said where when the
+/// volume was made, and every start of a container mounts some.
+fn is_of_the_local_driver(event: &EventMessage, action: &str) -> bool {
+    let attributes = event.actor.as_ref().and_then(|of| of.attributes.as_ref());
+    let driver = attributes.and_then(|attributes| attributes.get("driver"));
+    event.typ == Some(EventMessageTypeEnum::VOLUME)
+        && matches!(action, "mount" | "unmount")
+        && driver.is_some_and(|driver| driver == LOCAL)
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use super::containers::{
 };
 use super::docker::Engine;
 use super::heard::Touched;
+use super::volumes::AskedVolumes;
 use super::{EngineError, claims};
 use crate::inventory::Claims;
 use crate::names::{ServiceName, StackName};
@@ -35,6 +36,7 @@ pub(super) struct Memory {
     known: Mutex<Arc<Known>>,
     /// By their ids: an image never changes.
     images: Mutex<HashMap<String, Arc<ImageInspect>>>,
+    asked: AskedVolumes,
 }
 
 /// Which containers are asked about.
@@ -135,6 +137,7 @@ impl Inspected {
 impl Memory {
     /// The connection is a new one: what happened before is not known.
     pub(super) fn forget(&self) {
+        self.asked.forget();
         *lock(&self.known) = Arc::default();
     }
 
@@ -161,9 +164,9 @@ impl Memory {
         // Only the engine knows what fits a filter.
         let by_one = wanted.filters.is_empty() && !touched.others;
         if is_recent && touched.is_something() && by_one {
-            retouched(engine, known, &touched, wanted, now).await?;
+            retouched(engine, known, &self.asked, &touched, wanted, now).await?;
         } else {
-            relisted(engine, known, &touched, wanted, now).await?;
+            relisted(engine, known, &self.asked, &touched, wanted, now).await?;
             let containers = known.containers.values();
             let used = containers.filter_map(|one| one.container.image.as_ref());
             let used: HashSet<&String> = used.collect();
@@ -249,6 +252,7 @@ impl Memory {
 async fn retouched(
     engine: &Engine,
     known: &mut Known,
+    asked: &AskedVolumes,
     touched: &Touched,
     wanted: &Wanted<'_>,
     now: Instant,
@@ -280,7 +284,8 @@ async fn retouched(
         renew(&mut known.networks, engine.networks().await?);
     }
     if touched.volumes {
-        renew(&mut known.volumes, engine.volumes().await?);
+        let volumes = asked.volumes(engine, &known.volumes).await?;
+        renew(&mut known.volumes, volumes);
     }
     Ok(())
 }
@@ -290,6 +295,7 @@ async fn retouched(
 async fn relisted(
     engine: &Engine,
     known: &mut Known,
+    asked: &AskedVolumes,
     touched: &Touched,
     wanted: &Wanted<'_>,
     now: Instant,
@@ -299,7 +305,8 @@ async fn relisted(
         false => engine.containers(wanted.filters).await?,
     };
     renew(&mut known.networks, engine.networks().await?);
-    renew(&mut known.volumes, engine.volumes().await?);
+    let volumes = asked.volumes(engine, &known.volumes).await?;
+    renew(&mut known.volumes, volumes);
     let before = std::mem::take(&mut known.containers);
     let believed = |id: &String, listed: &Listed| {
         let inspected = before.get(id)?;

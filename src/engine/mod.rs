@@ -41,6 +41,7 @@ mod siblings;
 mod superseded;
 mod swarm;
 mod usage;
+mod volumes;
 pub mod watch;
 mod weigh;
 

@@ -44,7 +44,7 @@ pub(super) fn superseded(
         .filter(|mount| mount.rw != Some(false))
         .filter_map(|mount| mount.source.as_deref());
     let writes = sources.filter_map(|source| match visible(Path::new(source), own) {
-        Volume::At(path) => Some(path),
+        Volume::At(folder) => Some(folder.path),
         Volume::Invisible { .. } => None,
     });
     let mut writes: Vec<PathBuf> = writes.collect();

@@ -24,6 +24,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use super::root::{EntryKind, Found, Root, RootError};
+use crate::folder::Folder;
 use crate::shutdown::Shutdown;
 
 /// A set that nobody has touched for this long is complete.
@@ -47,7 +48,7 @@ const UNFINISHED: &str = "unfinished";
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Set {
     pub instance: String,
-    pub root: PathBuf,
+    pub root: Folder,
     /// Below `root`.
     pub folder: PathBuf,
 }
@@ -129,10 +130,10 @@ impl Editions {
     ///
     /// # Errors
     /// No complete set has been seen yet.
-    pub fn place(&self, set: &Set) -> Result<(PathBuf, PathBuf), RootError> {
+    pub fn place(&self, set: &Set) -> Result<(Folder, PathBuf), RootError> {
         match self.current().get(set) {
             Some(Edition::AsItIs) => Ok((set.root.clone(), set.folder.clone())),
-            Some(Edition::Copy(copy)) => Ok((copy.clone(), PathBuf::new())),
+            Some(Edition::Copy(copy)) => Ok((copy.as_path().into(), PathBuf::new())),
             None => Err(RootError::RootMissing {
                 path: set.root.join(&set.folder).display().to_string(),
                 source: io::Error::other(

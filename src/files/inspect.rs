@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::editions::{Editions, Set};
 use super::root::Root;
 use crate::cause::chain;
+use crate::folder::Folder;
 use crate::shutdown::Shutdown;
 
 const EVERY: Duration = Duration::from_secs(5);
@@ -27,13 +28,13 @@ const AT_ONCE: usize = 32;
 pub enum Served {
     /// Whatever lies below a folder; with `listed` its names as well.
     Folder {
-        root: PathBuf,
+        root: Folder,
         path: PathBuf,
         listed: bool,
     },
     /// One file.
     File {
-        root: PathBuf,
+        root: Folder,
         path: PathBuf,
     },
     InSet(Set),

@@ -360,7 +360,7 @@ mod tests {
         fields.insert("accept-encoding", accept.parse().expect("a value"));
         Wanted {
             instance,
-            place: Place::of_file(folder, Path::new("a.js")),
+            place: Place::of_file(&folder.into(), Path::new("a.js")),
             conditions: Conditions::parse(&Method::GET, &fields),
             cache_control: None,
         }

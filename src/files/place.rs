@@ -7,6 +7,7 @@ use super::listing::Listing;
 use super::negotiate::{Coding, PerCoding};
 use super::respond::has_codings;
 use super::root::{Found, OpenFile, Root, RootError};
+use crate::folder::Folder;
 
 /// A listing shows no more than this: the page is made in memory.
 const MOST_ENTRIES: usize = 5_000;
@@ -14,7 +15,7 @@ const MOST_ENTRIES: usize = 5_000;
 /// Where the file of a request is.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Place {
-    root: PathBuf,
+    root: Folder,
     within: PathBuf,
     below: PathBuf,
     kind: Kind,
@@ -44,9 +45,9 @@ pub(super) enum Opened {
 
 impl Place {
     /// One file, whatever the path. Its folder is the root, so that the file may be replaced.
-    pub fn of_file(root: &Path, path: &Path) -> Self {
+    pub fn of_file(root: &Folder, path: &Path) -> Self {
         Self {
-            root: root.to_owned(),
+            root: root.clone(),
             within: path.parent().map_or_else(PathBuf::new, Path::to_owned),
             below: path.file_name().map_or_else(PathBuf::new, PathBuf::from),
             kind: Kind::File,
@@ -54,10 +55,10 @@ impl Place {
     }
 
     /// What `rest`, the path of a request below its prefix, names in a folder.
-    pub fn in_folder(root: &Path, within: &Path, rest: &str, kind: Kind) -> Self {
+    pub fn in_folder(root: &Folder, within: &Path, rest: &str, kind: Kind) -> Self {
         let rest = rest.trim_matches('/');
         Self {
-            root: root.to_owned(),
+            root: root.clone(),
             within: within.to_owned(),
             below: PathBuf::from(rest),
             kind,
@@ -71,7 +72,9 @@ impl Place {
 
     /// Bytes of memory that remembering it takes.
     pub(super) fn size(&self) -> usize {
-        self.root.as_os_str().len() + self.within.as_os_str().len() + self.below.as_os_str().len()
+        self.root.path.as_os_str().len()
+            + self.within.as_os_str().len()
+            + self.below.as_os_str().len()
     }
 
     fn file(&self) -> PathBuf {

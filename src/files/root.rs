@@ -3,13 +3,15 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2};
+use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat2};
 use rustix::io::Errno;
+
+use crate::folder::Folder;
 
 /// Tries of one opening, of which the first follow each other at once.
 const ATTEMPTS: u32 = 116;
@@ -87,15 +89,18 @@ impl Root {
     ///
     /// # Errors
     /// [`RootError::RootMissing`] for whatever is no folder beneath the root.
-    pub(super) fn open(root: &Path, within: &Path) -> Result<Self, RootError> {
-        let missing = |source: Errno| RootError::RootMissing {
-            path: root.join(within).display().to_string(),
-            source: source.into(),
+    pub(super) fn open(root: &Folder, within: &Path) -> Result<Self, RootError> {
+        let missing = |path: PathBuf, source: io::Error| RootError::RootMissing {
+            path: path.display().to_string(),
+            source,
         };
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let mut folder = openat(CWD, root, flags, Mode::empty()).map_err(missing)?;
+        let mut folder = root
+            .open()
+            .map_err(|error| missing(root.path.clone(), error))?;
         if within != Path::new("") {
-            folder = beneath(folder.as_fd(), within, flags).map_err(missing)?;
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            folder = beneath(folder.as_fd(), within, flags)
+                .map_err(|error| missing(root.join(within), error.into()))?;
         }
         Ok(Self(folder))
     }

@@ -138,7 +138,7 @@ mod tests {
     /// Identities of as many files as are asked for.
     fn files(count: usize) -> Vec<Identity> {
         let folder = tempfile::tempdir().expect("a folder");
-        let root = Root::open(folder.path(), "".as_ref()).expect("a root");
+        let root = Root::open(&folder.path().into(), "".as_ref()).expect("a root");
         let file = |number: usize| {
             let name = number.to_string();
             std::fs::write(folder.path().join(&name), &name).expect("written");

@@ -11,7 +11,7 @@ use super::root::{Found, Root, RootError, read};
 /// # Errors
 /// Whatever is not a readable file there, or is larger than `most` bytes.
 pub fn small(root: &Path, within: &Path, name: &str, most: u64) -> Result<Bytes, RootError> {
-    match Root::open(root, within)?.find(Path::new(name))? {
+    match Root::open(&root.into(), within)?.find(Path::new(name))? {
         Found::File(file) if file.length <= most => {
             let length = usize::try_from(file.length).unwrap_or(0);
             read(&file, 0, length).map_err(RootError::Io)

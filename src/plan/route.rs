@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use crate::folder::Folder;
 use crate::names::{Hostname, PathPattern, ServiceName};
 
 /// Which requests go where.
@@ -149,13 +150,13 @@ pub enum Listing {
 pub enum FileRoot {
     At {
         /// Opened once; nothing outside it is ever reached.
-        root: PathBuf,
+        root: Folder,
         /// Below `root`.
         path: PathBuf,
     },
     /// In a folder that is made anew as a whole: what is served of it is of one making.
     InSet {
-        root: PathBuf,
+        root: Folder,
         /// Below `root`.
         set: PathBuf,
         /// Below `set`.

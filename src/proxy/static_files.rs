@@ -18,6 +18,7 @@ use crate::files::{
     CONTENT_SECURITY_POLICY, Conditions, Content, FileError, Found, Kind, Place, Reply, RootError,
     Set, Wanted,
 };
+use crate::folder::Folder;
 use crate::plan::{FileRoot, Listing, NonGetRedirect, Route, Target};
 
 /// Handed on at once. On HTTP/2 the deadline of a write is for one of these, and a client on a bad
@@ -193,7 +194,7 @@ impl Gateway {
     }
 }
 
-fn place(route: &Route, root: &Path, within: &Path, path: &str) -> Option<Place> {
+fn place(route: &Route, root: &Folder, within: &Path, path: &str) -> Option<Place> {
     match &route.target {
         Target::File(_) => Some(Place::of_file(root, within)),
         Target::Files(_, listing) => {

@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
+use x509_parser::public_key::PublicKey;
 
 use crate::harness::acme::{Trusting, tree};
 use crate::harness::eventually::{check, eventually};
@@ -82,6 +85,68 @@ async fn a_certificate_is_ordered_stored_like_the_companions_and_kept_over_a_res
     usher.signal(Signal::INT);
     usher.ended().await;
     assert_eq!(tree(&certs), stored);
+}
+
+/// Of the key of a certificate that is no elliptic curve.
+fn bits(leaf: &[u8]) -> usize {
+    let (_, leaf) = x509_parser::parse_x509_certificate(leaf).unwrap();
+    match leaf.public_key().parsed().unwrap() {
+        PublicKey::RSA(key) => key.key_size(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Has a key of this size made and certified while visitors come all the time. Says how long the
+/// certificate took, and the slowest visitor.
+async fn large(key_type: &str) -> (usize, Duration, Duration) {
+    let origin = Origin::start("origin").await;
+    let installed = Installed::new("");
+    let pebble = Pebble::start(installed.http().port()).await;
+    let text = instance("congress", &[origin.address]);
+    let text = text.replace(
+        "[instance.service",
+        &format!("key-type = \"{key_type}\"\n[instance.service"),
+    );
+    installed.write(&format!("{}{text}", pebble.tables()));
+    let _usher = installed.start().await;
+    let front = Trusting(&installed, pebble.trusting().await);
+    let began = Instant::now();
+    let mut slowest = Duration::ZERO;
+    let leaf = loop {
+        let asked = Instant::now();
+        // What has no certificate yet is served plain; afterwards that leads to HTTPS.
+        let status = front.ask(&format!("http://{HOST}/")).send().await.status;
+        slowest = slowest.max(asked.elapsed());
+        assert!(matches!(status, 200 | 301 | 308 | 503), "{status}");
+        if let Ok(leaf) = front.leaf(HOST).await {
+            break leaf;
+        }
+        assert!(began.elapsed() < Duration::from_secs(200), "no certificate");
+    };
+    let took = began.elapsed();
+    // It signs handshakes too.
+    let answer = front.ask(&format!("https://{HOST}/")).send().await;
+    assert_eq!(answer.status, 200);
+    (bits(&leaf), took, slowest)
+}
+
+#[tokio::test]
+#[ignore = "needs pebble"]
+async fn a_large_key_of_rsa_is_made_beside_the_visitors_and_serves_them() {
+    // The largest takes up to minutes to find.
+    let sizes = match std::env::var_os("USHER_LONG") {
+        Some(_) => &[4096, 8192][..],
+        None => &[4096],
+    };
+    for size in sizes {
+        let (bits, took, slowest) = large(&size.to_string()).await;
+        println!(
+            "{size} bits: a certificate after {took:.1?}; the slowest visitor meanwhile waited \
+             {slowest:.1?}"
+        );
+        assert_eq!(bits, *size);
+        assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    }
 }
 
 #[tokio::test]

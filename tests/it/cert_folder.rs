@@ -148,7 +148,7 @@ async fn a_certificate_goes_into_the_volume_of_its_own_stack_and_follows_each_ch
     let certs = setup.path("certs");
     let edge = setup.start().await;
     engine.stack("congress", |stack| {
-        let place = Volume::At(volume.clone());
+        let place = Volume::At(volume.as_path().into());
         stack.volumes.insert("certs".to_owned(), place);
     });
     engine.stack("party", |stack| {

@@ -239,3 +239,41 @@ async fn a_container_on_several_networks_is_one_replica_and_follows_what_it_is_c
     println!("502 {gone:?} after the last network, 200 {back:?} after the next");
     assert!(gone < Duration::from_secs(1), "{gone:?}");
 }
+
+#[tokio::test]
+#[ignore = "needs docker"]
+async fn a_service_on_a_network_of_nobodys_alone_is_routed_where_the_network_is_trusted() {
+    let shared = format!("ushertest{}proxy", std::process::id());
+    let _made = Made(vec![("network", shared.clone())]);
+    docker(&["network", "rm", &shared]);
+    must(&["network", "create", &shared]);
+    let project = Project::new("trusted");
+    let host = format!("{}.example.org", project.name);
+    project.up_with(
+        &format!(
+            "  web:\n    image: IMAGE\n    stop_grace_period: 1s\n    networks: [proxy]\n    \
+             environment: {{VIRTUAL_HOST: \"{host}\", VIRTUAL_PORT: \"8000\"}}\n  \
+             redis:\n    image: IMAGE\n    stop_grace_period: 1s\n    environment: {{ROLE: idle}}\n"
+        ),
+        &format!("networks:\n  proxy:\n    external: true\n    name: {shared}\n"),
+    );
+    let url = format!("http://{host}/");
+    let edge = Setup::new(OPEN).start().await;
+    let left_out = format!("container {} is left out", project.running("web")[0]);
+    eventually("why it is left out, and what lets it in", async || {
+        let told = edge.stats().await.to_string();
+        check(
+            told.contains(&left_out) && told.contains("`[engine] trusted-networks`"),
+            told,
+        )
+    })
+    .await;
+    assert_eq!(edge.get(&url).await.status, 503);
+    edge.running.stop().await;
+
+    let trusting = format!("{OPEN}trusted-networks = [\"{shared}\"]\n");
+    let edge = Setup::new(&trusting).start().await;
+    answers(&edge, &url, 200).await;
+    let told = edge.stats().await.to_string();
+    assert!(!told.contains(&left_out), "{told}");
+}

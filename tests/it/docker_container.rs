@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::client::plain;
+use crate::harness::client::{Front, plain};
 use crate::harness::contained::Contained;
 use crate::harness::docker::{Project, inspect, must};
 use crate::harness::eventually::{check, eventually};
@@ -158,4 +158,39 @@ async fn it_is_stopped_by_docker_without_being_killed() {
     assert_eq!(state["ExitCode"], Value::from(0), "{state} {}", usher.log());
     assert!(usher.log().contains("stopped"), "{}", usher.log());
     assert!(usher.folder().join("state").exists());
+}
+
+#[tokio::test]
+#[ignore = "needs docker"]
+async fn it_sees_volumes_that_are_mounted_after_its_start_and_those_that_are_not() {
+    let project = Project::new("propagated");
+    let volumes = format!("{}/volumes", must(&["info", "-f", "{{.DockerRootDir}}"]));
+    let more = "[[instance.route]]\nprefix = \"/\"\nto = \"web\"\n\
+                [[instance.route]]\nprefix = \"/static/\"\nfiles = { volume = \"static\" }\n";
+    let tables = format!("{}{more}", tables(&project));
+    let mount = format!("{volumes}:{volumes}:ro,rslave");
+    let usher = Contained::start_mounting(&project.name, &tables, &mount);
+    project.up_with(
+        &format!("{WEB}    volumes: [\"static:/static\"]\n"),
+        "volumes:\n  static:\n    driver_opts: {type: tmpfs, device: tmpfs}\n",
+    );
+    let folder = format!("{volumes}/{}_static/_data", project.name);
+    let fill = || std::fs::write(format!("{folder}/site.css"), "body { color: red }").unwrap();
+    let answers = async |status: u16| {
+        eventually(&format!("{status} for a file of it"), async || {
+            let url = "https://congress.example.org/static/site.css";
+            let open = tokio::net::TcpStream::connect(usher.https()).await;
+            open.map_err(|error| (0, error.to_string()))?;
+            let answer = usher.ask(url).send().await;
+            check(answer.status == status, (answer.status, usher.log()))
+        })
+        .await;
+    };
+    fill();
+    answers(200).await;
+    project.compose(&["stop"]);
+    answers(503).await;
+    project.compose(&["start"]);
+    fill();
+    answers(200).await;
 }

@@ -304,12 +304,11 @@ async fn a_volume_that_is_mounted_only_while_its_stack_runs_is_a_503_with_the_re
     );
     let folder = PathBuf::from(inspect(&volume)["Mountpoint"].as_str().unwrap());
     let fill = || {
-        fs::create_dir_all(folder.join("collected")).unwrap();
-        fs::write(folder.join("collected/site.css"), "body { color: red }").unwrap();
+        fs::write(folder.join("site.css"), "body { color: red }").unwrap();
     };
     fill();
     let more = "[[instance.route]]\nprefix = \"/\"\nto = \"web\"\n\
-                [[instance.route]]\nprefix = \"/static/\"\nfiles = { volume = \"static\", path = \"collected\" }\n";
+                [[instance.route]]\nprefix = \"/static/\"\nfiles = { volume = \"static\" }\n";
     let edge = Setup::new(&tables(&project, more)).start().await;
     ready(&edge, 1).await;
     let file = format!("{URL}static/site.css");
@@ -325,7 +324,7 @@ async fn a_volume_that_is_mounted_only_while_its_stack_runs_is_a_503_with_the_re
     // The engine takes the mount away, and with it what was in there.
     project.compose(&["stop"]);
     answers(503).await;
-    says(&edge, &["/static/", "collected"]).await;
+    says(&edge, &["/static/", "nothing is mounted"]).await;
     let page = edge.get(&file).await;
     assert_eq!(page.field("cache-control"), "no-store");
 

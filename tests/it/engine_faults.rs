@@ -336,3 +336,28 @@ async fn an_event_of_one_container_asks_about_that_one_and_lists_nothing() {
     println!("{} containers were asked about", now.1 - quiet.1);
     assert!(now.1 - quiet.1 <= 3, "{now:?} {quiet:?}");
 }
+
+#[tokio::test]
+async fn a_volume_driver_that_does_not_answer_the_engine_holds_no_listing_up() {
+    let api = DockerApi::start();
+    api.compose("congress", "web", 1).await;
+    let late = |about, pause| Fault {
+        call: "GET /volumes",
+        about,
+        times: 1_000,
+        what: Wrong::Late(pause),
+    };
+    // The first one that fits counts: the engine's own driver answers.
+    api.wrong(late("local", Duration::ZERO));
+    api.wrong(late("", Duration::from_secs(60)));
+    let edge = Setup::new(&tables(&api)).start().await;
+    let first = replicas(&edge, "web", 1).await;
+    api.compose("congress", "web", 2).await;
+    let second = replicas(&edge, "web", 2).await;
+    println!("followed after {first:?} and {second:?}");
+    assert!(
+        first.max(second) < Duration::from_secs(5),
+        "{first:?} {second:?}"
+    );
+    assert_eq!(edge.stats().await["engine"]["connected"], true);
+}

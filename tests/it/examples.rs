@@ -70,7 +70,7 @@ fn deployments_leave_time_files_and_rights_as_usher_needs_them() {
             "stop_grace_period: 15s",
             "DOCKER_HOST: unix:///host/run/docker.sock",
             "- /run:/host/run:ro",
-            "- /var/lib/docker/volumes:/var/lib/docker/volumes:ro",
+            "- /var/lib/docker/volumes:/var/lib/docker/volumes:ro,rslave",
             "soft: 262144",
             "cap_drop: [ALL]",
         ] {

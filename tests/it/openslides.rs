@@ -82,7 +82,7 @@ async fn stack(prepare: impl FnOnce(&std::path::Path)) -> Stack {
     core.phase = Phase::Exited { code: 0 };
     engine.set("congress", "core", vec![core]);
     engine.stack("congress", |stack| {
-        let place = Volume::At(folder.clone());
+        let place = Volume::At(folder.as_path().into());
         stack.volumes.insert("staticfiles".to_owned(), place);
     });
     let shared = Arc::new(Shared(Arc::clone(&engine)));

@@ -3,6 +3,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::*;
 use crate::certs::pair::tests::{month, pem};
+use crate::folder::Folder;
 use crate::plan::{Declared, KeyType};
 
 /// The folder of certificates, and the volume of one stack.
@@ -37,7 +38,7 @@ impl Room {
                 export: (at == 0).then(|| Export {
                     volume: "certs".to_owned(),
                     place: FileRoot::At {
-                        root: volume.clone(),
+                        root: volume.as_path().into(),
                         path: PathBuf::new(),
                     },
                 }),
@@ -191,6 +192,21 @@ fn a_volume_that_is_not_there_is_named() {
     assert!(
         why.contains("the volume `certs`") && why.contains("No such file"),
         "{why}"
+    );
+    // What is there while it is not mounted would be hidden by the next mount.
+    fs::create_dir(room.path("volume")).expect("made");
+    let path = room.path("volume");
+    let presence = Presence::Mounted;
+    let export = room.wanted[0].export.as_mut().expect("exports");
+    export.place = FileRoot::At {
+        root: Folder { path, presence },
+        path: PathBuf::new(),
+    };
+    let why = room.export().expect_err("not mounted");
+    assert!(why.contains("nothing is mounted on it"), "{why}");
+    assert_eq!(
+        fs::read_dir(room.path("volume")).expect("a folder").count(),
+        0
     );
     let export = room.wanted[0].export.as_mut().expect("exports");
     export.place = FileRoot::Missing("it is not mounted into usher's container".to_owned());

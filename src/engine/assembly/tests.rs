@@ -5,6 +5,7 @@ use super::super::clone::PROJECT;
 use super::super::memory::{Inspected, Place};
 use super::super::swarm::NAMESPACE;
 use super::*;
+use crate::folder::Presence;
 use crate::inventory::{Claims, Volume};
 
 fn container(id: &str, name: &str, labels: &[(&str, &str)]) -> ContainerInspectResponse {
@@ -151,6 +152,48 @@ fn volumes_of_a_stack_come_before_those_that_are_anybodys() {
         Volume::At("/volumes/congress_files".into())
     );
     assert_eq!(place("assembly"), Volume::At("/volumes/files".into()));
+}
+
+#[test]
+fn what_a_driver_says_of_a_volume_tells_when_its_files_are_there() {
+    let mut room = Room::new();
+    room.set(container("a", "congress_web_1", &web_of("congress")));
+    let made = |name: &str, driver: &str, options: serde_json::Value, at: &str| {
+        let volume = json!({
+            "Name": name, "Driver": driver, "Scope": "local", "Options": options, "Mountpoint": at,
+            "Labels": null,
+        });
+        serde_json::from_value(volume).expect("a volume")
+    };
+    room.seen.volumes = Arc::new(vec![
+        made("plain", "local", json!(null), "/v/plain"),
+        made("sized", "local", json!({ "size": "1G" }), "/v/sized"),
+        made(
+            "nfs",
+            "local",
+            json!({ "type": "nfs", "device": ":/x" }),
+            "/v/nfs",
+        ),
+        made("plugged", "sshfs", json!({}), "/plugins/plugged"),
+        made("unplugged", "sshfs", json!({}), ""),
+    ]);
+    let stacks = room.stacks();
+    let volumes = &stacks["congress"].volumes;
+    for (name, presence) in [
+        ("plain", Presence::Always),
+        ("sized", Presence::Always),
+        ("nfs", Presence::Mounted),
+        ("plugged", Presence::MountedOrFilled),
+    ] {
+        match &volumes[name] {
+            Volume::At(folder) => assert_eq!(folder.presence, presence, "{name}"),
+            Volume::Invisible { why } => panic!("{name}: {why}"),
+        }
+    }
+    match &volumes["unplugged"] {
+        Volume::Invisible { why } => assert!(why.contains("its driver sshfs"), "{why}"),
+        Volume::At(folder) => panic!("{folder:?}"),
+    }
 }
 
 #[test]

@@ -207,7 +207,7 @@ fn phases_and_health_are_the_engines() {
 #[test]
 fn a_volume_is_seen_through_the_nearest_mount() {
     let path = Path::new("/var/lib/docker/volumes/congress_static/_data");
-    assert_eq!(visible(path, None), Volume::At(path.to_owned()));
+    assert_eq!(visible(path, None), Volume::At(path.into()));
     let mounts = [
         ("/var/lib/docker/volumes", "/volumes"),
         ("/var/lib/docker/volumes/congress_static/_data", "/static"),

@@ -175,7 +175,7 @@ fn binds(task: &Task, around: &Around<'_>) -> Vec<PathBuf> {
         .filter(|mount| mount["Type"] == "bind")
         .filter_map(|mount| mount["Source"].as_str())
         .filter_map(|source| match visible(Path::new(source), around.mounts) {
-            Volume::At(path) => Some(path),
+            Volume::At(folder) => Some(folder.path),
             Volume::Invisible { .. } => None,
         })
         .collect();

@@ -2,6 +2,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
+use rustix::fs::CWD;
+
 use super::*;
 
 struct Tree(tempfile::TempDir);
@@ -28,7 +30,7 @@ impl Tree {
     }
 
     fn open(&self, below: &str) -> Result<Found, RootError> {
-        Root::open(&self.root(), Path::new("static"))?.find(Path::new(below))
+        Root::open(&self.root().into(), Path::new("static"))?.find(Path::new(below))
     }
 }
 
@@ -95,7 +97,7 @@ fn pipes_sockets_and_devices_are_not_there_and_nobody_waits_for_them() {
 #[test]
 fn a_missing_root_is_not_a_missing_file() {
     let tree = Tree::new();
-    let error = Root::open(&tree.root(), Path::new("nowhere")).expect_err("missing");
+    let error = Root::open(&tree.root().into(), Path::new("nowhere")).expect_err("missing");
     assert!(matches!(error, RootError::RootMissing { .. }), "{error}");
     assert!(error.to_string().contains("root/nowhere"), "{error}");
 }
@@ -103,7 +105,7 @@ fn a_missing_root_is_not_a_missing_file() {
 #[test]
 fn a_folder_that_is_a_way_out_is_no_root() {
     let tree = Tree::new();
-    let error = Root::open(&tree.root(), Path::new("static/up")).expect_err("out");
+    let error = Root::open(&tree.root().into(), Path::new("static/up")).expect_err("out");
     assert!(matches!(error, RootError::RootMissing { .. }), "{error}");
 }
 
@@ -143,7 +145,7 @@ fn a_listing_shows_what_could_be_asked_for_and_nothing_else() {
     fs::write(tree.root().join("static/.htpasswd"), "secret").expect("written");
     let fifo = tree.root().join("static/fifo");
     rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o600), 0).expect("a pipe");
-    let root = Root::open(&tree.root(), Path::new("static")).expect("a root");
+    let root = Root::open(&tree.root().into(), Path::new("static")).expect("a root");
     let mut entries = root.list(Path::new(""), 100).expect("a listing");
     entries.sort_by(|one, other| one.name.cmp(&other.name));
     let shown: Vec<_> = entries

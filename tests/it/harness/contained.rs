@@ -46,6 +46,16 @@ impl Contained {
         contained
     }
 
+    /// As [`Contained::start`], with one more mount, as `docker run -v` takes it.
+    pub fn start_mounting(owner: &str, tables: &str, mount: &str) -> Self {
+        let contained = Self::written(owner, tables, &[]);
+        contained.run(
+            &["-v", mount],
+            &["run", "--config", "/etc/usher/usher.toml"],
+        );
+        contained
+    }
+
     fn written(owner: &str, tables: &str, files: &[(&str, &str)]) -> Self {
         let contained = Self::prepare(owner);
         let folder = contained.folder.path();

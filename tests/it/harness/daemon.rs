@@ -64,6 +64,11 @@ impl Apart {
         }
     }
 
+    /// A path there, as this process finds it.
+    pub fn path(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.holder.id()))
+    }
+
     fn namespace(&self, kind: &str) -> String {
         format!("/proc/{}/ns/{kind}", self.holder.id())
     }

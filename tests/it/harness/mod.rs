@@ -33,6 +33,7 @@ pub mod pki;
 pub mod program;
 pub mod readers;
 pub mod recorder;
+pub mod volume_driver;
 pub mod wire;
 
 use std::fs;
