@@ -97,9 +97,11 @@ const TICK: Duration = Duration::from_secs(1);
 /// How often what changes by itself is handed out to be kept.
 const KEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// How soon it is kept that a name has another owner. A thousand stacks that start together are
-/// written down a few times and not a thousand.
+/// How soon it is kept that a name has another owner, and how often at most. All names are written
+/// down each time; a thousand stacks that start together, or one that starts again and again, have
+/// that done a few times.
 const KEEP_OWNERS_WITHIN: Duration = Duration::from_secs(5);
+const KEEP_OWNERS_EVERY: Duration = Duration::from_secs(20);
 
 /// Runs until shutdown. `kept` is what an earlier process left.
 pub async fn run(mut doors: Doors, engine: EngineFacts, kept: Kept, mut shutdown: Shutdown) {
@@ -108,6 +110,7 @@ pub async fn run(mut doors: Doors, engine: EngineFacts, kept: Kept, mut shutdown
     let current = doors.config.borrow_and_update().clone();
     let mut controller = Controller::new(current, engine, now());
     controller.remember(kept, now());
+    let mut kept_at: Option<Instant> = None;
     let mut keep_again = now().at + KEEP_EVERY;
     let mut owners = controller.owners_version();
     loop {
@@ -150,10 +153,13 @@ pub async fn run(mut doors: Doors, engine: EngineFacts, kept: Kept, mut shutdown
             doors.plans.send_replace(plan);
         }
         if std::mem::replace(&mut owners, controller.owners_version()) != owners {
-            keep_again = keep_again.min(now.at + KEEP_OWNERS_WITHIN);
+            let soon = now.at + KEEP_OWNERS_WITHIN;
+            let due = kept_at.map_or(soon, |at| soon.max(at + KEEP_OWNERS_EVERY));
+            keep_again = keep_again.min(due);
         }
         // What an operator asked for is kept at once.
         if ordered || now.at >= keep_again {
+            kept_at = Some(now.at);
             keep_again = now.at + KEEP_EVERY;
             send_if_new(&doors.kept, Arc::new(controller.kept(now)));
         }

@@ -327,7 +327,7 @@ impl Engine for Compose {
             stacks: self.assembly().assemble(&seen, &standpoint, is_leaving),
             ..Inventory::default()
         };
-        self.swarm.look(&self.engine).await?;
+        self.swarm.look(&self.engine, !seen.changes.all).await?;
         let Standpoint { paths, mounts, .. } = &standpoint;
         self.swarm
             .add_to(&mut inventory, paths, mounts.as_deref(), self.reads_claims);

@@ -61,7 +61,8 @@ struct Asked {
 }
 
 impl AskedVolumes {
-    /// All volumes; while a driver does not answer, those of other drivers than the engine's own as they were `known`.
+    /// All volumes. While a driver does not answer, those of other drivers than the engine's own are as
+    /// they were `known`.
     ///
     /// Cancel safe: the next one asks again.
     pub(super) async fn volumes(

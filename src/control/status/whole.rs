@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::event::Now;
 use super::super::step::Controller;
+use super::super::tenant::Tenant;
 use super::super::touched::Touched;
 use super::judge::Finding;
 use super::{Level, Memory, NodeStatus, Reason, Shown};
@@ -13,6 +14,15 @@ use crate::plan;
 
 /// Stacks that are not served, and old proxies that run, beside the first.
 const MISFITS_SHOWN: usize = 20;
+
+impl Tenant {
+    /// Whether it serves, and has something that is scaled.
+    fn waits_to_be_scaled(&self) -> bool {
+        let scaled = |service: &Service| service.bounds().is_some();
+        let serves = !self.instance.standby && self.rented;
+        serves && self.instance.services.values().any(scaled)
+    }
+}
 
 impl Controller {
     pub(super) fn judge_whole(
@@ -113,25 +123,19 @@ impl Controller {
     }
 
     fn judge_engine(&self) -> Finding {
-        let scaling = self.tenants.values().any(|tenant| {
-            let scaled = |service: &Service| service.bounds().is_some();
-            let serves = !tenant.instance.standby && tenant.rented;
-            serves && tenant.instance.services.values().any(scaled)
-        });
-        let level = if scaling {
-            Level::Critical
-        } else {
-            Level::Warning
+        let Some(error) = &self.listing.error else {
+            let awaited = || (Level::Warning, "the first listing is awaited".to_owned());
+            return self.listing.inventory.is_none().then(awaited);
         };
-        match (&self.listing.error, &self.listing.inventory) {
-            (Some(error), Some(_)) => Some((
-                level,
-                format!("{error}; what is known is served, nothing is started or stopped"),
-            )),
-            (Some(error), None) => Some((level, error.to_string())),
-            (None, None) => Some((Level::Warning, "the first listing is awaited".to_owned())),
-            (None, Some(_)) => None,
-        }
+        let level = match self.tenants.values().any(Tenant::waits_to_be_scaled) {
+            true => Level::Critical,
+            false => Level::Warning,
+        };
+        let text = match self.listing.inventory {
+            Some(_) => format!("{error}; what is known is served, nothing is started or stopped"),
+            None => error.to_string(),
+        };
+        Some((level, text))
     }
 
     fn judge_configuration(&self) -> Finding {

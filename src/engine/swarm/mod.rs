@@ -54,6 +54,8 @@ pub(super) struct Swarm {
 
 #[derive(Clone, Debug, Default)]
 struct Known {
+    /// The engine was no manager when it was asked last.
+    is_none: bool,
     look: Option<Arc<Look>>,
     lost: Option<String>,
     /// The stacks that are in the inventory.
@@ -61,11 +63,19 @@ struct Known {
 }
 
 impl Swarm {
-    /// Asks the manager.
+    /// Asks the manager. `only_containers`: nothing has happened but to containers, and by that no engine
+    /// becomes one.
     ///
     /// # Errors
     /// The engine does not answer at all.
-    pub(super) async fn look(&self, engine: &Engine) -> Result<(), EngineError> {
+    pub(super) async fn look(
+        &self,
+        engine: &Engine,
+        only_containers: bool,
+    ) -> Result<(), EngineError> {
+        if only_containers && self.known().is_none {
+            return Ok(());
+        }
         let asked = async {
             match engine.raw_get("/swarm").await {
                 Ok(_) => {}
@@ -89,7 +99,10 @@ impl Swarm {
         };
         let lost = match timeout(ANSWERS_WITHIN, asked).await {
             Ok(Ok(None)) => {
-                *self.known() = Known::default();
+                *self.known() = Known {
+                    is_none: true,
+                    ..Known::default()
+                };
                 *self.counts() = Counts::default();
                 return Ok(());
             }
@@ -97,7 +110,9 @@ impl Swarm {
                 look.count(&mut self.counts(), wall());
                 let there = |id: &String| look.services.iter().any(|service| service.id == *id);
                 self.queues().retain(|id, _| there(id));
-                self.known().look = Some(Arc::new(look));
+                let mut known = self.known();
+                known.is_none = false;
+                known.look = Some(Arc::new(look));
                 None
             }
             Ok(Err(EngineError::Refused { why, .. })) => Some(why),
