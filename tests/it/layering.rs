@@ -175,7 +175,7 @@ fn source() -> PathBuf {
 }
 
 /// Every file below `src`, by its path there, without comments.
-fn files() -> BTreeMap<String, String> {
+pub(crate) fn files() -> BTreeMap<String, String> {
     fn collect(folder: &Path, into: &mut BTreeMap<String, String>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
