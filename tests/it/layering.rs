@@ -15,10 +15,11 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("fingerprint", &[]),
     ("health", &[]),
     ("failures", &["names", "plan"]),
-    ("inventory", &["names"]),
+    ("inventory", &["names", "shared"]),
     ("moment", &[]),
     ("names", &[]),
-    ("plan", &["drain", "names"]),
+    ("plan", &["drain", "names", "shared"]),
+    ("shared", &[]),
     ("shutdown", &[]),
     ("host", &["shutdown"]),
     ("systemd", &["shutdown"]),
@@ -40,7 +41,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("simulate", &["autoscaler", "config", "moment", "routing"]),
     (
         "compat",
-        &["config", "inventory", "moment", "names", "plan"],
+        &["config", "inventory", "moment", "names", "plan", "shared"],
     ),
     (
         "control",
@@ -57,15 +58,16 @@ const ROOMS: &[(&str, &[&str])] = &[
             "names",
             "plan",
             "prober",
+            "shared",
             "shutdown",
         ],
     ),
     (
         "engine",
-        &["cause", "drain", "inventory", "names", "shutdown"],
+        &["cause", "drain", "inventory", "names", "shared", "shutdown"],
     ),
     ("logs", &["cause", "engine", "names"]),
-    ("prober", &["names", "plan", "sealed", "shutdown"]),
+    ("prober", &["names", "plan", "sealed", "shared", "shutdown"]),
     // Both planes speak to replicas.
     ("sealed", &["plan"]),
     // The data plane.
@@ -95,14 +97,14 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("passwords", &["cause"]),
-    ("routing", &["drain", "names", "plan", "shutdown"]),
-    ("sessions", &["names", "plan", "routing"]),
+    ("routing", &["drain", "names", "plan", "shared", "shutdown"]),
+    ("sessions", &["names", "plan", "routing", "shared"]),
     // Beside both.
     (
         "admin",
         &[
             "cause", "certs", "config", "control", "engine", "logs", "moment", "names", "plan",
-            "shutdown",
+            "shared", "shutdown",
         ],
     ),
     (
