@@ -1,10 +1,9 @@
 //! What came of what was ordered.
 
+use super::controller::Controller;
 use super::event::Now;
 use super::networks::{JOIN_SHOWS_WITHIN, NETWORK_BACKOFF};
 use super::service::ServiceState;
-use super::step::Controller;
-use super::tenant::Tenant;
 use super::touched::Stale;
 use crate::engine::Action;
 use crate::engine::act::{Acted, Failure};
@@ -111,11 +110,5 @@ impl Controller {
         service: &ServiceName,
     ) -> Option<&mut ServiceState> {
         self.tenant_mut(stack)?.services.get_mut(service)
-    }
-
-    /// The one that a stack is changed for.
-    pub(super) fn tenant_mut(&mut self, stack: &StackName) -> Option<&mut Tenant> {
-        let first = self.of_stacks.of(stack).next()?;
-        self.tenants.get_mut(first)
     }
 }

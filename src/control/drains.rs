@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::closing::Elsewhere;
+use super::cutting::Elsewhere;
 use super::event::Now;
 use super::replica::{State, Who};
 use super::service::ServiceState;

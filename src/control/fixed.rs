@@ -5,19 +5,11 @@ use super::reach::is_probed;
 use super::replica::{Replica, State, Who};
 use super::service::ServiceState;
 use super::tenant::Tenant;
+use super::wished::Told;
 use crate::config::model::Service;
 use crate::engine::Action;
 use crate::inventory::{Origin, Phase};
 use crate::names::{Generation, ServiceName};
-
-/// What an operator wants, until it is so.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Told {
-    /// `ordered`: the engine is at it.
-    Start { ordered: bool },
-    /// Its replicas drain, however long that takes.
-    Stop,
-}
 
 impl ServiceState {
     /// Whether all of it has been told to stop and is still there.
@@ -141,11 +133,6 @@ impl Tenant {
         }
         let why = self.does_nothing().or_else(|| self.is_anothers(service));
         why.map_or(Ok(declared), Err)
-    }
-
-    /// Whether an operator waits for something to be started or stopped.
-    pub(super) fn was_told(&self) -> bool {
-        self.services.values().any(|state| state.told.is_some())
     }
 
     /// Goes on with what operators want of services that are not scaled.

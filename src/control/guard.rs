@@ -2,20 +2,15 @@
 //! stacks that wake, and none while the host waits for memory or the engine says that it has no room.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::event::Now;
-use super::replica::State;
 use super::room::Room;
-use super::service::ServiceState;
-use super::step::Controller;
-use super::touched::Touched;
 use crate::autoscaler::{Limit, Resources, Scarce};
 use crate::engine::Trouble;
 use crate::host::Host;
-use crate::names::{InstanceName, StackName};
+use crate::names::StackName;
 
 /// So many may start at a time on the smallest of hosts.
 const LEAST_AT_ONCE: u32 = 2;
@@ -33,7 +28,7 @@ const PRESSURE: u32 = 10;
 /// When starts were ordered, lately.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
-    ordered: VecDeque<(Instant, For)>,
+    pub(super) ordered: VecDeque<(Instant, For)>,
     /// Stacks whose last start failed because the engine had no room, and when.
     no_room: BTreeMap<StackName, Instant>,
 }
@@ -49,21 +44,27 @@ pub(super) enum For {
 
 /// What may be started at one moment.
 pub(super) struct Allowance {
-    room: Option<Room>,
+    pub(super) room: Option<Room>,
     at_once: u32,
     starting: u32,
     in_minute: u32,
     wakes_in_minute: u32,
     /// Started of this allowance.
-    new: Vec<For>,
-    spent: Resources,
+    pub(super) new: Vec<For>,
+    pub(super) spent: Resources,
     /// Hundredths, if it is too much.
     pressure: Option<u32>,
     full: bool,
 }
 
 impl Guard {
-    fn allow(&mut self, host: &Host, room: Option<Room>, starting: u32, now: Instant) -> Allowance {
+    pub(super) fn allow(
+        &mut self,
+        host: &Host,
+        room: Option<Room>,
+        starting: u32,
+        now: Instant,
+    ) -> Allowance {
         let old = |(at, _): &(Instant, For)| now.duration_since(*at) >= MINUTE;
         while self.ordered.front().is_some_and(old) {
             self.ordered.pop_front();
@@ -149,45 +150,6 @@ impl Allowance {
             self.wakes_in_minute += starts;
         }
         self.new.extend((0..starts).map(|_| reason));
-    }
-}
-
-impl Controller {
-    pub(super) fn allowance(&mut self, now: Now) -> Allowance {
-        let services = self.tenants.values().flat_map(|one| one.services.values());
-        let starting = services.map(|state| state.starting(now)).sum();
-        self.guard.allow(&self.host, self.room, starting, now.at)
-    }
-
-    /// Remembers what was started of an allowance.
-    pub(super) fn settle_allowance(&mut self, left: &Allowance, now: Now) {
-        self.room = left.room;
-        self.started = self.started.plus(left.spent);
-        let new = left.new.iter().map(|reason| (now.at, *reason));
-        self.guard.ordered.extend(new);
-    }
-
-    /// These, in the order in which they may start something: who holds the least for its
-    /// weight comes first, and among equals whose last start is the longest ago.
-    pub(super) fn by_turn(&self, touched: &Touched, wall: SystemTime) -> Vec<InstanceName> {
-        let mut tenants: Vec<_> = touched.of(&self.tenants).collect();
-        tenants.sort_by_cached_key(|(_, tenant)| {
-            let started = tenant.services.values().filter_map(|state| state.last_up);
-            (tenant.held_by_weight(wall), started.max())
-        });
-        tenants.into_iter().map(|(name, _)| name.clone()).collect()
-    }
-}
-
-impl ServiceState {
-    /// Those that start on the host at this moment. One that ends and is started again by the engine
-    /// does not count a second time: a loop of such would let nobody start.
-    fn starting(&self, now: Now) -> u32 {
-        let starts = |replica: &&super::replica::Replica| {
-            replica.in_turn && replica.state() == State::Starting && replica.is_reachable()
-        };
-        let count = self.replicas.values().filter(starts).count();
-        u32::try_from(count).unwrap_or(u32::MAX) + u32::from(self.starts.unseen(now))
     }
 }
 

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tokio::time::Instant;
 use tracing::warn;
 
+use super::claim::Claim;
+use super::controller::Controller;
 use super::event::Now;
 use super::reach::is_probed;
 use super::replica::{State, Who};
-use super::step::Controller;
 use super::tenant::Tenant;
 use crate::autoscaler::Kind;
 use crate::config::model::ScaleMode;
@@ -19,31 +19,6 @@ use crate::names::{ServiceName, StackName};
 
 /// Whoever changes the stack now may be gone by then.
 const CLAIM_AGAIN_AFTER: Duration = Duration::from_secs(10);
-
-/// Whether the stack is this usher's to change.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Claim {
-    Unasked,
-    /// `refused`: what was said the last time.
-    Asked {
-        refused: Option<String>,
-    },
-    Held,
-    Refused {
-        at: Instant,
-        why: String,
-    },
-}
-
-impl Claim {
-    /// Why it is not this usher's, as far as that is known.
-    pub(super) fn refusal(&self) -> Option<&str> {
-        match self {
-            Self::Refused { why, .. } | Self::Asked { refused: Some(why) } => Some(why),
-            Self::Unasked | Self::Asked { refused: None } | Self::Held => None,
-        }
-    }
-}
 
 impl Tenant {
     /// Whose stack it is instead, as a sentence.

@@ -1,7 +1,7 @@
 //! The control plane: one task that decides.
 //!
 //! Events in, one plan out. The loop here is the only place with a clock and channels; everything
-//! it decides with is in [`step::Controller`], which has neither.
+//! it decides with is in [`Controller`], which has neither.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,47 +12,67 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, error};
 
 mod acted;
+mod allowing;
 mod answers;
+mod built;
 mod by_hand;
+mod claim;
 mod closing;
+mod controller;
+mod cost;
+mod cutting;
 mod drains;
 mod event;
+mod facts;
+mod fitting;
 mod fixed;
 mod guard;
+mod heeding;
+mod keeping;
 mod kept;
 mod lease;
 mod leaving;
 mod ledger;
 mod leftovers;
+mod listed;
 mod loops;
+mod metering;
 mod networks;
 mod of_stacks;
+mod place;
 mod planner;
 mod reach;
 mod rebuild;
 mod replica;
 mod room;
+mod scaler;
 mod scaling;
+mod sentences;
 mod service;
+mod sharing;
 mod starts;
 pub mod status;
-pub mod step;
+mod step;
 mod strangers;
 mod superseded;
 mod takes;
+mod targets;
 mod tenant;
 mod touched;
 mod turns;
+mod wanted;
+mod weighing;
 mod weights;
+mod wished;
 mod wishes;
 
+pub use self::controller::Controller;
 pub use self::event::{Command, Event, Now, Wish};
+pub use self::facts::{EngineFacts, QUIET};
+pub use self::fitting::Shortage;
 pub use self::kept::Kept;
-pub use self::room::Shortage;
 pub use self::status::Status;
-pub use self::step::{EngineFacts, QUIET};
 
-use self::step::Controller;
 use crate::config::watch::Current;
 use crate::engine::act::{Acted, Failure};
 use crate::engine::meter::Metered;

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
+use super::controller::Controller;
 use super::event::Now;
 use super::replica::Replica;
-use super::step::Controller;
 use super::tenant::Tenant;
 use super::touched::Touched;
 use crate::engine::Action;

@@ -1,80 +1,24 @@
 //! Who there is: instances of the configuration, of entries for many and of what containers claim,
 //! brought in line with the newest listing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tracing::warn;
 
+use super::built::{Built, Fitted, Instances, Misfits};
+use super::controller::Controller;
 use super::event::Now;
 use super::reach::OwnPorts;
-use super::step::{Controller, together};
+use super::sentences::together;
 use super::strangers::Whose;
 use super::tenant::Tenant;
 use super::touched::Stale;
-use crate::compat::Ruling;
+use crate::config::Config;
 use crate::config::model::NamesFromContainers;
-use crate::config::{Config, Instance, Issue};
-use crate::inventory::{Inventory, Stack};
-use crate::names::{Domain, InstanceName, StackName};
+use crate::inventory::Inventory;
+use crate::names::{Domain, InstanceName};
 use crate::shared::Map;
-
-/// What the entries for many make of one stack.
-#[derive(Debug)]
-pub(super) struct Fitted {
-    config: Arc<Config>,
-    stack: Arc<Stack>,
-    /// `None`: none of them fits. The error: why it becomes no instance.
-    made: Option<Result<Arc<Instance>, String>>,
-}
-
-impl Fitted {
-    fn new(config: &Arc<Config>, name: &StackName, stack: &Arc<Stack>) -> Self {
-        let made = config.instance_by_pattern(name, stack.services.keys());
-        let told = |issues: Vec<Issue>| {
-            let text: Vec<_> = issues.iter().map(Issue::to_string).collect();
-            text.join("; ")
-        };
-        Self {
-            config: Arc::clone(config),
-            stack: Arc::clone(stack),
-            made: made.map(|made| made.map(Arc::new).map_err(told)),
-        }
-    }
-
-    fn is_of(&self, config: &Arc<Config>, stack: &Arc<Stack>) -> bool {
-        let same = || self.stack.services.keys().eq(stack.services.keys());
-        Arc::ptr_eq(&self.config, config) && (Arc::ptr_eq(&self.stack, stack) || same())
-    }
-}
-
-/// What tenants were last brought in line with.
-#[derive(Debug, Default)]
-pub(super) struct Built {
-    config: Option<Arc<Config>>,
-    inventory: Arc<Inventory>,
-    declared: Instances,
-    /// Of the entries for many.
-    misfits: Misfits,
-    ruling: Arc<Ruling>,
-    /// Stacks of which containers only say that they are of them.
-    beset: BTreeSet<StackName>,
-}
-
-type Instances = Map<InstanceName, Instance>;
-/// Stacks that become no instance, and why.
-type Misfits = BTreeMap<StackName, String>;
-
-impl Built {
-    fn names(&self) -> impl Iterator<Item = &InstanceName> {
-        self.declared.keys().chain(self.ruling.instances.keys())
-    }
-
-    fn instance(&self, name: &InstanceName) -> Option<&Arc<Instance>> {
-        let ruled = self.ruling.instances.get(name);
-        ruled.or_else(|| self.declared.get(name))
-    }
-}
 
 /// The names under which there is another value than before.
 fn named<'m, K: Clone + Ord, V: ?Sized>(

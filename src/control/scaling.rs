@@ -1,11 +1,15 @@
 //! From what is seen of a stack to its decisions, and from a decision to the next single step.
 
+use std::sync::Arc;
+
 use super::event::Now;
+use super::facts::EngineFacts;
+use super::guard::{Allowance, For};
 use super::reach::is_probed;
 use super::replica::State;
 use super::service::{Change, ServiceState};
 use super::tenant::Tenant;
-use crate::autoscaler::{self, Decision, Direction, Kind, Limit, Observation, Policy, Scarce};
+use crate::autoscaler::{self, Decision, Direction, Kind, Limit, Observation, Scarce};
 use crate::config::Instance;
 use crate::config::model::{ScaleMode, Service};
 use crate::engine::Action;
@@ -22,57 +26,7 @@ pub(super) struct Orders<'a> {
     pub(super) refused: Option<(Limit, Scarce)>,
 }
 
-/// How one stack is scaled, and what is remembered for it.
-#[derive(Debug)]
-pub(super) struct Scaler {
-    pub(super) policy: Policy,
-    state: autoscaler::State,
-}
-
-impl Scaler {
-    pub(super) fn new(instance: &Instance) -> Self {
-        Self {
-            policy: Policy::of(instance),
-            state: autoscaler::State::default(),
-        }
-    }
-
-    /// The most sessions of each of the last days, by service, this day first.
-    pub(super) fn peaks(&self) -> impl Iterator<Item = (&str, Vec<u32>)> {
-        let peaks = self.state.peaks();
-        peaks.map(|(service, peaks)| (service, peaks.to_vec()))
-    }
-
-    /// Takes in what an earlier process saw so many days ago.
-    pub(super) fn remember(&mut self, service: &str, peaks: &[u32], days_ago: usize, now: Now) {
-        self.state
-            .remember(&self.policy, service, peaks, days_ago, now.at);
-    }
-
-    /// Whether the first replicas are on their way up for whoever has come.
-    pub(super) fn is_waking(&self) -> bool {
-        self.state.is_waking()
-    }
-
-    /// Takes a new configuration; what is known of the past stays.
-    pub(super) fn configure(&mut self, instance: &Instance) {
-        self.policy = Policy::of(instance);
-    }
-}
-
 impl Tenant {
-    /// Whether anything of it is scaled at all.
-    pub(super) fn is_scaled(&self) -> bool {
-        !self.instance.standby && self.instance.scale.mode != ScaleMode::Off
-    }
-
-    /// Whether nobody has come for long, and nothing is to run until somebody does.
-    pub(super) fn is_asleep(&self) -> bool {
-        // Whoever only recommends leaves everything running.
-        let acts = !self.instance.standby && self.instance.scale.mode == ScaleMode::Auto;
-        acts && self.rented && self.scaler.state.is_asleep()
-    }
-
     /// Decides for the whole stack. `fresh`: the newest counts are of now.
     pub(super) fn decide(&mut self, now: Now, fresh: bool) {
         if !self.is_scaled() {
@@ -106,6 +60,63 @@ impl Tenant {
             ) {
                 state.decision = Some(decision);
             }
+        }
+    }
+
+    /// Goes one step towards what was decided, within what may start on the host.
+    pub(super) fn scale(
+        &mut self,
+        now: Now,
+        next: Generation,
+        engine: EngineFacts,
+        allowance: &mut Allowance,
+        actions: &mut Vec<Action>,
+    ) {
+        if !self.is_scaled() {
+            return;
+        }
+        if engine.shared && !self.may_act(now, actions) {
+            return;
+        }
+        self.obey_words(now, next, actions);
+        let instance = Arc::clone(&self.instance);
+        let quiet = self.is_quiet(now);
+        let reason = if self.scaler.is_waking() {
+            For::Waking
+        } else {
+            For::Working
+        };
+        for scaled in &self.scaler.policy.services {
+            let (Some((name, service)), Some(state)) = (
+                instance.services.get_key_value(&*scaled.name),
+                self.services.get_mut(&*scaled.name),
+            ) else {
+                continue;
+            };
+            let Some(decision) = state.decision.clone() else {
+                continue;
+            };
+            let has_something = state.can_start(engine.starts_from_nothing);
+            let cost = state.cost(service);
+            let orders = Orders {
+                instance: &instance,
+                name,
+                service,
+                may_start: !quiet && has_something,
+                refused: allowance.refuses(decision.inputs.present, cost, reason),
+            };
+            if !state.starts.is_under_way()
+                && instance.scale.mode != ScaleMode::Recommend
+                && let Some(replica) = state.leftovers.next(now)
+            {
+                actions.push(Action::Remove {
+                    stack: instance.stack.clone(),
+                    service: name.clone(),
+                    replica,
+                });
+            }
+            let started = state.approach(now, next, &decision, &orders, actions);
+            allowance.spend(started, cost, reason);
         }
     }
 }

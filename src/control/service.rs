@@ -6,24 +6,22 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::answers::Answers;
-use super::by_hand::ByHand;
+use super::by_hand::{ByHand, Counts};
 use super::event::Now;
-use super::fixed::Told;
 use super::leftovers::Leftovers;
 use super::loops::Loops;
-use super::reach::is_probed;
 use super::replica::{Replica, START_WITHIN, State, Who};
 use super::starts::Starts;
 use super::takes::Takes;
 use super::weights::Weights;
-use crate::autoscaler::{Crew, Decision, Direction, Lead, Load, Override, Seen};
-use crate::config::model::Service;
-use crate::inventory::{Origin, Phase, Unit};
-use crate::names::{Generation, ReplicaId};
+use super::wished::{Told, Wished};
+use crate::autoscaler::{Crew, Decision, Direction, Lead, Load, Seen};
+use crate::inventory::Origin;
+use crate::names::ReplicaId;
 use crate::plan::{InstanceReport, SessionTotals};
 
 /// A replica that ends sooner than this after its start failed to start.
-const SHORT_LIFE: Duration = Duration::from_secs(60);
+pub(super) const SHORT_LIFE: Duration = Duration::from_secs(60);
 /// Compose stops a container, then starts the one in its place.
 const REPLACED_WITHIN: Duration = Duration::from_secs(10);
 /// What failed is not told any more when nothing was tried for this long.
@@ -57,11 +55,11 @@ pub(super) struct ServiceState {
     pub(super) leftovers: Leftovers,
     pub(super) by_hand: ByHand,
     /// Every unit of the last listing, alive or not.
-    listed: BTreeSet<String>,
+    pub(super) listed: BTreeSet<String>,
     /// The last change of the number by somebody else that was heeded.
     pub(super) heeded: u64,
     /// When one that somebody else had stopped ended.
-    left_at: Option<Instant>,
+    pub(super) left_at: Option<Instant>,
     /// A replica that takes requests is about to be there.
     pub(super) coming: bool,
     /// Nothing of it runs until somebody comes.
@@ -94,17 +92,6 @@ struct PushedBack {
     overloaded: u64,
 }
 
-/// What somebody else did to the replicas of a service.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) struct Disturbance {
-    /// One was told to stop.
-    pub(super) stopped: bool,
-    /// One was removed, or made of something new: mostly a deployment.
-    pub(super) replaced: bool,
-    /// There is one more of the same.
-    pub(super) added: bool,
-}
-
 /// A change of the number of replicas, for people.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Change {
@@ -114,155 +101,23 @@ pub(super) struct Change {
     pub(super) reason: String,
 }
 
-/// An operator's number.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Wished {
-    pub(super) wish: Override,
-    pub(super) since: Now,
-    /// `None`: until it is taken back.
-    pub(super) until: Option<Now>,
-}
-
-impl Wished {
-    /// For so long from now on, or until it is taken back.
-    pub(super) fn within(wish: Override, span: Option<Duration>, now: Now) -> Self {
-        Self {
-            wish,
-            since: now,
-            until: span.map(|span| Now {
-                at: now.at + span,
-                wall: now.wall + span,
-            }),
-        }
-    }
-}
-
 impl ServiceState {
-    /// Takes the listed units in. Returns what somebody else did to them. What they do within
-    /// `quiet` of each other is one change.
-    ///
-    /// `next` is the number of the plan that will carry the changes.
-    pub(super) fn list(
-        &mut self,
-        units: &[Unit],
-        service: &Service,
-        now: Now,
-        next: Generation,
-        quiet: Duration,
-    ) -> Disturbance {
-        let alive: Vec<&Unit> = units.iter().filter(|unit| unit.phase.is_alive()).collect();
-        self.ended = units
-            .iter()
-            .filter_map(|unit| match unit.phase {
-                Phase::Exited { code } => Some((unit.name.clone(), code)),
-                _ => None,
-            })
-            .collect();
-        self.rests = units.iter().any(|unit| {
-            let rests = matches!(unit.phase, Phase::Created | Phase::Exited { .. });
-            rests && matches!(unit.origin, Origin::Declared { .. })
-        });
-        let mut disturbance = Disturbance::default();
-        let mut left = false;
-        let known = !self.replicas.is_empty();
-        let before = self.counts();
-        let ordered = self.starts.is_under_way() || self.starts.unseen(now);
-        let mut awaited = self.starts.unseen(now);
-        let makes = self.declared_makes();
-        let mut short_lived = None;
-        let mut died = None;
-        self.leftovers.list(units);
-        self.replicas.retain(|id, replica| {
-            if alive.iter().any(|unit| unit.id == *id) {
-                return true;
-            }
-            let ended = units
-                .iter()
-                .find(|unit| unit.id == *id || unit.id.unit() == id.unit());
-            if let State::Draining { by: Who::Other, .. } = replica.state() {
-                left = true;
-                disturbance.replaced |= ended.is_none();
-            } else if replica.is_draining() && replica.unit.phase == Phase::Leaving {
-                // It was to leave, and somebody was quicker: a Swarm, that may choose.
-            } else if !matches!(replica.state(), State::Stopping { .. }) {
-                let lived = now
-                    .wall
-                    .duration_since(replica.unit.since)
-                    .unwrap_or_default();
-                match ended.map(|unit| unit.phase) {
-                    // It was stopped and had ended before anybody saw it leave.
-                    Some(_) if ended.is_some_and(|unit| unit.dismissed) => {
-                        left = true;
-                        disturbance.stopped = true;
-                    }
-                    Some(Phase::Exited { code }) if lived < SHORT_LIFE => {
-                        short_lived = Some(format!(
-                            "{} ended {} s after its start with exit code {code}",
-                            replica.unit.name,
-                            lived.as_secs()
-                        ));
-                    }
-                    Some(_) => died = Some(format!("{} ended by itself", replica.unit.name)),
-                    None => disturbance.replaced = true,
-                }
-            }
-            false
-        });
-        if left {
-            self.left_at = Some(now.at);
+    pub(super) fn counts(&self) -> Counts {
+        let there = |origin: fn(Origin) -> bool| {
+            let leaving = |replica: &Replica| {
+                matches!(replica.state(), State::Draining { by: Who::Other, .. })
+            };
+            let replicas = self.replicas.values();
+            let count = replicas
+                .filter(|replica| origin(replica.unit.origin) && !leaving(replica))
+                .count();
+            u32::try_from(count).unwrap_or(u32::MAX)
+        };
+        Counts {
+            declared: there(|origin| matches!(origin, Origin::Declared { .. })),
+            added: there(|origin| matches!(origin, Origin::Added { .. })),
+            makes: self.declared_makes(),
         }
-        if let Some(why) = &short_lived
-            && service.bounds().is_some()
-        {
-            self.starts.stillborn(now, why.clone());
-        } else if let Some(why) = short_lived.or(died) {
-            // Where usher starts nothing, nobody knows who ended it and why: often enough is a loop.
-            self.starts.died(now, why);
-        }
-        for unit in alive {
-            let probed = is_probed(service, unit);
-            match self.replicas.get_mut(&unit.id) {
-                Some(replica) => {
-                    let leaving = |replica: &Replica| {
-                        matches!(replica.state(), State::Draining { by: Who::Other, .. })
-                    };
-                    let left_before = leaving(replica);
-                    replica.refresh(unit, now, probed, next);
-                    disturbance.stopped |= leaving(replica) && !left_before;
-                }
-                None => {
-                    let declared = matches!(unit.origin, Origin::Declared { .. });
-                    let new = known && declared && !self.listed.contains(unit.id.unit());
-                    disturbance.replaced |= known && declared && !makes.contains(&unit.make);
-                    disturbance.added |= new && !ordered && makes.contains(&unit.make);
-                    let mut replica = Replica::new(unit.clone(), now, probed);
-                    // What Docker or a Swarm starts again by itself is nobody's order.
-                    let first = service.bounds().is_some()
-                        && unit.task.is_none()
-                        && !self.listed.contains(unit.id.unit());
-                    replica.in_turn = std::mem::take(&mut awaited) || first;
-                    tracing::info!(
-                        replica = %unit.name,
-                        id = %unit.id,
-                        state = replica.state().word(),
-                        "replica found"
-                    );
-                    self.replicas.insert(unit.id.clone(), replica);
-                    self.starts.listed();
-                    // The stack has changed: what was hopeless may work now.
-                    self.starts.has_changed();
-                }
-            }
-        }
-        self.mark_outdated(units);
-        let listed = units.iter().map(|unit| unit.id.unit().to_owned());
-        self.listed = listed.collect();
-        // A Swarm says itself what number somebody set; a task that is gone was lost with its node.
-        let tasks = units.iter().any(|unit| unit.task.is_some());
-        if disturbance != Disturbance::default() && !tasks {
-            self.by_hand.noticed(before, now.at, quiet);
-        }
-        disturbance
     }
 
     /// What the declared replicas are made of.
@@ -272,20 +127,6 @@ impl ServiceState {
             .filter(|unit| matches!(unit.origin, Origin::Declared { .. }))
             .map(|unit| unit.make.clone())
             .collect()
-    }
-
-    /// A sibling of something that was deployed away is of no deployment any more.
-    fn mark_outdated(&mut self, units: &[Unit]) {
-        let declared: BTreeSet<&str> = units
-            .iter()
-            .filter(|unit| matches!(unit.origin, Origin::Declared { .. }))
-            .map(|unit| unit.make.as_str())
-            .collect();
-        for replica in self.replicas.values_mut() {
-            replica.outdated = matches!(replica.unit.origin, Origin::Added { .. })
-                && !declared.is_empty()
-                && !declared.contains(replica.unit.make.as_str());
-        }
     }
 
     /// Takes in what a probe found. Returns whether it says anything new of the replica.

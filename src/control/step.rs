@@ -3,32 +3,23 @@
 //! No IO, no clock, no failure: the same state, moment and event give the same actions. Bad input
 //! becomes a sentence in the status.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
 use tracing::warn;
 
+use super::controller::Controller;
 use super::event::{Command, Event, Now, Wish};
-use super::guard::Guard;
-use super::kept::Kept;
+use super::facts::EngineFacts;
 use super::loops;
-use super::of_stacks::OfStacks;
-use super::rebuild::{Built, Fitted};
-use super::room::{Census, Room};
-use super::status::{Memory, Shown, Totals};
 use super::tenant::Tenant;
 use super::touched::{Stale, Touched};
 use crate::autoscaler::Resources;
-use crate::compat::Compat;
 use crate::config::watch::Current;
 use crate::engine::{Action, Listing};
-use crate::host::Host;
 use crate::moment;
-use crate::names::{InstanceName, StackName};
-use crate::plan::{Certificates, Plan, Report, Wanted};
-use crate::prober::Targets;
+use crate::names::InstanceName;
+use crate::plan::{Certificates, Report};
 
 /// A report older than this says nothing about now.
 const REPORT_GOOD_FOR: Duration = Duration::from_secs(4);
@@ -38,131 +29,12 @@ const EVERYBODY_EVERY: Duration = Duration::from_millis(900);
 /// of itself. Listings after events come many times a second and are about those they differ in.
 const RELISTED_EVERY: Duration = Duration::from_secs(25);
 
-/// Everything the control plane knows.
-#[derive(Debug)]
-pub struct Controller {
-    pub(super) current: Current,
-    pub(super) engine: EngineFacts,
-    pub(super) listing: Listing,
-    pub(super) tenants: BTreeMap<InstanceName, Tenant>,
-    pub(super) of_stacks: OfStacks,
-    pub(super) targets: Arc<Targets>,
-    pub(super) wanted: Arc<Wanted>,
-    pub(super) shown: Shown,
-    /// What tenants were last brought in line with.
-    pub(super) built: Built,
-    /// What the entries for many make of stacks.
-    pub(super) fitted: BTreeMap<StackName, Fitted>,
-    /// Stacks that an entry for many fits and that cannot become instances, with the reason.
-    pub(super) misfits: BTreeMap<StackName, String>,
-    pub(super) compat: Compat,
-    /// What was said about the claims of containers, so that it is logged once.
-    pub(super) told: BTreeSet<String>,
-    /// As `told`, about proxies that run beside usher.
-    pub(super) told_beside: Vec<String>,
-    pub(super) report: Arc<Report>,
-    /// Of all instances in it.
-    pub(super) totals: Totals,
-    pub(super) certificates: Arc<Certificates>,
-    /// Certificates that could not be exported, and why.
-    pub(super) exports: Arc<BTreeMap<InstanceName, String>>,
-    /// Files that cannot be served, and why.
-    pub(super) unserved: Arc<BTreeMap<String, String>>,
-    /// Receivers of alerts that cannot be told, and why.
-    pub(super) undelivered: Arc<BTreeMap<String, String>>,
-    /// Why the state cannot be kept on disk, while it cannot.
-    pub(super) unkept: Option<String>,
-    pub(super) host: Host,
-    pub(super) plan: Arc<Plan>,
-    pub(super) memory: Memory,
-    /// Networks an action is about, and when it may be tried again.
-    pub(super) networks: BTreeMap<String, Option<Instant>>,
-    /// What replicas may still take. `None`: nobody knows.
-    pub(super) room: Option<Room>,
-    /// What was started since the last look at the host.
-    pub(super) started: Resources,
-    pub(super) census: Census,
-    /// When replicas were last given their share of the processors.
-    pub(super) weighed_at: Option<Instant>,
-    pub(super) guard: Guard,
-    /// Stacks that are this usher's to change.
-    pub(super) leases: BTreeSet<StackName>,
-    reported_at: Option<Instant>,
-    /// What the stages have not looked at yet.
-    pub(super) stale: Stale,
-    /// When everybody was looked at last.
-    all_settled_at: Option<Instant>,
-    /// When everybody was brought in line with a listing.
-    all_listed_at: Option<Instant>,
-    /// What an earlier process kept of instances that are not there yet.
-    pub(super) kept: Kept,
-}
-
-/// What the controller has to know of its engine.
-#[derive(Clone, Copy, Debug)]
-pub struct EngineFacts {
-    pub kind: &'static str,
-    /// Whether a service without any replica can be started. A Compose service without one was
-    /// stopped by its operator, and there is nothing to copy.
-    pub starts_from_nothing: bool,
-    /// Whether another usher may command the same engine.
-    pub shared: bool,
-    /// How long a stack has to be left alone by others before usher adds to it; see [`QUIET`].
-    pub quiet: Duration,
-}
-
-/// After somebody else made or removed containers of a stack, usher adds none for this long: a
-/// deployment is under way, and a sibling made now would be one of the old.
-pub const QUIET: Duration = Duration::from_secs(30);
-
 impl Controller {
     pub fn new(current: Current, engine: EngineFacts, now: Now) -> Self {
-        let mut controller = Self {
-            current,
-            engine,
-            listing: Listing {
-                inventory: None,
-                last_sync: None,
-                error: None,
-            },
-            tenants: BTreeMap::new(),
-            of_stacks: OfStacks::default(),
-            targets: Arc::default(),
-            wanted: Arc::default(),
-            shown: Shown::default(),
-            built: Built::default(),
-            fitted: BTreeMap::new(),
-            misfits: BTreeMap::new(),
-            compat: Compat::default(),
-            told: BTreeSet::new(),
-            told_beside: Vec::new(),
-            report: Arc::default(),
-            totals: Totals::default(),
-            certificates: Arc::default(),
-            exports: Arc::default(),
-            unserved: Arc::default(),
-            undelivered: Arc::default(),
-            unkept: None,
-            host: Host::default(),
-            plan: Arc::default(),
-            memory: Memory::new(now),
-            networks: BTreeMap::new(),
-            room: None,
-            started: Resources::default(),
-            census: Census::default(),
-            weighed_at: None,
-            guard: Guard::default(),
-            leases: BTreeSet::new(),
-            reported_at: None,
-            stale: Stale::everything(),
-            all_settled_at: None,
-            all_listed_at: None,
-            kept: Kept::default(),
-        };
+        let mut controller = Self::blank(current, engine, now);
         controller.rebuild(now, true);
         controller
     }
-
     /// Takes one event in.
     pub fn take(&mut self, now: Now, event: Event) {
         match &event {
@@ -434,17 +306,6 @@ impl Controller {
             Wish::Stop { service, .. } => tenant.stop_fixed(now, next, service),
         }
     }
-}
-
-/// Sentences as one, the first of them if there are many.
-pub(super) fn together(sentences: &[String]) -> String {
-    const SHOWN: usize = 3;
-    let (shown, more) = sentences.split_at(sentences.len().min(SHOWN));
-    let mut text = shown.join("; ");
-    if !more.is_empty() {
-        text.push_str(&format!("; and {} more, see the log", more.len()));
-    }
-    text
 }
 
 #[cfg(test)]

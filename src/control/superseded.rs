@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tracing::warn;
 
-use super::step::Controller;
+use super::controller::Controller;
 use crate::inventory::Superseded;
 use crate::plan::FileRoot;
 

@@ -1,5 +1,5 @@
-//! One instance and the stack it stands for: listed, watched, scaled. How its drains end is in `drains`,
-//! what operators ask of it in `wishes`.
+//! One instance and the stack it stands for: listed and watched. How it is scaled is in `scaling`, how its
+//! drains end in `drains`, what operators ask of it in `wishes`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,18 +8,18 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::claim::Claim;
 use super::event::Now;
-use super::guard::{Allowance, For};
-use super::lease::Claim;
+use super::facts::EngineFacts;
 use super::ledger::Ledger;
 use super::reach::{OwnPorts, bar_impostors};
-use super::scaling::{Orders, Scaler};
+use super::replica::{Replica, State};
+use super::scaler::Scaler;
+use super::sentences::together;
 use super::service::ServiceState;
-use super::step::{EngineFacts, together};
 use crate::autoscaler::Kind;
 use crate::config::Instance;
-use crate::config::model::{RouteTarget, ScaleMode, Service};
-use crate::engine::Action;
+use crate::config::model::{Role, RouteTarget, ScaleMode, Service};
 use crate::inventory::{Origin, Phase, Reach, Stack, Unit};
 use crate::names::{Generation, ReplicaId, ServiceName};
 use crate::plan::InstanceReport;
@@ -299,61 +299,52 @@ impl Tenant {
         }
     }
 
-    /// Goes one step towards what was decided, within what may start on the host.
-    pub(super) fn scale(
-        &mut self,
-        now: Now,
-        next: Generation,
-        engine: EngineFacts,
-        allowance: &mut Allowance,
-        actions: &mut Vec<Action>,
-    ) {
-        if !self.is_scaled() {
-            return;
-        }
-        if engine.shared && !self.may_act(now, actions) {
-            return;
-        }
-        self.obey_words(now, next, actions);
-        let instance = Arc::clone(&self.instance);
-        let quiet = self.is_quiet(now);
-        let reason = if self.scaler.is_waking() {
-            For::Waking
-        } else {
-            For::Working
-        };
-        for scaled in &self.scaler.policy.services {
-            let (Some((name, service)), Some(state)) = (
-                instance.services.get_key_value(&*scaled.name),
-                self.services.get_mut(&*scaled.name),
-            ) else {
-                continue;
-            };
-            let Some(decision) = state.decision.clone() else {
-                continue;
-            };
-            let has_something = state.can_start(engine.starts_from_nothing);
-            let cost = state.cost(service);
-            let orders = Orders {
-                instance: &instance,
-                name,
-                service,
-                may_start: !quiet && has_something,
-                refused: allowance.refuses(decision.inputs.present, cost, reason),
-            };
-            if !state.starts.is_under_way()
-                && instance.scale.mode != ScaleMode::Recommend
-                && let Some(replica) = state.leftovers.next(now)
-            {
-                actions.push(Action::Remove {
-                    stack: instance.stack.clone(),
-                    service: name.clone(),
-                    replica,
-                });
-            }
-            let started = state.approach(now, next, &decision, &orders, actions);
-            allowance.spend(started, cost, reason);
-        }
+    /// Whether anything of it is scaled at all.
+    pub(super) fn is_scaled(&self) -> bool {
+        !self.instance.standby && self.instance.scale.mode != ScaleMode::Off
+    }
+
+    /// Whether nobody has come for long, and nothing is to run until somebody does.
+    pub(super) fn is_asleep(&self) -> bool {
+        // Whoever only recommends leaves everything running.
+        let acts = !self.instance.standby && self.instance.scale.mode == ScaleMode::Auto;
+        acts && self.rented && self.scaler.state.is_asleep()
+    }
+
+    /// Whether an operator waits for something to be started or stopped.
+    pub(super) fn was_told(&self) -> bool {
+        self.services.values().any(|state| state.told.is_some())
+    }
+
+    pub(super) fn replicas(&self, service: &ServiceName) -> impl Iterator<Item = &Replica> {
+        self.services
+            .get(service)
+            .into_iter()
+            .flat_map(|state| state.replicas.values())
+    }
+
+    /// Replicas that are ready of the services that follow this one, if any do.
+    pub(super) fn workers_of(&self, leader: &ServiceName) -> Option<u32> {
+        let services = self.instance.services.iter();
+        let follows = |role: &Role| matches!(role, Role::Ratio { of, .. } if of == leader);
+        services
+            .filter(|(_, service)| follows(&service.role))
+            .map(|(name, _)| {
+                let state = self.services.get(name);
+                state.map_or(0, |state| state.count(|state| state == State::Ready))
+            })
+            .reduce(u32::saturating_add)
+    }
+
+    /// What it scales.
+    pub(super) fn scaled_services(&self) -> impl Iterator<Item = (&Service, &ServiceState)> {
+        let policies = self.scaler.policy.services.iter();
+        policies
+            .filter(|policy| policy.kind != Kind::Fixed)
+            .filter_map(|policy| {
+                let service = self.instance.services.get(&*policy.name)?;
+                Some((service, self.services.get(&*policy.name)?))
+            })
     }
 
     /// Whether somebody else has just changed the stack.

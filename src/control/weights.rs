@@ -5,15 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tracing::info;
-
-use super::event::Now;
 use super::replica::{Replica, State};
-use super::step::Controller;
-use super::tenant::Tenant;
-use crate::config::model::ScaleMode;
+use crate::engine::Trouble;
 use crate::engine::act::Failure;
-use crate::engine::{Action, Trouble};
 use crate::inventory::Origin;
 use crate::names::ReplicaId;
 
@@ -22,13 +16,11 @@ const USUAL: u64 = 1_024;
 /// The engine's own limits.
 const LEAST: u64 = 2;
 const MOST: u64 = 262_144;
-/// A second's worth: when an event begins, hundreds of stacks would else be told at once.
-const AT_ONCE: usize = 4;
 
 /// What the replicas of one service were given.
 #[derive(Debug, Default)]
 pub(super) struct Weights {
-    told: BTreeMap<ReplicaId, u64>,
+    pub(super) told: BTreeMap<ReplicaId, u64>,
     /// By what replicas are made of: the values that are usher's. Any other is its maker's.
     pub(super) own: BTreeMap<String, BTreeSet<u64>>,
     /// Makes whose maker has set something.
@@ -38,9 +30,9 @@ pub(super) struct Weights {
 }
 
 /// What one replica is to have.
-struct Order {
-    replica: ReplicaId,
-    own: Vec<u64>,
+pub(super) struct Order {
+    pub(super) replica: ReplicaId,
+    pub(super) own: Vec<u64>,
 }
 
 /// Of each of so many replicas that share what a stack weighs.
@@ -50,7 +42,11 @@ fn shares(weight: u32, replicas: u64) -> u64 {
 }
 
 impl Weights {
-    fn next(&mut self, replicas: &BTreeMap<ReplicaId, Replica>, weight: u32) -> Option<Order> {
+    pub(super) fn next(
+        &mut self,
+        replicas: &BTreeMap<ReplicaId, Replica>,
+        weight: u32,
+    ) -> Option<Order> {
         let makes: BTreeSet<&str> = replicas.values().map(|one| &*one.unit.make).collect();
         // Those that rest come back as they were.
         if !makes.is_empty() {
@@ -98,57 +94,6 @@ impl Weights {
         };
         self.own.remove(make);
         self.foreign.insert(make.to_owned())
-    }
-}
-
-impl Controller {
-    /// Gives the replicas of some stacks what they are to have of the processors.
-    pub(super) fn weigh(&mut self, now: Now, actions: &mut Vec<Action>) {
-        let recent = |at| now.at.duration_since(at) < super::TICK;
-        if self.engine.kind != "docker" || self.weighed_at.is_some_and(recent) {
-            return;
-        }
-        let shared = self.engine.shared;
-        let may = |tenant: &&mut Tenant| {
-            let acts = tenant.is_scaled() && tenant.instance.scale.mode == ScaleMode::Auto;
-            acts && (!shared || tenant.is_held())
-        };
-        let tenants = self.tenants.values_mut().filter(may);
-        let orders = tenants.flat_map(|tenant| tenant.weigh(now));
-        let before = actions.len();
-        actions.extend(orders.take(AT_ONCE));
-        if actions.len() > before {
-            self.weighed_at = Some(now.at);
-        }
-    }
-}
-
-impl Tenant {
-    fn weigh(&mut self, now: Now) -> impl Iterator<Item = Action> {
-        let weight = self.weight(now.wall);
-        let quiet = self.is_quiet(now);
-        let instance = &self.instance;
-        let services = self.services.iter_mut();
-        services
-            .filter(move |(name, _)| {
-                let service = instance.services.get(*name);
-                !quiet && service.is_some_and(|service| service.bounds().is_some())
-            })
-            .filter_map(move |(name, state)| {
-                let Order { replica, own } = state.weights.next(&state.replicas, weight)?;
-                Some(Action::Weigh {
-                    stack: instance.stack.clone(),
-                    service: name.clone(),
-                    shares: state.weights.told.get(&replica).copied()?,
-                    replica,
-                    own,
-                })
-            })
-    }
-
-    /// Tells that what the maker of a service has set is left as it is.
-    pub(super) fn say_left_alone(&self, service: &str, why: &str) {
-        info!(instance = %self.instance.name, service, reason = %why, "processor shares stay as they are");
     }
 }
 

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::event::Now;
-use super::service::Wished;
 use super::tenant::Tenant;
+use super::wished::Wished;
 use crate::autoscaler::Override;
 use crate::config::model::ScaleMode;
 use crate::names::{Generation, ServiceName};

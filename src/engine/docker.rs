@@ -34,8 +34,8 @@ use tokio::time::timeout;
 use super::clone::{Attach, PROJECT};
 use super::dial::{DialError as RawError, Road};
 use super::heard::Heard;
+use super::listed_volumes::ListedVolumes;
 use super::session::{self, Asked};
-use super::volumes::ListedVolumes;
 use super::{EngineError, Line, Span, Stream};
 
 /// For everything but a stop, which takes as long as the container's grace.

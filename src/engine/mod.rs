@@ -30,6 +30,7 @@ mod here;
 mod kinship;
 mod labels;
 mod lease;
+mod listed_volumes;
 mod memory;
 pub mod meter;
 mod output;

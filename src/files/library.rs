@@ -19,11 +19,11 @@ use super::conditions::Conditions;
 use super::conditions::Slice;
 use super::listing::Listing;
 use super::negotiate::{Coding, PerCoding};
+use super::order::{LARGEST, Order, is_of_size};
 use super::place::{Opened, Place};
 use super::respond::{Entity, Part, Reply, reply};
 use super::root::{Identity, OpenFile, RootError, read};
 use super::shelf::Shelf;
-use super::workshop::{LARGEST, Order, SMALLEST, Workshop};
 
 /// A change on disk shows after this.
 const FRESH: Duration = Duration::from_secs(1);
@@ -35,8 +35,6 @@ const MOST_KNOWN: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
 const LONGEST_KNOWN: usize = 512;
 /// For all compressed forms of all instances.
 const ROOM: usize = 128 << 20;
-/// Files that may wait to be compressed. One that does not fit is ordered by its next visitor.
-const MOST_ORDERS: usize = 256;
 /// Read at once. Small files take one trip off the serving thread.
 const READ: u64 = 256 * 1024;
 
@@ -109,16 +107,14 @@ struct InMemory {
 }
 
 impl Library {
-    /// With the one who compresses for it.
-    pub fn new() -> (Arc<Self>, Workshop) {
-        let (orders, ordered) = mpsc::channel(MOST_ORDERS);
-        let library = Arc::new(Self {
+    /// With where it orders what is to be compressed.
+    pub(super) fn ordering(orders: mpsc::Sender<Order>) -> Self {
+        Self {
             access: Access::default(),
             shelf: Shelf::new(ROOM),
             known: Mutex::new(LruCache::new(MOST_KNOWN)),
             orders,
-        });
-        (Arc::clone(&library), Workshop::new(library, ordered))
+        }
     }
 
     /// Answers at once with what there is; a compressed form that is missing is ordered.
@@ -334,11 +330,6 @@ impl InMemory {
         let end = begin.checked_add(usize::try_from(slice.length).ok()?)?;
         (end <= bytes.len()).then(|| Content::Memory(bytes.slice(begin..end)))
     }
-}
-
-/// Whether a file is worth compressing, and not too much work.
-pub(super) fn is_of_size(file: &Identity) -> bool {
-    (SMALLEST..=LARGEST).contains(&file.length())
 }
 
 fn read_some(file: &OpenFile, offset: u64, length: u64) -> io::Result<Bytes> {

@@ -14,6 +14,7 @@ mod inspect;
 mod library;
 mod listing;
 mod negotiate;
+mod order;
 mod place;
 mod respond;
 mod root;

@@ -11,17 +11,16 @@ use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use super::compress::compress;
-use super::library::{Library, is_of_size};
+use super::library::Library;
 use super::negotiate::{Coding, PerCoding};
+use super::order::{LARGEST, Order, is_of_size};
 use super::place::{Opened, Place};
 use super::root::{Identity, OpenFile, read};
 use super::shelf::ContentKey;
 use crate::shutdown::Shutdown;
 
-/// Below this the fields of an answer weigh more than what is saved.
-pub(super) const SMALLEST: u64 = 1024;
-/// What takes brotli longer than half a minute is left as it is.
-pub(super) const LARGEST: u64 = 8 << 20;
+/// Files that may wait to be compressed. One that does not fit is ordered by its next visitor.
+const MOST_ORDERS: usize = 256;
 /// A file that was changed less than this ago may change again without a trace: file systems count
 /// time in steps of up to two seconds.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -37,14 +36,6 @@ pub struct Workshop {
     orders: mpsc::Receiver<Order>,
 }
 
-/// A file that somebody would like to have smaller.
-#[derive(Debug)]
-pub(super) struct Order {
-    pub(super) instance: String,
-    pub(super) place: Place,
-    pub(super) file: Identity,
-}
-
 /// A whole file in memory.
 struct Whole {
     file: Identity,
@@ -57,11 +48,20 @@ struct Read {
     beside: PerCoding<Option<Whole>>,
 }
 
-impl Workshop {
-    pub(super) fn new(library: Arc<Library>, orders: mpsc::Receiver<Order>) -> Self {
-        Self { library, orders }
+impl Library {
+    /// With the one who compresses for it.
+    pub fn new() -> (Arc<Self>, Workshop) {
+        let (orders, ordered) = mpsc::channel(MOST_ORDERS);
+        let library = Arc::new(Self::ordering(orders));
+        let workshop = Workshop {
+            library: Arc::clone(&library),
+            orders: ordered,
+        };
+        (library, workshop)
     }
+}
 
+impl Workshop {
     /// Works until shutdown.
     pub async fn run(mut self, mut shutdown: Shutdown) {
         loop {

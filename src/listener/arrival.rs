@@ -1,14 +1,13 @@
 //! Whose connection it is: the socket says so, or a proxy in front does.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::connection::unmapped;
 use super::proxy_protocol::{LONGEST, Malformed, Named, Verdict, inspect};
 
 /// Both ends of a client connection.
@@ -25,6 +24,17 @@ impl Ends {
             peer: unmapped(peer),
             local: unmapped(tcp.local_addr().ok()?),
         })
+    }
+}
+
+/// IPv4 that came in over an IPv6 socket is IPv4.
+pub(super) fn unmapped(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => SocketAddr::new(IpAddr::V4(v4), address.port()),
+            None => address,
+        },
+        IpAddr::V4(_) => address,
     }
 }
 

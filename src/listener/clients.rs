@@ -16,7 +16,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
 
-use super::settings::SettingsError;
+use super::settings_error::SettingsError;
 use crate::plan::{ClientAuthorities, ClientVerify};
 
 /// Why a client is not let in.

@@ -1,8 +1,9 @@
 //! What is known about a client connection before its first request.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
+use super::arrival::unmapped;
 use super::clients::Vouching;
 use super::hello::Secured;
 use crate::names::Hostname;
@@ -64,16 +65,5 @@ impl Connection {
             let _ = self.counted.set(place()?);
         }
         Some(())
-    }
-}
-
-/// IPv4 that came in over an IPv6 socket is IPv4.
-pub(super) fn unmapped(address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => SocketAddr::new(IpAddr::V4(v4), address.port()),
-            None => address,
-        },
-        IpAddr::V4(_) => address,
     }
 }

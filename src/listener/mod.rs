@@ -34,6 +34,7 @@ mod hello;
 mod pressure;
 mod proxy_protocol;
 mod settings;
+mod settings_error;
 mod socket;
 mod stream;
 mod tickets;

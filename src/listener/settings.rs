@@ -2,13 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::server::{
-    NoServerSessionStorage, ResolvesServerCert, ServerConfig, VerifierBuilderError,
-};
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert, ServerConfig};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ConfigBuilder, SupportedProtocolVersion, WantsVerifier, version};
 
 use super::clients::{Judge, asking};
+use super::settings_error::SettingsError;
 use super::tickets::Tickets;
 use crate::certs::Store;
 use crate::config::model::TlsVersion;
@@ -52,15 +51,6 @@ pub(super) struct Terms {
     /// Who has the say afterwards, where a certificate was asked for. Of the same authorities, always: a
     /// handshake by itself turns nobody away.
     pub(super) judge: Option<Arc<Judge>>,
-}
-
-/// Why there are no settings for the clients of an instance.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum SettingsError {
-    #[error(transparent)]
-    Tls(#[from] rustls::Error),
-    #[error("the client authorities cannot be used")]
-    Verifier(#[from] VerifierBuilderError),
 }
 
 impl Settings {

@@ -9,7 +9,7 @@ use super::headers::{Client, Origin};
 use super::local::Answer;
 use super::pages::Reader;
 use super::passage::{Passage, Passages};
-use super::webroot::Token;
+use super::token::Token;
 use crate::certs::Store;
 use crate::certs::challenge::{Challenges, PREFIX};
 use crate::listener::{Connection, Unvouched, Vouching};

@@ -36,6 +36,7 @@ mod pushback;
 mod static_files;
 mod strict;
 mod stub_status;
+mod token;
 mod trace;
 mod tunnel;
 mod upgrade;

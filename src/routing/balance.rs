@@ -14,10 +14,10 @@ use tokio::time::Instant;
 
 use super::admission::Working;
 use super::counters::ServiceCounters;
+use super::endpoint::Endpoint;
 use super::held::Holding;
 use super::line::Line;
 use super::load::{Inside, Load, Pending};
-use super::table::Endpoint;
 use crate::names::{ReplicaId, ServiceName};
 use crate::plan::{Placement, ServicePlan, SessionTotals, Signal, Usage};
 

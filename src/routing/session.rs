@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::balance::Pool;
 use super::counters::{Counters, ServiceCounters};
+use super::endpoint::Endpoint;
 use super::load::{Load, SessionKind};
-use super::table::{Endpoint, InstanceTable};
+use super::table::InstanceTable;
 use crate::names::{InstanceName, ReplicaId, ServiceName};
 use crate::plan::{Ending, Signal};
 

@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use tokio::time::Instant;
 
 use super::balance::Pool;
 use super::counters::{Counters, ServiceCounters};
+use super::endpoint::Endpoint;
 use super::held::Held;
 use super::hosts::Hosts;
 use super::load::Load;
@@ -17,7 +17,7 @@ use super::matcher::RouteList;
 use crate::names::{
     Domain, Generation, HostPattern, Hostname, InstanceName, ReplicaId, ServiceName,
 };
-use crate::plan::{Condition, EdgePolicy, InstancePlan, InstanceReport, Plan, Route, Usage};
+use crate::plan::{Condition, EdgePolicy, InstancePlan, InstanceReport, Plan, Route};
 use crate::shared::Map;
 
 /// As many requests go on at a time when a pause ends.
@@ -72,20 +72,6 @@ pub struct InstanceTable {
 
 /// A replica may be in two services of one instance, and leave one of them.
 pub(super) type LoadKey = (ServiceName, ReplicaId);
-
-/// One replica as a request uses it.
-#[derive(Debug)]
-pub struct Endpoint {
-    pub id: ReplicaId,
-    pub name: Arc<str>,
-    pub address: SocketAddr,
-    pub usage: Usage,
-    /// Where the engine chooses who leaves: those of the lowest number first.
-    pub turn: Option<u32>,
-    /// Tells its pooled connections from those of every other life of every other container.
-    pub pool_key: u64,
-    pub(super) load: Arc<Load>,
-}
 
 impl Table {
     /// Builds the table of a plan. What did not change is taken over from `old`: whole instances

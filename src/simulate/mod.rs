@@ -12,6 +12,7 @@
 
 mod merit;
 mod model;
+mod rule;
 mod rules;
 mod trace;
 mod traces;
@@ -19,8 +20,9 @@ mod traces;
 use tokio::time::Instant;
 
 pub use self::merit::Merit;
-pub use self::model::{Glimpse, Sizes, run};
-pub use self::rules::{Rule, Static, Usher};
+pub use self::model::run;
+pub use self::rule::{Glimpse, Rule, Sizes};
+pub use self::rules::{Static, Usher};
 pub use self::trace::{Expected, Loss, Trace, TraceError};
 pub use self::traces::{NAMES, named};
 

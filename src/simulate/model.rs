@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::merit::{Ledger, Merit};
-use super::rules::{RATIO, Rule, whole};
+use super::rule::{Glimpse, RATIO, Rule, whole};
 use super::trace::Trace;
 use crate::routing::{Hands, Window};
 
@@ -36,43 +36,6 @@ const HOLD: usize = 18;
 /// Less of an amount than this is nothing.
 const NOTHING: f64 = 1e-9;
 const LATELY: usize = 10;
-
-/// What a rule asks for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Sizes {
-    pub webs: u32,
-    pub workers: u32,
-}
-
-/// What a proxy sees of the stack in one second.
-#[derive(Debug)]
-pub struct Glimpse<'a> {
-    pub second: usize,
-    pub sessions: f64,
-    /// Handshakes without an answer.
-    pub pending: f64,
-    /// Handshakes that the proxy holds back, and seconds that the first of them has waited.
-    pub held: f64,
-    pub longest_wait: f64,
-    /// Requests without an answer.
-    pub in_flight: f64,
-    /// Handshakes that failed in this second, by the stack's fault.
-    pub failed: f64,
-    /// How long the slowest handshake of the last seconds took, if any was answered.
-    pub answered_within: Option<f64>,
-    /// And the slowest request.
-    pub first_byte_within: Option<f64>,
-    /// Webs that are not draining.
-    pub webs: u32,
-    pub ready_webs: u32,
-    pub draining: u32,
-    pub workers: u32,
-    pub ready_workers: u32,
-    /// Sessions on each ready web.
-    pub per_web: &'a [f64],
-    /// Seconds that the oldest message has waited.
-    pub oldest: f64,
-}
 
 #[derive(Clone, Copy, Debug)]
 struct Web {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::model::{Glimpse, Sizes};
+use super::rule::{Glimpse, RATIO, Rule, Sizes, whole};
 use super::trace::{Expected, Trace};
 use crate::autoscaler::{
     Crew, Decision, Kind, Load, Observation, Policy, Seen, ServicePolicy, Spans, State, decide,
@@ -14,31 +14,8 @@ use crate::autoscaler::{
 use crate::config::model::{Bounds, Event, ScaleMode};
 use crate::moment::Now;
 
-/// Says each second how many replicas there should be.
-pub trait Rule {
-    /// Whether its proxy lets handshakes in as fast as workers answer them, and no faster.
-    fn admits(&self) -> bool;
-
-    /// Whether a replica that is to go is drained first.
-    fn drains(&self) -> bool;
-
-    /// Whether a drained replica may close what is left on it.
-    fn closes(&self, second: usize) -> bool {
-        let _ = second;
-        true
-    }
-
-    /// How many there are at the beginning, for so many who want to be connected.
-    fn begins_with(&mut self, wanted: f64) -> u32;
-
-    /// Webs and workers.
-    fn tick(&mut self, glimpse: &Glimpse<'_>) -> Sizes;
-}
-
 /// Sessions that one web is to hold.
 pub(super) const PER_WEB: u32 = 150;
-/// Workers for each web.
-pub(super) const RATIO: u32 = 4;
 
 /// The same number, all the time.
 #[derive(Debug)]
@@ -227,15 +204,4 @@ impl Rule for Usher {
             workers: desired(decisions.get(1)),
         }
     }
-}
-
-/// A count of people or replicas.
-pub(super) fn whole(amount: f64) -> u32 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "`as` saturates, and nothing is negative"
-    )]
-    let whole = amount as u32;
-    whole
 }

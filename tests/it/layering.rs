@@ -16,10 +16,11 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("health", &[]),
     ("failures", &["names", "plan"]),
     ("folder", &[]),
-    ("inventory", &["folder", "names"]),
+    ("inventory", &["folder", "names", "shared"]),
     ("moment", &[]),
     ("names", &[]),
-    ("plan", &["drain", "folder", "names"]),
+    ("plan", &["drain", "folder", "names", "shared"]),
+    ("shared", &[]),
     ("shutdown", &[]),
     ("host", &["shutdown"]),
     ("systemd", &["shutdown"]),
@@ -41,7 +42,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("simulate", &["autoscaler", "config", "moment", "routing"]),
     (
         "compat",
-        &["config", "inventory", "moment", "names", "plan"],
+        &["config", "inventory", "moment", "names", "plan", "shared"],
     ),
     (
         "control",
@@ -58,15 +59,24 @@ const ROOMS: &[(&str, &[&str])] = &[
             "names",
             "plan",
             "prober",
+            "shared",
             "shutdown",
         ],
     ),
     (
         "engine",
-        &["cause", "drain", "folder", "inventory", "names", "shutdown"],
+        &[
+            "cause",
+            "drain",
+            "folder",
+            "inventory",
+            "names",
+            "shared",
+            "shutdown",
+        ],
     ),
     ("logs", &["cause", "engine", "names"]),
-    ("prober", &["names", "plan", "sealed", "shutdown"]),
+    ("prober", &["names", "plan", "sealed", "shared", "shutdown"]),
     // Both planes speak to replicas.
     ("sealed", &["plan"]),
     // The data plane.
@@ -97,14 +107,14 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("passwords", &["cause"]),
-    ("routing", &["drain", "names", "plan", "shutdown"]),
-    ("sessions", &["names", "plan", "routing"]),
+    ("routing", &["drain", "names", "plan", "shared", "shutdown"]),
+    ("sessions", &["names", "plan", "routing", "shared"]),
     // Beside both.
     (
         "admin",
         &[
             "cause", "certs", "config", "control", "engine", "logs", "moment", "names", "plan",
-            "shutdown",
+            "shared", "shutdown",
         ],
     ),
     (
@@ -153,6 +163,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "engine/setup.rs",
             "engine/siblings.rs",
             "engine/superseded.rs",
+            "engine/listed_volumes.rs",
             "engine/volumes.rs",
         ],
     ),
@@ -179,7 +190,7 @@ fn source() -> PathBuf {
 }
 
 /// Every file below `src`, by its path there, without comments.
-fn files() -> BTreeMap<String, String> {
+pub(crate) fn files() -> BTreeMap<String, String> {
     fn collect(folder: &Path, into: &mut BTreeMap<String, String>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

@@ -96,6 +96,7 @@ mod proxy_protocol;
 mod redis_channel;
 mod reload;
 mod rests;
+mod rings;
 mod routing;
 mod scaling;
 mod schemathesis_admin;

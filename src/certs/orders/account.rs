@@ -24,8 +24,9 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
-use super::refusal::{Why, is_problem};
+use super::refusal::is_problem;
 use super::retried;
+use super::why::Why;
 use super::wire::Wire;
 use crate::config::model::{Directory, ExternalAccount, ExternalKey};
 use crate::durable::{keep, kept, set_aside};

@@ -13,7 +13,7 @@ use serde::de::value::BorrowedStrDeserializer;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::refusal::Why;
+use super::why::Why;
 use super::wire::{Notes, Wire};
 use super::{Authorities, Refusal};
 use crate::config::model::Directory;

@@ -30,6 +30,7 @@ mod journal;
 mod judge;
 mod prove;
 mod refusal;
+mod why;
 mod wire;
 
 pub(super) use self::ari::{CertificateId, RenewalWindow, renewal_window};
@@ -41,7 +42,8 @@ use self::account::Contact;
 use self::hook::Record;
 use self::journal::{Journal, Written};
 use self::judge::{Judged, is_spent, judge};
-use self::refusal::{Why, is_bad_nonce, is_problem};
+use self::refusal::{is_bad_nonce, is_problem};
+use self::why::Why;
 use self::wire::{Notes, Wire, WireError};
 use super::challenge::Challenges;
 use super::lineage::Lineage;

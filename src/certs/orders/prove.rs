@@ -7,7 +7,7 @@ use instant_acme::{AuthorizationStatus, ChallengeStatus, ChallengeType, Order, O
 use tokio::time::{sleep, timeout};
 
 use super::hook::Record;
-use super::refusal::Why;
+use super::why::Why;
 use super::{Desk, retried};
 use crate::certs::challenge::Published;
 use crate::config::model::ChallengeKind;

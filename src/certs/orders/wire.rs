@@ -27,7 +27,7 @@ use tracing::warn;
 
 use super::authorities::Way;
 use super::journal::Journal;
-use super::refusal::Why;
+use super::why::Why;
 use crate::cause::chain;
 use crate::config::model::Directory;
 use crate::moment;

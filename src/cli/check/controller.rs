@@ -8,8 +8,7 @@ use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::config::watch::Current;
-use crate::control::step::Controller;
-use crate::control::{EngineFacts, Event, Now, QUIET};
+use crate::control::{Controller, EngineFacts, Event, Now, QUIET};
 use crate::engine::Listing;
 use crate::host::Host;
 use crate::inventory::Inventory;

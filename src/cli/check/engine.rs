@@ -11,8 +11,8 @@ use crate::app;
 use crate::cause::chain;
 use crate::config::model::{EngineChoice, FileSource, NamesFromContainers, Role, RouteTarget};
 use crate::config::{Config, Instance, Level};
+use crate::control::Controller;
 use crate::control::Shortage;
-use crate::control::step::Controller;
 use crate::engine::{DockerHost, Engine, EngineError};
 use crate::inventory::Inventory;
 

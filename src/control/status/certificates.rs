@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::Level;
-use super::judge::Finding;
+use super::finding::{Finding, Level};
 use crate::inventory::Unit;
 use crate::plan::{CertificateReport, CertificateSource, CertificateState};
 

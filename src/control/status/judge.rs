@@ -7,19 +7,22 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::super::controller::Controller;
 use super::super::drains::grace;
 use super::super::event::Now;
 use super::super::loops::CAUSE;
 use super::super::replica::{Replica, State};
+use super::super::sentences::together;
 use super::super::service::ServiceState;
-use super::super::step::{Controller, together};
 use super::super::tenant::Tenant;
 use super::certificates::{judge_certificates, judge_folder};
+use super::finding::{Finding, Level};
+use super::memory::Memory;
+use super::model::{Part, Reason};
 use super::together::judge_together;
-use super::{Level, Memory, Part, Reason};
 use crate::autoscaler::{Kept, next_event};
 use crate::config::Instance;
-use crate::config::model::{Orders, Role, Service, Threshold};
+use crate::config::model::{Orders, Role, Service};
 use crate::inventory::Reach;
 use crate::names::ServiceName;
 use crate::plan::{CertificateReport, CertificateState, FileRoot, Https, Target};
@@ -33,30 +36,11 @@ const ENDS_WITHIN: Duration = Duration::from_secs(120);
 /// A turn to start comes sooner than this, unless starts on the host get stuck.
 const TURN_WITHIN: Duration = Duration::from_secs(60);
 
-/// How one part is; `None` is healthy.
-pub(super) type Finding = Option<(Level, String)>;
-
 /// What the rules say about one instance.
 pub(super) struct Judged {
     pub(super) level: Level,
     pub(super) reasons: Vec<Reason>,
     pub(super) parts: Vec<Part>,
-}
-
-pub(super) fn above(value: Option<f64>, threshold: Threshold) -> Level {
-    match value {
-        Some(value) if value >= threshold.critical => Level::Critical,
-        Some(value) if value >= threshold.warning => Level::Warning,
-        _ => Level::Healthy,
-    }
-}
-
-pub(super) fn below(value: Option<f64>, threshold: Threshold) -> Level {
-    match value {
-        Some(value) if value <= threshold.critical => Level::Critical,
-        Some(value) if value <= threshold.warning => Level::Warning,
-        _ => Level::Healthy,
-    }
 }
 
 /// Whether there should be this certificate: what containers serve without asking for one, or naming

@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
 use super::super::event::Now;
-use super::Level;
 use super::decisions::DecisionLog;
-use super::judge::Finding;
+use super::finding::{Finding, Level};
 use crate::moment::Moment;
 
 /// A part that gets worse so often within [`FLAPS_WITHIN`] comes and goes.

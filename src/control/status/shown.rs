@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{InstanceStatus, Level};
+use super::finding::Level;
+use super::model::InstanceStatus;
 use crate::names::InstanceName;
 use crate::shared::{List, Map};
 

@@ -1,8 +1,8 @@
 //! The Swarm: its machines, and whether its managers can still decide.
 
-use super::super::step::Controller;
-use super::judge::Finding;
-use super::{Level, MemberStatus, NodeStatus};
+use super::super::controller::Controller;
+use super::finding::{Finding, Level};
+use super::model::{MemberStatus, NodeStatus};
 use crate::inventory::{Node, NodeRole, Swarm};
 
 impl Controller {

@@ -1,7 +1,6 @@
 //! Services of one stack that must not run at the same time.
 
-use super::Level;
-use super::judge::Finding;
+use super::finding::{Finding, Level};
 use crate::inventory::Stack;
 
 /// The standby of a database, and the database it was made to take the place of: when both take

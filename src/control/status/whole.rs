@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use super::super::controller::Controller;
 use super::super::event::Now;
-use super::super::step::Controller;
 use super::super::tenant::Tenant;
 use super::super::touched::Touched;
-use super::judge::Finding;
-use super::{Level, Memory, NodeStatus, Reason, Shown};
+use super::finding::{Finding, Level};
+use super::memory::Memory;
+use super::model::{NodeStatus, Reason};
+use super::shown::Shown;
 use crate::config::model::Service;
 use crate::names::InstanceName;
 use crate::plan;

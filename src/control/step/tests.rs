@@ -1,16 +1,20 @@
 //! One controller on a clock of its own; each file below has one subject.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use super::super::lease::Claim;
+use tokio::time::Instant;
+
+use super::super::claim::Claim;
+use super::super::facts::QUIET;
 use super::super::status::{Level, Reason};
 use super::*;
 use crate::config;
 use crate::drain::Gate;
 use crate::engine::act::{Acted, Failure};
 use crate::engine::{StopWhen, Trouble};
+use crate::host::Host;
 use crate::inventory::{Inventory, Network, Origin, Phase, Reach, Stack, Unit, Volume};
 use crate::names::{Generation, ReplicaId, ServiceName};
 use crate::plan::{EndpointReport, InstanceReport, Target, Usage};

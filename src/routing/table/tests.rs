@@ -8,7 +8,7 @@ use proptest::prelude::{prop, prop_assert_eq, proptest};
 use super::*;
 use crate::plan::{
     Condition, EdgeReport, EndpointPlan, Https, LeavingPlan, Report, ServicePlan, Site, Target,
-    Upstream,
+    Upstream, Usage,
 };
 use crate::routing::apply::{Counted, Reported};
 use crate::routing::{Farewell, Routes};
