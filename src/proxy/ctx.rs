@@ -28,6 +28,7 @@ pub struct Ctx {
     pub(super) served: Option<Box<Served>>,
     /// Set once it is let in.
     pub(super) patience: Option<Patience>,
+    /// Set while it is with a replica, or with usher itself.
     pub(super) in_flight: Option<Counted>,
     /// Set where it says that somebody is there.
     pub(super) visit: Option<Counted>,

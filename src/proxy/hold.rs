@@ -9,10 +9,13 @@ use std::time::Duration;
 use http::{HeaderMap, Method};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::admit::Limit;
 use super::failure::{Failure, Held};
 use super::{Gateway, now};
 use crate::names::Hostname;
-use crate::routing::{Holding, Line, NoPick, Pick, Pool, Rank, SessionPick, Stay, Turn, Waiting};
+use crate::routing::{
+    Counted, Holding, Line, NoPick, Pick, Pool, Rank, SessionPick, Stay, Turn, Waiting,
+};
 
 /// Browsers and their proxies give up on a handshake after about 20 s.
 const UPGRADE_WAITS: Duration = Duration::from_secs(18);
@@ -38,9 +41,12 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// As long as this, and in the same rank.
-    pub(super) fn of_others(self, until: Instant) -> Self {
-        Self { until, ..self }
+    /// As long at most, and in the same rank.
+    pub(super) fn until(self, until: Instant) -> Self {
+        Self {
+            until: until.min(self.until),
+            ..self
+        }
     }
 
     pub(super) fn of_upgrade(began: Instant) -> Self {
@@ -75,7 +81,16 @@ pub(super) struct Way<'a> {
     pub(super) host: &'a Hostname,
     /// As it was when the request came.
     pub(super) pool: &'a Arc<Pool>,
+    pub(super) limit: Limit<'a>,
     pub(super) patience: Patience,
+}
+
+/// A place, and what its request holds until it ends.
+pub(super) struct Placed<P> {
+    pub(super) pick: P,
+    pub(super) in_flight: Counted,
+    /// Where it has waited: others go on there when this one has an answer.
+    pub(super) turn: Option<Turn>,
 }
 
 impl Gateway {
@@ -92,18 +107,54 @@ impl Gateway {
     pub(super) async fn place(
         &self,
         way: Way<'_>,
+        in_flight: Option<Counted>,
         pick: impl Fn(&Pool) -> Result<Pick, NoPick>,
-    ) -> Result<(Pick, Option<Turn>), Failure> {
-        self.in_line(way.pool.calls(), way, pick).await
+    ) -> Result<Placed<Pick>, Failure> {
+        self.let_through(way.pool.calls(), way, in_flight, pick)
+            .await
     }
 
     /// A place for a session, now or as soon as a replica is ready and has room.
     pub(super) async fn seat(
         &self,
         way: Way<'_>,
+        in_flight: Option<Counted>,
         pick: impl Fn(&Pool) -> Result<SessionPick, NoPick>,
-    ) -> Result<(SessionPick, Option<Turn>), Failure> {
-        self.in_line(way.pool.seats(), way, pick).await
+    ) -> Result<Placed<SessionPick>, Failure> {
+        self.let_through(way.pool.seats(), way, in_flight, pick)
+            .await
+    }
+
+    /// A place, and the request counted in flight: what it was counted before for another replica
+    /// goes on where it has not to wait.
+    async fn let_through<P>(
+        &self,
+        line: &Arc<Line>,
+        way: Way<'_>,
+        in_flight: Option<Counted>,
+        pick: impl Fn(&Pool) -> Result<P, NoPick>,
+    ) -> Result<Placed<P>, Failure> {
+        let mut queue = Queue::new(way.pool.holding(), way.patience);
+        queue.in_flight = in_flight;
+        let mut last_turn = None;
+        loop {
+            let (pick, turn) = self.in_line(line, way, &mut queue, &pick).await?;
+            // Kept while it waits for the limit: those behind it have still to wait for its answer,
+            // and are not all driven on to a line in which nobody waits for long.
+            last_turn = turn.or(last_turn);
+            if let Some(in_flight) = queue.in_flight.take().or_else(|| way.limit.count()) {
+                return Ok(Placed {
+                    pick,
+                    in_flight,
+                    turn: last_turn,
+                });
+            }
+            // Others may have the place meanwhile, and it may be gone by then. Nor is it held for a
+            // replica any more, which would be a reason to start one.
+            drop((pick, queue.stay.take()));
+            let in_flight = way.limit.admit(way.patience).await?;
+            queue.in_flight = Some(in_flight);
+        }
     }
 
     /// A place, behind those who wait in this line for the same.
@@ -111,13 +162,13 @@ impl Gateway {
         &self,
         line: &Arc<Line>,
         way: Way<'_>,
+        queue: &mut Queue<'_>,
         pick: impl Fn(&Pool) -> Result<P, NoPick>,
     ) -> Result<(P, Option<Turn>), Failure> {
-        let mut queue = Queue::new(way.pool.holding(), way.patience);
         let mut waiting = None;
         loop {
             if (waiting.is_some() || line.length() == 0)
-                && let Some(place) = self.through_gate(way, &mut queue, &pick).await?
+                && let Some(place) = self.through_gate(way, queue, &pick).await?
             {
                 if let Some(waiting) = waiting {
                     Waiting::leave(waiting);
@@ -159,11 +210,13 @@ impl Gateway {
     }
 }
 
-/// How a request waits: it is counted from the first line it joins on, and once in all of them.
+/// How a request waits: it is held from the first line it joins on, and counted once in all of them.
 pub(super) struct Queue<'a> {
     holding: &'a Arc<Holding>,
     patience: Patience,
     stay: Option<Stay>,
+    /// Nobody works on a request that waits, so it is in flight or held, and never both.
+    pub(super) in_flight: Option<Counted>,
 }
 
 /// Why a request waits no longer.
@@ -190,6 +243,7 @@ impl<'a> Queue<'a> {
             holding,
             patience,
             stay: None,
+            in_flight: None,
         }
     }
 
@@ -199,6 +253,7 @@ impl<'a> Queue<'a> {
         line: &Arc<Line>,
         waiting: &mut Option<Waiting>,
     ) -> Result<(), InVain> {
+        self.in_flight = None;
         let patience = self.patience;
         let stay = self
             .stay
