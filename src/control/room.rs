@@ -123,8 +123,10 @@ impl ServiceState {
     }
 
     /// What is set aside for those that run on this machine. The least that a start needs is for what
-    /// nobody has seen yet: hundreds that idle do not keep a host from those that have visitors.
-    fn set_aside(&self, service: &Service, now: Now, host: &Host) -> Resources {
+    /// nobody has seen yet: hundreds that idle do not keep a host from those that have visitors. After a
+    /// reboot all of them are young, and what they take shows in what is available: only what has come
+    /// since usher `began`, and is not what its engine has started again by itself, has to grow yet.
+    fn set_aside(&self, service: &Service, now: Now, host: &Host, began: SystemTime) -> Resources {
         let seen = self.seen_to_take(service);
         let cost = self.cost(service);
         let here = self.replicas.values().filter(|replica| {
@@ -133,7 +135,8 @@ impl ServiceState {
         });
         let each = here.map(|replica| {
             let age = now.wall.duration_since(replica.unit.since);
-            let young = age.unwrap_or_default() < YOUNG_FOR;
+            let new = replica.in_turn && replica.unit.since >= began;
+            let young = new && age.unwrap_or_default() < YOUNG_FOR;
             Resources {
                 memory: match (seen.memory, young) {
                     (0, true) => cost.memory,
@@ -231,7 +234,7 @@ impl Controller {
         }
         let aside = self
             .scaled()
-            .map(|(_, service, state)| state.set_aside(service, now, host));
+            .map(|(_, service, state)| state.set_aside(service, now, host, self.began));
         let aside = aside.fold(Resources::default(), Resources::plus);
         let mut room = Room {
             left: Resources::BOUNDLESS,

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 use tracing::warn;
@@ -94,6 +94,8 @@ pub struct Controller {
     all_listed_at: Option<Instant>,
     /// What an earlier process kept of instances that are not there yet.
     pub(super) kept: Kept,
+    /// When usher did.
+    pub(super) began: SystemTime,
 }
 
 /// What the controller has to know of its engine.
@@ -155,6 +157,7 @@ impl Controller {
             all_settled_at: None,
             all_listed_at: None,
             kept: Kept::default(),
+            began: now.wall,
         };
         controller.rebuild(now, true);
         controller
