@@ -500,7 +500,8 @@ pub(super) fn stub_status(report: &Report) -> String {
     let mut busy = 0;
     for instance in report.instances.values() {
         total += instance.requests.total();
-        busy += u64::from(instance.in_flight) + u64::from(instance.websockets);
+        let counts = [instance.in_flight, instance.held, instance.websockets];
+        busy += counts.map(u64::from).iter().sum::<u64>();
     }
     let waiting = open.saturating_sub(busy);
     format!(

@@ -44,7 +44,7 @@ pub(super) fn allowed_connections(wanted: u32) -> u32 {
 }
 
 /// Measures the share in use of whatever can run out: connections, which stand for open files,
-/// requests in flight, and memory.
+/// requests in flight or held, and memory.
 pub(super) fn look(
     routes: Routes,
     counters: Arc<EdgeCounters>,
@@ -52,11 +52,11 @@ pub(super) fn look(
 ) -> impl Fn() -> Measured + Send {
     let most = f64::from(most_connections.max(1));
     move || {
-        let (average, in_flight) = routes.load_of_all();
+        let (average, requests) = routes.load_of_all();
         let open = u32::try_from(counters.open()).unwrap_or(u32::MAX);
         let used = [
             f64::from(open) / most,
-            f64::from(in_flight) / most,
+            f64::from(requests) / most,
             host::memory_used().unwrap_or_default(),
         ];
         Measured {

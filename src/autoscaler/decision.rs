@@ -18,6 +18,8 @@ pub struct Decision {
     /// What asks for the most.
     pub term: Term,
     pub limited_by: Option<Limit>,
+    /// What puts it off beside that, and is over before it.
+    pub put_off: Option<Limit>,
     /// Why nobody leaves although fewer would do.
     pub kept: Option<Kept>,
     /// What the ratio asks for, where more than that is wanted because workers are busy or slow.
@@ -200,6 +202,27 @@ impl Kept {
 }
 
 impl Limit {
+    /// Whether nobody is kept by it for longer than a minute, whatever happens.
+    fn passes(self) -> bool {
+        match self {
+            Self::AtOnce(_)
+            | Self::Growth(_)
+            | Self::Min(_)
+            | Self::PerMinute(_)
+            | Self::WakesPerMinute(_) => true,
+            Self::Boost(_)
+            | Self::Cap(_)
+            | Self::Density { .. }
+            | Self::Full { .. }
+            | Self::Host(_)
+            | Self::Max(_)
+            | Self::NoRoom
+            | Self::Pressure(_)
+            | Self::Ratio { .. }
+            | Self::Surplus(_) => false,
+        }
+    }
+
     /// The word of the statistics.
     fn word(self, scarce: Scarce) -> String {
         let of_host = |step: &str| format!("{scarce} ({step})");
@@ -304,63 +327,71 @@ impl fmt::Display for Term {
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.term)?;
-        let scarce = self.scarce;
-        match self.limited_by {
-            None => {}
-            Some(Limit::AtOnce(count)) => {
-                write!(f, "; no more than {count} start on the host at a time")?;
-            }
-            Some(Limit::Boost(count)) => {
-                write!(f, "; the host is full and boosts go first, down to {count}")?;
-            }
-            Some(Limit::Cap(count)) => write!(f, "; the operator allows {count}")?,
-            Some(Limit::Density { replicas, hard }) => write!(
-                f,
-                "; {scarce} allows {replicas}, and each fills up to {hard} meanwhile"
-            )?,
-            Some(Limit::Full { replicas, hard }) => write!(
-                f,
-                "; {scarce} allows {replicas}, which hold {} at most: who comes beyond that waits, \
-                 and is turned away in the end",
-                replicas.saturating_mul(hard)
-            )?,
-            Some(Limit::Growth(count)) => write!(f, "; this step adds up to {count}")?,
-            Some(Limit::Host(count)) if self.desired > count => {
-                write!(f, "; {scarce} allows {count} of {}", self.desired)?;
-            }
-            Some(Limit::Host(count)) => write!(f, "; {scarce} allows {count}")?,
-            Some(Limit::Max(count)) => write!(f, "; max allows {count}")?,
-            Some(Limit::Min(count)) => write!(f, "; min keeps {count}")?,
-            Some(Limit::NoRoom) => write!(
-                f,
-                "; the engine has no room (storage, memory, addresses), and nothing starts on the host \
-                 for five minutes"
-            )?,
-            Some(Limit::PerMinute(count)) => {
-                write!(f, "; no more than {count} start on the host in a minute")?;
-            }
-            Some(Limit::Pressure(percent)) => write!(
-                f,
-                "; the host waits for memory {percent} % of the time, and nothing starts until that is over"
-            )?,
-            Some(Limit::Ratio { each, count }) => write!(
-                f,
-                "; the host is full and others hold less than their share: {each} for each it follows, \
-                 down to {count}"
-            )?,
-            Some(Limit::Surplus(count)) => write!(
-                f,
-                "; the host is full and others hold less than their share: what is to spare leaves \
-                 early, down to {count}"
-            )?,
-            Some(Limit::WakesPerMinute(count)) => write!(
-                f,
-                "; no more than {count} starts on the host in a minute are for those who wake"
-            )?,
+        for limit in self.limited_by.into_iter().chain(self.put_off) {
+            self.tell(limit, f)?;
         }
         match self.kept {
             None => Ok(()),
             Some(kept) => write!(f, "; {}", kept.text()),
+        }
+    }
+}
+
+impl Decision {
+    /// What a limit means, with the numbers.
+    fn tell(&self, limit: Limit, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scarce = self.scarce;
+        match limit {
+            Limit::AtOnce(count) => {
+                write!(f, "; no more than {count} start on the host at a time")
+            }
+            Limit::Boost(count) => {
+                write!(f, "; the host is full and boosts go first, down to {count}")
+            }
+            Limit::Cap(count) => write!(f, "; the operator allows {count}"),
+            Limit::Density { replicas, hard } => write!(
+                f,
+                "; {scarce} allows {replicas}, and each fills up to {hard} meanwhile"
+            ),
+            Limit::Full { replicas, hard } => write!(
+                f,
+                "; {scarce} allows {replicas}, which hold {} at most: who comes beyond that waits, \
+                 and is turned away in the end",
+                replicas.saturating_mul(hard)
+            ),
+            Limit::Growth(count) => write!(f, "; this step adds up to {count}"),
+            Limit::Host(count) if self.desired > count => {
+                write!(f, "; {scarce} allows {count} of {}", self.desired)
+            }
+            Limit::Host(count) => write!(f, "; {scarce} allows {count}"),
+            Limit::Max(count) => write!(f, "; max allows {count}"),
+            Limit::Min(count) => write!(f, "; min keeps {count}"),
+            Limit::NoRoom => write!(
+                f,
+                "; the engine has no room (storage, memory, addresses), and nothing starts on the host \
+                 for five minutes"
+            ),
+            Limit::PerMinute(count) => {
+                write!(f, "; no more than {count} start on the host in a minute")
+            }
+            Limit::Pressure(percent) => write!(
+                f,
+                "; the host waits for memory {percent} % of the time, and nothing starts until that is over"
+            ),
+            Limit::Ratio { each, count } => write!(
+                f,
+                "; the host is full and others hold less than their share: {each} for each it follows, \
+                 down to {count}"
+            ),
+            Limit::Surplus(count) => write!(
+                f,
+                "; the host is full and others hold less than their share: what is to spare leaves \
+                 early, down to {count}"
+            ),
+            Limit::WakesPerMinute(count) => write!(
+                f,
+                "; no more than {count} starts on the host in a minute are for those who wake"
+            ),
         }
     }
 }
@@ -373,6 +404,7 @@ impl Default for Decision {
             desired: 0,
             term: Term::Idle { spare: 0 },
             limited_by: None,
+            put_off: None,
             kept: None,
             by_ratio: None,
             scarce: Scarce::default(),
@@ -407,27 +439,40 @@ impl Decision {
         self
     }
 
+    /// The same where the host lets nothing start now. What is over in a minute does not hide what
+    /// stands in the way for longer.
+    pub fn refused(&mut self, limit: Limit, scarce: Scarce) {
+        let lasts = self.limited_by.is_some_and(|known| !known.passes());
+        if lasts && limit.passes() {
+            self.put_off = Some(limit);
+        } else {
+            self.limited_by = Some(limit);
+            self.scarce = scarce;
+        }
+    }
+
     /// Whether something that an operator can change keeps it below what it needs.
     pub fn falls_short(&self) -> bool {
-        match self.limited_by {
-            Some(
-                Limit::Boost(_)
-                | Limit::Cap(_)
-                | Limit::Density { .. }
-                | Limit::Full { .. }
-                | Limit::Max(_)
-                | Limit::Ratio { .. }
-                | Limit::Surplus(_),
-            ) => self.wanted > self.desired,
+        let mut both = self.limited_by.into_iter().chain(self.put_off);
+        both.any(|limit| self.falls_short_by(limit))
+    }
+
+    fn falls_short_by(&self, limit: Limit) -> bool {
+        match limit {
+            Limit::Boost(_)
+            | Limit::Cap(_)
+            | Limit::Density { .. }
+            | Limit::Full { .. }
+            | Limit::Max(_)
+            | Limit::Ratio { .. }
+            | Limit::Surplus(_) => self.wanted > self.desired,
             // The least there should be, or what is wanted.
-            Some(Limit::Host(_)) => {
-                self.wanted > self.desired || self.desired > self.inputs.present
+            Limit::Host(_) => self.wanted > self.desired || self.desired > self.inputs.present,
+            Limit::NoRoom | Limit::PerMinute(_) | Limit::Pressure(_) | Limit::WakesPerMinute(_) => {
+                self.desired > self.inputs.present
             }
-            Some(
-                Limit::NoRoom | Limit::PerMinute(_) | Limit::Pressure(_) | Limit::WakesPerMinute(_),
-            ) => self.desired > self.inputs.present,
             // These pass by themselves, or are somebody's wish.
-            Some(Limit::AtOnce(_) | Limit::Growth(_) | Limit::Min(_)) | None => false,
+            Limit::AtOnce(_) | Limit::Growth(_) | Limit::Min(_) => false,
         }
     }
 }
@@ -443,6 +488,38 @@ impl Direction {
         match self {
             Self::Down => "down",
             Self::Up => "up",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Refused for the starts of a minute, with this known before.
+    fn put_off(known: Option<Limit>) -> Decision {
+        let mut decision = Decision {
+            wanted: 30,
+            desired: 24,
+            limited_by: known,
+            ..Decision::default()
+        };
+        decision.refused(Limit::PerMinute(20), Scarce::default());
+        decision
+    }
+
+    #[test]
+    fn what_is_over_in_a_minute_is_told_after_what_lasts() {
+        let told = put_off(Some(Limit::Host(24)));
+        assert_eq!(told.limit().as_deref(), Some("host memory"));
+        let end = "; host memory allows 24; no more than 20 start on the host in a minute";
+        assert!(told.to_string().ends_with(end), "{told}");
+        assert!(told.falls_short());
+        for passing in [None, Some(Limit::Growth(24)), Some(Limit::Min(24))] {
+            let told = put_off(passing);
+            assert_eq!(told.limit().as_deref(), Some("starts per minute"));
+            let end = ": 0; no more than 20 start on the host in a minute";
+            assert!(told.to_string().ends_with(end), "{told}");
         }
     }
 }

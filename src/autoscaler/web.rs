@@ -137,6 +137,7 @@ impl Web {
             desired: crew.present,
             term,
             limited_by: None,
+            put_off: None,
             kept: None,
             by_ratio: None,
             scarce: Scarce::default(),

@@ -135,6 +135,7 @@ impl Workers {
             desired: crew.present,
             term,
             limited_by: None,
+            put_off: None,
             kept: braked.then_some(Kept::NotTheWorkers),
             by_ratio: None,
             scarce: Scarce::default(),

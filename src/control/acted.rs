@@ -76,9 +76,12 @@ impl Controller {
                 if let Some(service) = self.service_mut(stack, service) {
                     service.stopped(now, &action, result.is_ok());
                     let replica = service.replicas.get_mut(proof.replica());
-                    if let (Some(replica), Err(_)) = (replica, result) {
+                    if let (Some(replica), Err(_)) = (replica, &result) {
                         replica.not_stopped(now);
                     }
+                }
+                if let (Some(tenant), Err(failure)) = (self.tenant_mut(stack), result) {
+                    tenant.keep_what_was_not_stopped(now, service, proof.replica(), &failure.text);
                 }
             }
         }

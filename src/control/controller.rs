@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::time::Instant;
 
@@ -85,6 +86,8 @@ pub struct Controller {
     pub(super) all_listed_at: Option<Instant>,
     /// What an earlier process kept of instances that are not there yet.
     pub(super) kept: Kept,
+    /// When usher did.
+    pub(super) began: SystemTime,
 }
 
 impl Controller {
@@ -131,6 +134,7 @@ impl Controller {
             all_settled_at: None,
             all_listed_at: None,
             kept: Kept::default(),
+            began: now.wall,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What replicas are taken to need of the host.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::event::Now;
 use super::service::ServiceState;
@@ -46,8 +46,16 @@ impl ServiceState {
     }
 
     /// What is set aside for those that run on this machine. The least that a start needs is for what
-    /// nobody has seen yet: hundreds that idle do not keep a host from those that have visitors.
-    pub(super) fn set_aside(&self, service: &Service, now: Now, host: &Host) -> Resources {
+    /// nobody has seen yet: hundreds that idle do not keep a host from those that have visitors. After a
+    /// reboot all of them are young, and what they take shows in what is available: only what has come
+    /// since usher `began`, and is not what its engine has started again by itself, has to grow yet.
+    pub(super) fn set_aside(
+        &self,
+        service: &Service,
+        now: Now,
+        host: &Host,
+        began: SystemTime,
+    ) -> Resources {
         let seen = self.seen_to_take(service);
         let cost = self.cost(service);
         let here = self.replicas.values().filter(|replica| {
@@ -56,7 +64,8 @@ impl ServiceState {
         });
         let each = here.map(|replica| {
             let age = now.wall.duration_since(replica.unit.since);
-            let young = age.unwrap_or_default() < YOUNG_FOR;
+            let new = replica.in_turn && replica.unit.since >= began;
+            let young = new && age.unwrap_or_default() < YOUNG_FOR;
             Resources {
                 memory: match (seen.memory, young) {
                     (0, true) => cost.memory,

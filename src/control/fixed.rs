@@ -1,15 +1,17 @@
 //! Services that usher does not scale, started and stopped at an operator's word and never by itself.
 
+use tracing::warn;
+
 use super::event::Now;
 use super::reach::is_probed;
-use super::replica::{Replica, State, Who};
+use super::replica::{Replica, START_WITHIN, State, Who};
 use super::service::ServiceState;
 use super::tenant::Tenant;
 use super::wished::Told;
 use crate::config::model::Service;
 use crate::engine::Action;
 use crate::inventory::{Origin, Phase};
-use crate::names::{Generation, ServiceName};
+use crate::names::{Generation, ReplicaId, ServiceName};
 
 impl ServiceState {
     /// Whether all of it has been told to stop and is still there.
@@ -17,6 +19,18 @@ impl ServiceState {
         let mut replicas = self.replicas.values();
         let ends = |replica: &Replica| matches!(replica.state(), State::Stopping { .. });
         !self.replicas.is_empty() && replicas.all(ends)
+    }
+
+    /// Whether the engine is at the stop of any of it.
+    fn is_being_stopped(&self) -> bool {
+        self.count(|state| matches!(state, State::Stopping { .. })) > 0
+    }
+
+    /// Whether all of it is there, and has been for so long that no stop is under way that the engine
+    /// said nothing more of.
+    fn stays(&self, now: Now) -> bool {
+        let mut replicas = self.replicas.values();
+        replicas.all(|replica| replica.been_so_for(now) >= START_WITHIN)
     }
 }
 
@@ -135,6 +149,32 @@ impl Tenant {
         why.map_or(Ok(declared), Err)
     }
 
+    /// The engine has not stopped a replica. Where an operator wants it back meanwhile it stays: it
+    /// would else be told to stop again, or drain for ever.
+    pub(super) fn keep_what_was_not_stopped(
+        &mut self,
+        now: Now,
+        service: &ServiceName,
+        replica: &ReplicaId,
+        why: &str,
+    ) {
+        let declared = self.instance.services.get(service);
+        let (Some(declared), Some(state)) = (declared, self.services.get_mut(service)) else {
+            return;
+        };
+        let wanted = matches!(state.told, Some(Told::Start { .. }));
+        if let Some(replica) = state.replicas.get_mut(replica).filter(|_| wanted) {
+            replica.reopen(now, is_probed(declared, &replica.unit));
+            warn!(
+                instance = %self.instance.name,
+                %service,
+                replica = %replica.unit.name,
+                reason = why,
+                "was not stopped, and stays: it was asked to start again"
+            );
+        }
+    }
+
     /// Goes on with what operators want of services that are not scaled.
     pub(super) fn obey_words(&mut self, now: Now, next: Generation, actions: &mut Vec<Action>) {
         for (name, state) in &mut self.services {
@@ -143,7 +183,15 @@ impl Tenant {
             };
             match state.told {
                 // What is being stopped does not rest yet.
-                Some(Told::Start { ordered: false }) if state.is_ending() => {}
+                Some(Told::Start { ordered: false }) if state.is_being_stopped() => {}
+                // It was not stopped; but whoever did not hear of a stop may see it end all the same.
+                Some(Told::Start { ordered: false })
+                    if !state.replicas.is_empty() && !state.rests =>
+                {
+                    if state.stays(now) {
+                        state.told = None;
+                    }
+                }
                 Some(Told::Start { ordered: false }) => {
                     state.told = Some(Told::Start { ordered: true });
                     actions.push(Action::Wake {

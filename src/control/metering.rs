@@ -61,7 +61,7 @@ impl Controller {
         }
         let aside = self
             .scaled()
-            .map(|(_, service, state)| state.set_aside(service, now, host));
+            .map(|(_, service, state)| state.set_aside(service, now, host, self.began));
         let aside = aside.fold(Resources::default(), Resources::plus);
         let mut room = Room {
             left: Resources::BOUNDLESS,

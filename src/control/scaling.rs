@@ -263,8 +263,7 @@ impl ServiceState {
     /// Whether the host lets nothing start now; the decision then says so.
     fn is_refused(&mut self, orders: &Orders<'_>) -> bool {
         if let (Some((limit, scarce)), Some(decision)) = (orders.refused, &mut self.decision) {
-            decision.limited_by = Some(limit);
-            decision.scarce = scarce;
+            decision.refused(limit, scarce);
         }
         orders.refused.is_some()
     }

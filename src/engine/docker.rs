@@ -29,6 +29,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use super::clone::{Attach, PROJECT};
@@ -70,6 +71,8 @@ struct Connected {
     endpoint: String,
     road: Road,
     api: Docker,
+    /// Which engine it is, once somebody has asked.
+    id: OnceCell<String>,
 }
 
 impl Engine {
@@ -98,6 +101,7 @@ impl Engine {
                         endpoint: endpoint.clone(),
                         road,
                         api,
+                        id: OnceCell::new(),
                     })));
                     return Ok(());
                 }
@@ -138,15 +142,20 @@ impl Engine {
         Ok(hints.boxed())
     }
 
-    /// What tells this engine from every other.
+    /// What tells this engine from every other. It is asked once for each connection, as the answer
+    /// takes it a look at everything it has; behind the next connection there may be another engine.
     pub(super) async fn id(&self) -> Result<String, EngineError> {
-        let info = self.raw_get("/info").await?;
-        let id = info["ID"].as_str().map(ToOwned::to_owned);
-        id.ok_or_else(|| EngineError::Refused {
-            what: "say which it is".to_owned(),
-            why: "the answer has no `ID`".to_owned(),
-            status: None,
-        })
+        let connected = self.connected()?;
+        let asked = async || {
+            let info = self.raw_get("/info").await?;
+            let id = info["ID"].as_str().map(ToOwned::to_owned);
+            id.ok_or_else(|| EngineError::Refused {
+                what: "say which it is".to_owned(),
+                why: "the answer has no `ID`".to_owned(),
+                status: None,
+            })
+        };
+        connected.id.get_or_try_init(asked).await.cloned()
     }
 
     /// Asks for a name that one client holds at a time.

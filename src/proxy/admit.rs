@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::failure::{Failure, Held};
-use super::hold::{Patience, Queue};
+use super::queue::{Patience, Queue};
 use super::{Gateway, now};
 use crate::listener::Connection;
 use crate::plan::Condition;
@@ -13,22 +13,23 @@ use crate::routing::{Counted, Counters, InstanceTable, Turn, Waiting};
 /// For other requests of the same instance to end.
 const LIMIT_WAITS: Duration = Duration::from_secs(3);
 
-/// What a request that was let in holds until it ends.
-#[derive(Debug)]
-pub(super) struct Admitted {
-    pub(super) in_flight: Counted,
-    /// Where it has waited: others go on there when this one has an answer.
-    pub(super) turn: Option<Turn>,
+/// How many requests of an instance may be in flight: with a replica, or with usher itself. Who is held
+/// for a replica is none of them, as nobody works on it; how many are held has bounds of its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limit<'a> {
+    counters: &'a Arc<Counters>,
+    most: u32,
 }
 
 impl Gateway {
-    /// Lets a request in, now or as soon as others have ended.
+    /// Lets a request in, now or when a pause has ended. Where it has waited others go on when this one
+    /// has an answer.
     pub(super) async fn admit(
         &self,
         instance: &InstanceTable,
         connection: &Connection,
         patience: Patience,
-    ) -> Result<Admitted, Failure> {
+    ) -> Result<Option<Turn>, Failure> {
         let limits = &instance.plan().site.limits;
         let counters = instance.counters();
         if self.pressure.sheds(counters.connections()) {
@@ -36,9 +37,7 @@ impl Gateway {
         }
         let room = || counters.connect(limits.connections);
         connection.count(room).ok_or(Failure::OverLimit)?;
-        let in_flight = in_flight(counters, limits.requests_in_flight, patience).await?;
-        let turn = self.while_paused(instance, patience).await?;
-        Ok(Admitted { in_flight, turn })
+        self.while_paused(instance, patience).await
     }
 
     /// Waits while an operator has paused the instance.
@@ -66,45 +65,60 @@ impl Gateway {
     }
 }
 
-/// Counts a request in flight, as soon as fewer than `most` are.
-async fn in_flight(
-    counters: &Arc<Counters>,
-    most: u32,
-    patience: Patience,
-) -> Result<Counted, Failure> {
-    let line = counters.over_limit();
-    let mut waiting = None;
-    let mut queue = None;
-    loop {
-        if (waiting.is_some() || line.length() == 0)
-            && let Some(counted) = counters.request(most)
-        {
-            if let Some(waiting) = waiting {
-                Waiting::leave(waiting);
-            }
+impl<'a> Limit<'a> {
+    pub(super) fn of(instance: &'a InstanceTable) -> Self {
+        Self {
+            counters: instance.counters(),
+            most: instance.plan().site.limits.requests_in_flight,
+        }
+    }
+
+    /// Counts a request in flight, unless too many are or others wait for their end.
+    pub(super) fn count(self) -> Option<Counted> {
+        let alone = self.counters.over_limit().length() == 0;
+        alone.then(|| self.counters.request(self.most)).flatten()
+    }
+
+    /// Counts a request in flight, now or as soon as others have ended.
+    pub(super) async fn admit(self, patience: Patience) -> Result<Counted, Failure> {
+        if let Some(counted) = self.count() {
             return Ok(counted);
         }
-        let queue = queue.get_or_insert_with(|| {
-            let patience = patience.of_others(now() + LIMIT_WAITS);
-            Queue::new(counters.holding(), patience)
-        });
-        let told = queue.wait(line, &mut waiting).await;
-        told.map_err(|why| why.failure(Held::OverLimit))?;
+        let line = self.counters.over_limit();
+        let patience = patience.until(now() + LIMIT_WAITS);
+        let mut queue = Queue::new(self.counters.holding(), patience);
+        let mut waiting = None;
+        loop {
+            let told = queue.wait(line, &mut waiting).await;
+            told.map_err(|why| why.failure(Held::OverLimit))?;
+            if let Some(counted) = self.counters.request(self.most) {
+                if let Some(waiting) = waiting {
+                    Waiting::leave(waiting);
+                }
+                return Ok(counted);
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use futures_util::poll;
-    use http::{HeaderMap, Method};
+    use http::header::ACCEPT;
+    use http::{HeaderMap, HeaderValue, Method};
 
     use super::*;
+    use crate::routing::Line;
+
+    fn patience() -> Patience {
+        Patience::of_request(now(), &Method::GET, &HeaderMap::new())
+    }
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_beside_a_free_place() {
-        let counters = Arc::new(Counters::default());
-        let patience = Patience::of_request(now(), &Method::GET, &HeaderMap::new());
-        let come = || Box::pin(in_flight(&counters, 2, patience));
+        let counters = &Arc::new(Counters::default());
+        let limit = Limit { counters, most: 2 };
+        let come = || Box::pin(limit.admit(patience()));
         let one = come().await.expect("room");
         let other = come().await.expect("room");
         let mut early = come();
@@ -120,5 +134,40 @@ mod tests {
         assert_eq!(now() - began, Duration::ZERO);
         assert_eq!(counters.in_flight(), 2);
         drop((early, late));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_held_is_not_in_flight_and_leaves_room_for_others() {
+        let counters = &Arc::new(Counters::default());
+        let limit = Limit { counters, most: 1 };
+        let line = Arc::new(Line::default());
+        let mut queue = Queue::new(counters.holding(), patience());
+        queue.in_flight = limit.count();
+        assert_eq!((counters.in_flight(), counters.holding().count()), (1, 0));
+
+        let mut waiting = None;
+        // The first of a line is told to try once more.
+        let told = queue.wait(&line, &mut waiting).await;
+
+        assert_eq!(told, Ok(()));
+        assert_eq!((counters.in_flight(), counters.holding().count()), (0, 1));
+        assert!(limit.count().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_the_limit_beyond_its_own_patience() {
+        let counters = &Arc::new(Counters::default());
+        let limit = Limit { counters, most: 0 };
+        let html = (ACCEPT, HeaderValue::from_static("text/html"));
+        let html = HeaderMap::from_iter([html]);
+        let came = now();
+        let began = came - Duration::from_secs(7);
+        let page = Patience::of_request(began, &Method::GET, &html);
+
+        let answer = limit.admit(page).await;
+
+        assert_eq!(answer.err(), Some(Failure::OverLimit));
+        // A page has eight.
+        assert_eq!(now() - came, Duration::from_secs(1));
     }
 }

@@ -9,8 +9,8 @@ use super::decide::Served;
 use super::encode::Encoding;
 use super::exchange::Watched;
 use super::failure::Failure;
-use super::hold::Patience;
 use super::pushback::Ear;
+use super::queue::Patience;
 use super::trace::Trace;
 use crate::listener::Connection;
 use crate::names::ReplicaId;
@@ -28,6 +28,7 @@ pub struct Ctx {
     pub(super) served: Option<Box<Served>>,
     /// Set once it is let in.
     pub(super) patience: Option<Patience>,
+    /// Set while it is with a replica, or with usher itself.
     pub(super) in_flight: Option<Counted>,
     /// Set where it says that somebody is there.
     pub(super) visit: Option<Counted>,

@@ -14,24 +14,25 @@ use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::{H1UpgradePolicy, HttpUpstreamRequestPolicy};
 
-use super::admit::Admitted;
+use super::admit::Limit;
 use super::ctx::{With, Work};
 use super::decide::{Asked, Decision};
 use super::dial::{Dial, hangup_of};
 use super::exchange::Deadlines;
 use super::failure::Failure;
-use super::hold::{Patience, TRIES, Way};
+use super::hold::{Placed, TRIES, Way};
 use super::local::Answer;
 use super::outgoing::to_replica;
 use super::pace::{LEAST_RATE, PATIENCE};
 use super::pushback::Ear;
+use super::queue::Patience;
 use super::trace::Trace;
 use super::{
     Ctx, Gateway, authority, client_left, decorate, encode, is_too_much, now, strict, stub_status,
 };
 use crate::listener::Connection;
 use crate::plan::{Ending, Level, Target};
-use crate::routing::{Pick, SessionCounter};
+use crate::routing::{Pick, Pool, SessionCounter};
 
 /// Pooled connections to replicas close after this; below the timeouts of the servers behind.
 const POOL_IDLE: Duration = Duration::from_secs(30);
@@ -125,9 +126,8 @@ impl ProxyHttp for Door {
             () = left(session) => return Err(Error::new_down(ErrorType::ConnectionClosed)),
         };
         match admitted {
-            Ok(Admitted { in_flight, turn }) => {
+            Ok(turn) => {
                 ctx.patience = Some(patience);
-                ctx.in_flight = Some(in_flight);
                 ctx.turns.extend(turn);
             }
             Err(failure) => return self.fail(session, ctx, failure).await,
@@ -141,6 +141,18 @@ impl ProxyHttp for Door {
             && declared_length(session.req_header()).is_some_and(|length| length > most)
         {
             return self.fail(session, ctx, Failure::BodyTooLarge).await;
+        }
+        if !matches!(route.target, Target::Service(_)) {
+            // What goes to a replica is counted when it does.
+            let counted = tokio::select! {
+                biased;
+                counted = Limit::of(&instance).admit(patience) => counted,
+                () = left(session) => return Err(Error::new_down(ErrorType::ConnectionClosed)),
+            };
+            match counted {
+                Ok(in_flight) => ctx.in_flight = Some(in_flight),
+                Err(failure) => return self.fail(session, ctx, failure).await,
+            }
         }
         match &route.target {
             Target::Service(service) => {
@@ -203,6 +215,7 @@ impl ProxyHttp for Door {
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
         ctx.with = None;
+        let in_flight = ctx.in_flight.take();
         let whole = session.as_mut().is_body_done();
         let (Some(instance), Some(served), Some(pool), Some(patience)) =
             (&ctx.instance, &ctx.served, &ctx.pool, ctx.patience)
@@ -212,9 +225,11 @@ impl ProxyHttp for Door {
         let way = Way {
             host: &served.host,
             pool,
+            limit: Limit::of(instance),
             patience,
         };
-        let placed = self.place(way, |pool| pool.pick(served.client.ip, &ctx.tried, whole));
+        let pick = |pool: &Pool| pool.pick(served.client.ip, &ctx.tried, whole);
+        let placed = self.place(way, in_flight, pick);
         let placed = tokio::select! {
             biased;
             placed = placed => placed,
@@ -225,7 +240,13 @@ impl ProxyHttp for Door {
             inside,
             working,
         } = match placed {
-            Ok((pick, turn)) => {
+            Ok(placed) => {
+                let Placed {
+                    pick,
+                    in_flight,
+                    turn,
+                } = placed;
+                ctx.in_flight = Some(in_flight);
                 ctx.turns.extend(turn);
                 pick
             }

@@ -10,13 +10,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
-use super::admit::Admitted;
+use super::admit::Limit;
 use super::decide::{Asked, Decision, Served};
 use super::dial::dial_as;
 use super::failure::Failure;
-use super::hold::{Patience, TRIES, Way};
+use super::hold::{Placed, TRIES, Way};
 use super::pages::Reader;
 use super::pushback::in_handshake;
+use super::queue::Patience;
 use super::trace::Trace;
 use super::upgrade::{Refusal, Reply, Request, refusal};
 use super::{Gateway, additions, is_too_much, now, strict};
@@ -57,6 +58,7 @@ struct Answered {
     endpoint: Arc<Endpoint>,
     inside: Inside,
     pending: Pending,
+    in_flight: Counted,
     signal: Option<Signal>,
     /// The next who waits is let through when this one has been answered.
     _turn: Option<Turn>,
@@ -132,11 +134,8 @@ impl Gateway {
         };
         let patience = Patience::of_upgrade(visit.began);
         let admitted = self.admit(&instance, &visit.connection, patience).await;
-        let Admitted {
-            in_flight,
-            turn: _waited,
-        } = match admitted {
-            Ok(admitted) => admitted,
+        let _waited = match admitted {
+            Ok(turn) => turn,
             Err(failure) => return Err(Refused::because(failure, visit)),
         };
         let fields = &visit.request.fields;
@@ -166,6 +165,7 @@ impl Gateway {
             endpoint,
             inside,
             pending,
+            in_flight,
             signal,
             _turn,
         } = match handshake {
@@ -211,15 +211,19 @@ impl Gateway {
         let way = Way {
             host: &served.host,
             pool,
+            limit: Limit::of(instance),
             patience,
         };
         let mut tried: Vec<ReplicaId> = Vec::new();
+        let mut counted = None;
         loop {
-            let (pick, turn) = self
-                .seat(way, |pool| {
-                    pool.pick_session(served.client.ip, &tried, limits.sessions_hard)
-                })
-                .await?;
+            let pick =
+                |pool: &Pool| pool.pick_session(served.client.ip, &tried, limits.sessions_hard);
+            let Placed {
+                pick,
+                in_flight,
+                turn,
+            } = self.seat(way, counted.take(), pick).await?;
             let SessionPick {
                 endpoint,
                 inside,
@@ -250,6 +254,7 @@ impl Gateway {
                         endpoint,
                         inside,
                         pending,
+                        in_flight,
                         signal,
                         _turn: turn,
                     });
@@ -258,6 +263,7 @@ impl Gateway {
                     debug!(replica = %endpoint.name, %error, "replica does not answer a handshake");
                     pool.refused();
                     drop(pending);
+                    counted = Some(in_flight);
                     tried.push(endpoint.id.clone());
                     if tried.len() >= TRIES {
                         return Err(Failure::UpstreamFailed);

@@ -6,20 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Method};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::sleep;
 
+use super::admit::Limit;
 use super::failure::{Failure, Held};
+use super::queue::{Patience, Queue};
 use super::{Gateway, now};
 use crate::names::Hostname;
-use crate::routing::{Holding, Line, NoPick, Pick, Pool, Rank, SessionPick, Stay, Turn, Waiting};
-
-/// Browsers and their proxies give up on a handshake after about 20 s.
-const UPGRADE_WAITS: Duration = Duration::from_secs(18);
-/// Somebody looks at an empty page meanwhile, and ours says what is going on.
-const PAGE_WAITS: Duration = Duration::from_secs(8);
-/// A script asks, and would not understand a page; common limits begin at 30 s.
-const OTHER_WAITS: Duration = Duration::from_secs(25);
+use crate::routing::{Counted, Line, NoPick, Pick, Pool, SessionPick, Turn, Waiting};
 
 /// Replicas that stop all at once refuse before anybody has heard that they stop; by then it is known.
 const NEWS_TAKES: Duration = Duration::from_secs(1);
@@ -28,54 +22,22 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(25);
 /// How many replicas are asked of which none answers.
 pub(super) const TRIES: usize = 4;
 
-/// Who waits, and until when.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
-    rank: Rank,
-    /// When its request did: who has waited longest is the first to be sent away.
-    began: Instant,
-    until: Instant,
-}
-
-impl Patience {
-    /// As long as this, and in the same rank.
-    pub(super) fn of_others(self, until: Instant) -> Self {
-        Self { until, ..self }
-    }
-
-    pub(super) fn of_upgrade(began: Instant) -> Self {
-        Self {
-            rank: Rank::Upgrade,
-            began,
-            until: began + UPGRADE_WAITS,
-        }
-    }
-
-    pub(super) fn of_request(began: Instant, method: &Method, fields: &HeaderMap) -> Self {
-        let page = fields
-            .get_all("accept")
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .any(|value| value.contains("text/html"));
-        Self {
-            rank: if method.is_safe() {
-                Rank::Read
-            } else {
-                Rank::Write
-            },
-            began,
-            until: began + if page { PAGE_WAITS } else { OTHER_WAITS },
-        }
-    }
-}
-
 /// A way to a place in one of the replicas of a service.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Way<'a> {
     pub(super) host: &'a Hostname,
     /// As it was when the request came.
     pub(super) pool: &'a Arc<Pool>,
+    pub(super) limit: Limit<'a>,
     pub(super) patience: Patience,
+}
+
+/// A place, and what its request holds until it ends.
+pub(super) struct Placed<P> {
+    pub(super) pick: P,
+    pub(super) in_flight: Counted,
+    /// Where it has waited: others go on there when this one has an answer.
+    pub(super) turn: Option<Turn>,
 }
 
 impl Gateway {
@@ -92,18 +54,55 @@ impl Gateway {
     pub(super) async fn place(
         &self,
         way: Way<'_>,
+        in_flight: Option<Counted>,
         pick: impl Fn(&Pool) -> Result<Pick, NoPick>,
-    ) -> Result<(Pick, Option<Turn>), Failure> {
-        self.in_line(way.pool.calls(), way, pick).await
+    ) -> Result<Placed<Pick>, Failure> {
+        self.let_through(way.pool.calls(), way, in_flight, pick)
+            .await
     }
 
     /// A place for a session, now or as soon as a replica is ready and has room.
     pub(super) async fn seat(
         &self,
         way: Way<'_>,
+        in_flight: Option<Counted>,
         pick: impl Fn(&Pool) -> Result<SessionPick, NoPick>,
-    ) -> Result<(SessionPick, Option<Turn>), Failure> {
-        self.in_line(way.pool.seats(), way, pick).await
+    ) -> Result<Placed<SessionPick>, Failure> {
+        self.let_through(way.pool.seats(), way, in_flight, pick)
+            .await
+    }
+
+    /// A place, and the request counted in flight: what it was counted before for another replica
+    /// goes on where it has not to wait.
+    async fn let_through<P>(
+        &self,
+        line: &Arc<Line>,
+        way: Way<'_>,
+        in_flight: Option<Counted>,
+        pick: impl Fn(&Pool) -> Result<P, NoPick>,
+    ) -> Result<Placed<P>, Failure> {
+        let mut queue = Queue::new(way.pool.holding(), way.patience);
+        queue.in_flight = in_flight;
+        let mut last_turn = None;
+        loop {
+            let (pick, turn) = self.in_line(line, way, &mut queue, &pick).await?;
+            // Kept while it waits for the limit: those behind it have still to wait for its answer,
+            // and are not all driven on to a line in which nobody waits for long.
+            last_turn = turn.or(last_turn);
+            if let Some(in_flight) = queue.in_flight.take().or_else(|| way.limit.count()) {
+                return Ok(Placed {
+                    pick,
+                    in_flight,
+                    turn: last_turn,
+                });
+            }
+            // Others may have the place meanwhile, and it may be gone by then. Nor is it held for a
+            // replica any more, which would be a reason to start one.
+            drop(pick);
+            queue.hold_no_longer();
+            let in_flight = way.limit.admit(way.patience).await?;
+            queue.in_flight = Some(in_flight);
+        }
     }
 
     /// A place, behind those who wait in this line for the same.
@@ -111,13 +110,13 @@ impl Gateway {
         &self,
         line: &Arc<Line>,
         way: Way<'_>,
+        queue: &mut Queue<'_>,
         pick: impl Fn(&Pool) -> Result<P, NoPick>,
     ) -> Result<(P, Option<Turn>), Failure> {
-        let mut queue = Queue::new(way.pool.holding(), way.patience);
         let mut waiting = None;
         loop {
             if (waiting.is_some() || line.length() == 0)
-                && let Some(place) = self.through_gate(way, &mut queue, &pick).await?
+                && let Some(place) = self.through_gate(way, queue, &pick).await?
             {
                 if let Some(waiting) = waiting {
                     Waiting::leave(waiting);
@@ -156,76 +155,5 @@ impl Gateway {
             let told = queue.wait(gate, &mut waiting).await;
             told.map_err(|why| why.failure(Held::Starting))?;
         }
-    }
-}
-
-/// How a request waits: it is counted from the first line it joins on, and once in all of them.
-pub(super) struct Queue<'a> {
-    holding: &'a Arc<Holding>,
-    patience: Patience,
-    stay: Option<Stay>,
-}
-
-/// Why a request waits no longer.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum InVain {
-    /// Too many came after it.
-    Crowded,
-    /// Its patience has ended.
-    Impatient,
-}
-
-impl InVain {
-    pub(super) fn failure(self, held: Held) -> Failure {
-        match self {
-            Self::Crowded => Failure::Crowded(held),
-            Self::Impatient => held.in_vain(),
-        }
-    }
-}
-
-impl<'a> Queue<'a> {
-    pub(super) fn new(holding: &'a Arc<Holding>, patience: Patience) -> Self {
-        Self {
-            holding,
-            patience,
-            stay: None,
-        }
-    }
-
-    /// Joins the line at first, and then waits for a word.
-    pub(super) async fn wait(
-        &mut self,
-        line: &Arc<Line>,
-        waiting: &mut Option<Waiting>,
-    ) -> Result<(), InVain> {
-        let patience = self.patience;
-        let stay = self
-            .stay
-            .get_or_insert_with(|| self.holding.hold(patience.began));
-        let waiting = match waiting {
-            None => {
-                let joined = waiting.insert(line.join(patience.rank, now()));
-                // What happened before the first joined was told to nobody, so it tries once more at
-                // once. Whoever finds others there is told after them.
-                if line.length() == 1 {
-                    return Ok(());
-                }
-                joined
-            }
-            Some(waiting) => {
-                waiting.again();
-                waiting
-            }
-        };
-        let told = async {
-            tokio::select! {
-                biased;
-                () = stay.sent_away() => Err(InVain::Crowded),
-                () = waiting.told() => Ok(()),
-            }
-        };
-        let told = timeout_at(patience.until, told).await;
-        told.unwrap_or(Err(InVain::Impatient))
     }
 }

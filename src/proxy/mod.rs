@@ -33,6 +33,7 @@ mod pace;
 mod pages;
 mod passage;
 mod pushback;
+mod queue;
 mod static_files;
 mod strict;
 mod stub_status;

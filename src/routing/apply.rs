@@ -65,19 +65,20 @@ impl Routes {
         debug!(generation = %plan.generation, "table in force");
     }
 
-    /// Connections of an instance on average over those that have any, and requests in flight.
+    /// Connections of an instance on average over those that have any, and all requests that are in
+    /// flight or held.
     pub fn load_of_all(&self) -> (u32, u32) {
         let table = self.table.load();
-        let counts = table.instances.values().map(|instance| instance.counters());
-        let mut in_flight = 0;
+        let mut requests = 0;
         let (mut connections, mut active) = (0, 0);
-        for counters in counts {
-            in_flight += counters.in_flight();
+        for instance in table.instances.values() {
+            let counters = instance.counters();
+            requests += counters.in_flight() + instance.held();
             let open = counters.connections();
             connections += open;
             active += u32::from(open > 0);
         }
-        (connections.checked_div(active).unwrap_or(0), in_flight)
+        (connections.checked_div(active).unwrap_or(0), requests)
     }
 
     /// What is being served at this moment. Who is not counted anew is reported as before.

@@ -290,9 +290,9 @@ impl InstanceTable {
     /// What it serves at this moment.
     pub(super) fn report(&self, now: Instant) -> InstanceReport {
         let mut report = self.counters.snapshot();
+        report.held = self.held();
         for pool in self.pools.values() {
             let totals = pool.report(now);
-            report.held += totals.held;
             report.services.insert(pool.service().clone(), totals);
             for endpoint in &pool.endpoints {
                 let load = endpoint.load().report();
@@ -305,6 +305,12 @@ impl InstanceTable {
             .filter_map(|((_, replica), load)| Some((replica.clone(), load.proof(now)?)))
             .collect();
         report
+    }
+
+    /// How many wait, for whatever it is.
+    pub fn held(&self) -> u32 {
+        let pools = self.pools.values().map(|pool| pool.holding().count());
+        self.counters.holding().count() + pools.sum::<u32>()
     }
 
     pub fn name(&self) -> &InstanceName {

@@ -58,8 +58,7 @@ async fn held(edge: &Edge, count: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stack_holds_ten_thousand_and_who_has_waited_longest_makes_room_for_one_more() {
     let origin = Origin::start("origin").await;
-    let limits = "[instance.limits]\nrequests-in-flight = 20000\n";
-    let text = instance("congress", &[origin.address]) + limits;
+    let text = instance("congress", &[origin.address]);
     let edge = Edge::start(&(text + &instance("other", &[origin.address]))).await;
     let connections = OF_STACK.div_ceil(STREAMS);
     let senders = join_all((0..connections).map(|_| connected(&edge))).await;

@@ -256,6 +256,30 @@ async fn of_two_usher_one_acts_and_the_other_takes_over_when_it_is_gone() {
     settled(&api, 3).await;
 }
 
+#[tokio::test]
+async fn the_engine_says_once_which_it_is_however_many_stacks_are_claimed() {
+    const STACKS: usize = 5;
+    let api = DockerApi::start();
+    let mut text = tables(&api);
+    for number in 0..STACKS - 1 {
+        let name = format!("stack{number}");
+        api.compose(&name, "web", 1).await;
+        let more = format!(
+            "[[instance]]\nname = \"{name}\"\ndomains = [\"{name}.example.org\"]\n\
+             [instance.service.web]\nrole = \"sessions\"\nport = 8000\nprobe = \"/\"\nmax = 4\n"
+        );
+        text.push_str(&more);
+    }
+    api.compose("congress", "web", 1).await;
+    let _edge = Setup::new(&text).start().await;
+    eventually("every stack was asked for", async || {
+        let asked = api.calls("POST /session").len();
+        check(asked >= STACKS, asked)
+    })
+    .await;
+    assert_eq!(api.calls("GET /info").len(), 1);
+}
+
 /// usher as a process, with the configuration of a test.
 fn program(folder: &Path, text: &str) -> Program {
     let ports = [0; 3].map(|_: u16| free_port());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::harness::engine::{FakeEngine, Shared, unit};
 use crate::harness::eventually::{check, eventually};
@@ -19,10 +19,16 @@ const SOCKET: &str = "wss://congress.example.org/ws/";
 
 /// A replica that is known and does not listen yet, and where it will.
 async fn starting() -> (Arc<FakeEngine>, Edge, SocketAddr) {
+    starting_with("").await
+}
+
+/// As [`starting`], with these limits.
+async fn starting_with(limits: &str) -> (Arc<FakeEngine>, Edge, SocketAddr) {
     let port = Origin::start("port").await.address.port();
     let text = format!(
         "[engine]\nkind = \"docker\"\n[[instance]]\nname = \"congress\"\n\
          domains = [\"congress.example.org\"]\n\
+         [instance.limits]\n{limits}\n\
          [instance.service.web]\nrole = \"sessions\"\nport = {port}\nprobe = \"/\"\n"
     );
     let engine = FakeEngine::new();
@@ -75,6 +81,41 @@ async fn who_comes_while_a_replica_starts_is_let_in_when_it_is_ready() {
         assert_eq!(socket.unwrap().echo("in").await, "one: in");
     }
     held(&edge, 0).await;
+}
+
+#[tokio::test]
+async fn more_are_held_than_may_be_in_flight_and_all_are_served_when_a_replica_is_ready() {
+    const MOST: u32 = 10;
+    let limits = format!("requests-in-flight = {MOST}");
+    let (_engine, edge, address) = starting_with(&limits).await;
+    let slow = format!("{URL}slow?ms=100");
+    let requests = join_all((0..30).map(|_| edge.get(&slow)));
+    let sockets = join_all((0..10).map(|_| edge.ask(SOCKET).websocket()));
+    let origin = async {
+        held(&edge, 40).await;
+        let in_flight = edge.stats().await["totals"]["requests_in_flight"].clone();
+        assert_eq!(in_flight, 0, "nobody works on them");
+        // Longer than anybody waits where the limit is reached.
+        sleep(Duration::from_secs(4)).await;
+        held(&edge, 40).await;
+        Origin::start_at("one", address).await
+    };
+    let (requests, sockets, origin) = tokio::join!(requests, sockets, origin);
+
+    let statuses: Vec<u16> = requests.iter().map(|answer| answer.status).collect();
+    assert_eq!(statuses, [200; 30]);
+    for socket in sockets {
+        assert_eq!(socket.unwrap().echo("in").await, "one: in");
+    }
+    let most = origin.seen.most_slow.load(Ordering::Relaxed);
+    println!("at most {most} of {MOST} at a time");
+    assert!((1..=MOST).contains(&most), "{most}");
+    eventually("nobody is held or in flight", async || {
+        let totals = edge.stats().await["totals"].clone();
+        let both = (&totals["held"], &totals["requests_in_flight"]);
+        check(both == (&json!(0), &json!(0)), format!("{both:?}"))
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -224,6 +224,41 @@ async fn a_service_that_is_not_scaled_is_stopped_when_nobody_is_inside_and_start
 }
 
 #[tokio::test]
+async fn a_service_that_is_a_child_process_starts_from_nothing_and_stops_at_a_word() {
+    let text = format!(
+        "[engine]\nkind = \"processes\"\n\
+         [[instance]]\nname = \"congress\"\ndomains = [\"congress.example.org\"]\n\
+         [instance.service.shop]\nrole = \"fixed\"\ncommand = [\"{}\"]\nprobe = \"/\"\n\
+         [[instance.route]]\nprefix = \"/\"\nto = \"shop\"\n",
+        origin().display()
+    );
+    let installed = Installed::new(&text);
+    let _usher = installed.start().await;
+    let url = "https://congress.example.org/";
+    installed.answers(url, 503).await;
+    assert_eq!(webs(&installed).await, Vec::<Value>::new());
+
+    for _ in 0..2 {
+        let start = installed.command(&["start", "congress/shop"]).await;
+        assert_eq!(start.code, 0, "{start:?}");
+        assert!(start.out.contains("congress/shop: starts"), "{start:?}");
+        installed.answers(url, 200).await;
+        let again = installed.command(&["start", "congress/shop"]).await;
+        assert!(again.out.contains("runs already"), "{again:?}");
+        let shops = webs(&installed).await;
+        assert_eq!(shops.len(), 1, "{shops:?}");
+
+        let stop = installed.command(&["stop", "congress/shop"]).await;
+        assert!(stop.out.contains("nobody is inside"), "{stop:?}");
+        eventually("it has ended", async || {
+            let shops = webs(&installed).await;
+            check(shops.is_empty(), shops)
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn an_order_for_a_replica_that_is_none_is_declined() {
     let origin = Origin::start("one").await;
     let installed = Installed::new(&instance("congress", &[origin.address]));

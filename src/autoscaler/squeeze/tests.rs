@@ -27,6 +27,7 @@ fn decision(present: u32, wanted: u32, desired: u32) -> Decision {
             count: wanted,
         },
         limited_by: None,
+        put_off: None,
         kept: None,
         by_ratio: None,
         scarce: Scarce::Memory,

@@ -1,6 +1,8 @@
 //! Services that are not scaled, at an operator's word.
 
 use super::*;
+use crate::engine::Trouble;
+use crate::engine::act::Failure;
 use crate::inventory::Phase;
 
 fn with_redis() -> Edge {
@@ -76,6 +78,43 @@ async fn who_asks_for_it_while_it_is_being_stopped_gets_it_back_afterwards() {
     let said = told(&mut edge, true, "redis").expect("it starts");
     assert!(said.contains("once it has stopped"), "{said}");
     assert_eq!(edge.seconds(5), [""; 0], "it does not rest yet");
+    laid_down(&mut edge);
+    assert_eq!(edge.seconds(120), ["wake redis"], "once");
+}
+
+/// Asked for again while the engine is at a stop that comes to nothing.
+fn wanted_back() -> Edge {
+    let mut edge = with_redis();
+    told(&mut edge, false, "redis").expect("it stops");
+    let stop = (0..3).find_map(|_| edge.tick().pop()).expect("a stop");
+    assert_eq!(words(&stop), "stop redis_1");
+    told(&mut edge, true, "redis").expect("it starts");
+    assert_eq!(edge.second(), [""; 0]);
+    let result = Err(Failure {
+        text: "the engine did not answer within 70 s".to_owned(),
+        trouble: Trouble::Passing,
+    });
+    let action = stop;
+    edge.take(Event::Acted(Acted { action, result }));
+    edge
+}
+
+#[tokio::test]
+async fn who_asks_for_it_while_its_stop_is_refused_has_it_as_it_was() {
+    let mut edge = wanted_back();
+    assert_eq!(edge.state("redis_1"), "ready");
+    assert_eq!(edge.seconds(120), [""; 0], "and nobody stops it again");
+    assert_eq!(edge.state("redis_1"), "ready");
+    let runs = told(&mut edge, true, "redis").expect("as it is");
+    assert!(runs.contains("runs already"), "{runs}");
+    laid_down(&mut edge);
+    assert_eq!(edge.seconds(120), [""; 0], "that was somebody else");
+}
+
+#[tokio::test]
+async fn what_ends_although_its_stop_was_refused_is_started_again_for_who_has_asked_for_it() {
+    let mut edge = wanted_back();
+    edge.seconds(20);
     laid_down(&mut edge);
     assert_eq!(edge.seconds(120), ["wake redis"], "once");
 }

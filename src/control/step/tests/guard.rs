@@ -180,6 +180,28 @@ async fn no_more_than_twenty_start_in_a_minute_and_the_rest_follows() {
 }
 
 #[tokio::test]
+async fn what_the_host_has_no_memory_for_is_told_while_starts_in_a_minute_are_used_up_too() {
+    let text = CONFIG.replace("max = 4", "max = 40");
+    let mut edge = Edge::new(&text.replace("ratio = 2.0", "ratio = 1.0\nmax = 40"));
+    edge.units = Edge::running().units;
+    edge.list();
+    edge.probe("web_1", true);
+    edge.sessions.insert("web_1".into(), 1_990);
+    // Of 38 that are missing.
+    memory(&mut edge, 24);
+    assert_eq!(edge.seconds(59).len(), 20);
+    let own = edge.controller.status(edge.now).instances[0].clone();
+    let limit = own.services[0].limited_by.clone().unwrap_or_default();
+    assert!(limit.starts_with("host memory"), "{limit}");
+    let told = own.reasons.iter().map(|reason| &reason.text);
+    let both = |text: &&String| {
+        text.contains("; host memory allows 1")
+            && text.ends_with("; no more than 20 start on the host in a minute")
+    };
+    assert!(told.filter(both).count() > 0, "{:?}", own.reasons);
+}
+
+#[tokio::test]
 async fn while_the_host_waits_for_memory_nothing_starts() {
     let mut crowd = Crowd::new(&["alpha"]);
     crowd.edge.sessions.insert("alpha_1".into(), 290);

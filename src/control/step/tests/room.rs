@@ -189,3 +189,69 @@ async fn hundreds_that_idle_keep_nobody_from_a_start() {
     }
     assert!(edge.second().contains(&"start web".to_owned()));
 }
+
+/// One web that is to become four and sixty workers, which the engine has started again five seconds
+/// ago. `seen`: whether usher was quicker than they, and has seen them rest.
+fn after_a_reboot(seen: bool) -> Edge {
+    let text = CONFIG.replace("ratio = 2.0", "ratio = 1.0");
+    let mut edge = Edge::new(&text);
+    edge.units = Edge::running().units;
+    let worker = |number| unit(&format!("worker_{number}"), Origin::Declared { number });
+    edge.units.insert("worker", (1..=60).map(worker).collect());
+    let phase = |edge: &mut Edge, phase: Phase, since: SystemTime| {
+        for unit in edge.units.values_mut().flatten() {
+            (unit.phase, unit.since) = (phase, since);
+        }
+        edge.list();
+    };
+    let began = edge.now.wall;
+    let five = Duration::from_secs(5);
+    if seen {
+        phase(&mut edge, Phase::Exited { code: 137 }, began);
+        edge.now.at += five;
+        edge.now.wall += five;
+        phase(&mut edge, Phase::Running, began + five);
+    } else {
+        phase(&mut edge, Phase::Running, began - five);
+    }
+    edge.probe("web_1", true);
+    edge.controller.plan();
+    edge.sessions.insert("web_1".into(), 390);
+    edge
+}
+
+#[tokio::test]
+async fn what_the_engine_has_brought_back_after_a_reboot_keeps_nobody_from_a_start() {
+    for seen in [false, true] {
+        let mut edge = after_a_reboot(seen);
+        // At the least that a start needs they would take six processors and nine GiB.
+        edge.take(host(8, Some(1)));
+        let ordered = edge.second();
+        assert!(
+            ordered.contains(&"start web".to_owned()),
+            "{seen}: {ordered:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_somebody_has_put_there_meanwhile_has_its_room_until_it_was_seen() {
+    let mut edge = growing();
+    edge.take(host(100, Some(1)));
+    let worker = |number| unit(&format!("worker_{number}"), Origin::Declared { number });
+    let mut new: Vec<Unit> = (3..=20).map(worker).collect();
+    new.iter_mut().for_each(|unit| unit.since = edge.now.wall);
+    edge.units.get_mut("worker").expect("worker").extend(new);
+    edge.list();
+    // Eighteen at a tenth of a processor, of two that are set aside.
+    let room = |edge: &mut Edge| {
+        edge.controller
+            .room_now(edge.now)
+            .expect("known")
+            .left
+            .processor
+    };
+    assert_eq!(room(&mut edge), 200);
+    edge.now.wall += Duration::from_secs(120);
+    assert_eq!(room(&mut edge), 2_000);
+}
