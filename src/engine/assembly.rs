@@ -17,7 +17,6 @@ mod volumes;
 
 use self::members::{Members, Part};
 use self::networks::Networks;
-pub(super) use self::volumes::LOCAL;
 use self::volumes::Volumes;
 use super::containers::{Family, Paths, another_name, said, unit};
 use super::kinship::strangers;

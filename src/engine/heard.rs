@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bollard::models::{EventMessage, EventMessageTypeEnum};
 
-use super::assembly::LOCAL;
+use super::listed_volumes::LOCAL;
 
 /// What events have said.
 #[derive(Debug, Default)]

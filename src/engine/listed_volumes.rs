@@ -2,6 +2,9 @@
 
 use bollard::models::Volume;
 
+/// The engine's own driver, which answers whatever others do.
+pub(super) const LOCAL: &str = "local";
+
 /// What the engine says there is.
 pub(super) struct ListedVolumes {
     pub(super) volumes: Vec<Volume>,

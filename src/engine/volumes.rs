@@ -15,9 +15,8 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::EngineError;
-use super::assembly::LOCAL;
 use super::docker::Engine;
-use super::listed_volumes::ListedVolumes;
+use super::listed_volumes::{LOCAL, ListedVolumes};
 
 /// A listing waits for drivers so long, once.
 const PATIENCE: Duration = Duration::from_millis(500);

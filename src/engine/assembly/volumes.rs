@@ -7,13 +7,11 @@ use bollard::models;
 
 use super::super::clone::PROJECT;
 use super::super::containers::visible;
+use super::super::listed_volumes::LOCAL;
 use super::super::swarm::NAMESPACE;
 use crate::folder::{Folder, Presence};
 use crate::inventory::Volume;
 use crate::names::StackName;
-
-/// The engine's own driver, which answers whatever others do.
-pub(in crate::engine) const LOCAL: &str = "local";
 
 /// Where volumes are, by the names that stacks use.
 #[derive(Debug, Default)]
