@@ -7,13 +7,13 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use super::built::{Built, Fitted};
 use super::event::Now;
 use super::facts::EngineFacts;
-use super::guard::Guard;
+use super::host::guard::Guard;
+use super::host::room::{Census, Room};
 use super::kept::Kept;
-use super::of_stacks::OfStacks;
-use super::room::{Census, Room};
+use super::listing::built::{Built, Fitted};
+use super::listing::of_stacks::OfStacks;
 use super::service::ServiceState;
 use super::status::{Memory, Shown, Totals};
 use super::tenant::Tenant;

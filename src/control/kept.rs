@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::event::Now;
-use super::wished::Wished;
+use super::operator::wished::Wished;
 use crate::autoscaler::Override;
 use crate::compat::KeptNames;
 

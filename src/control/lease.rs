@@ -8,7 +8,7 @@ use tracing::warn;
 use super::claim::Claim;
 use super::controller::Controller;
 use super::event::Now;
-use super::reach::is_probed;
+use super::outgoing::reach::is_probed;
 use super::replica::{State, Who};
 use super::tenant::Tenant;
 use crate::autoscaler::Kind;

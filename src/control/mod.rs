@@ -2,6 +2,11 @@
 //!
 //! Events in, one plan out. The loop here is the only place with a clock and channels; everything
 //! it decides with is in [`Controller`], which has neither.
+//!
+//! At the bottom is what is known: [`Controller`], its tenants, their services and replicas. Above it
+//! are the stages, in the order in which `step` goes through them: `listing` takes in who there is,
+//! `operator` what was wished, `scaling` decides, `host` says how much of that may start, `drain` lets
+//! replicas go, `outgoing` makes the plan, the probes and the wanted certificates, and `status` tells.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,64 +17,37 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, error};
 
 mod acted;
-mod allowing;
 mod answers;
-mod built;
-mod by_hand;
 mod claim;
-mod closing;
 mod controller;
-mod cost;
-mod cutting;
-mod drains;
+mod drain;
 mod event;
 mod facts;
-mod fitting;
-mod fixed;
-mod guard;
-mod heeding;
+mod host;
 mod keeping;
 mod kept;
 mod lease;
-mod leaving;
 mod ledger;
-mod leftovers;
-mod listed;
+mod listing;
 mod loops;
-mod metering;
 mod networks;
-mod of_stacks;
-mod place;
-mod planner;
-mod reach;
-mod rebuild;
+mod operator;
+mod outgoing;
 mod replica;
-mod room;
 mod scaler;
 mod scaling;
 mod sentences;
 mod service;
-mod sharing;
 mod starts;
 pub mod status;
 mod step;
-mod strangers;
-mod superseded;
-mod takes;
-mod targets;
 mod tenant;
 mod touched;
-mod turns;
-mod wanted;
-mod weighing;
-mod weights;
-mod wished;
-mod wishes;
 
 pub use self::controller::Controller;
 pub use self::event::{Command, Event, Now, Wish};
 pub use self::facts::{EngineFacts, QUIET};
-pub use self::fitting::Shortage;
+pub use self::host::fitting::Shortage;
 pub use self::kept::Kept;
 pub use self::status::Status;
 

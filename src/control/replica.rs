@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::closing::Closing;
+use super::drain::closing::Closing;
 use super::event::Now;
 use crate::drain::DrainProof;
 use crate::health::{Health, Verdict};

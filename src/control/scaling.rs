@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::event::Now;
 use super::facts::EngineFacts;
-use super::guard::{Allowance, For};
-use super::reach::is_probed;
+use super::host::guard::{Allowance, For};
+use super::outgoing::reach::is_probed;
 use super::replica::State;
 use super::service::{Change, ServiceState};
 use super::tenant::Tenant;

@@ -12,7 +12,7 @@ use super::claim::Claim;
 use super::event::Now;
 use super::facts::EngineFacts;
 use super::ledger::Ledger;
-use super::reach::{OwnPorts, bar_impostors};
+use super::outgoing::reach::{OwnPorts, bar_impostors};
 use super::replica::{Replica, State};
 use super::scaler::Scaler;
 use super::sentences::together;

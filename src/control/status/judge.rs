@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::controller::Controller;
-use super::super::drains::grace;
+use super::super::drain::drains::grace;
 use super::super::event::Now;
 use super::super::loops::CAUSE;
 use super::super::replica::{Replica, State};

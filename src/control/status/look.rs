@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::controller::Controller;
 use super::super::event::Now;
-use super::super::reach::address;
+use super::super::outgoing::reach::address;
 use super::super::replica::{Replica, State};
 use super::super::service::ServiceState;
 use super::super::tenant::Tenant;

@@ -215,8 +215,8 @@ async fn what_a_child_takes_is_counted_with_all_of_its_group() {
     for _ in 0..300 {
         let usage = engine.usage(&runners[0].handle).await.expect("counted");
         let usage = usage.expect("it runs");
-        assert!(usage.memory > Some(100 << 10), "{usage:?}");
-        if usage.processor > Some(Duration::from_millis(100)) {
+        // A program that has only just been started has no memory of its own yet.
+        if usage.memory > Some(100 << 10) && usage.processor > Some(Duration::from_millis(100)) {
             engine.close().await;
             return;
         }
